@@ -1,0 +1,147 @@
+"""Reads a request's body for inspection, within bounds, and gives it back untouched."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+from enum import Enum
+from threading import Lock
+from typing import Any
+
+from guardrail_mw.errors import TokenError
+
+__all__ = ["OVERHEAD", "BodyBudget", "BodyReader", "Unread"]
+
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+
+OVERHEAD = 400
+"""Bytes that a message costs besides its body: a dict, its keys' slots and a bytes object. Without it a client who sends a
+byte at a time would hold three hundred times what is counted."""
+
+_SLACK = 1_048_576
+
+
+class Unread(Enum):
+    """Why there is no body to inspect."""
+
+    OVER_BUDGET = "over_budget"
+    """The process holds as many bytes of bodies as it may: answer `overloaded`."""
+    DISCONNECTED = "disconnected"
+    """The client went away before its body was whole: nothing need be answered."""
+
+
+class BodyBudget:
+    """How many bytes of request bodies this process may hold at once, over all its threads and loops.
+
+    What is counted is what has arrived, not what was announced: else eight idle connections that announce 32 MiB each would
+    keep everybody out of 256 MiB.
+    """
+
+    __slots__ = ("_lock", "limit", "used")
+
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+        self.used = 0
+        self._lock = Lock()
+
+    def take(self, size: int) -> bool:
+        """Take `size` bytes if they fit."""
+        with self._lock:
+            if self.used + size > self.limit:
+                return False
+            self.used += size
+            return True
+
+    def give(self, size: int) -> None:
+        """Give `size` bytes back."""
+        with self._lock:
+            self.used -= size
+
+
+class BodyReader:
+    """One request's body: `read` it, then hand `receive` to the app, and `close` whatever happens.
+
+    Args:
+        receive: the server's.
+        max_body: bytes beyond which a body is not inspected.
+        budget: shared by the process.
+        headers: the request's, for `content-length`, which is believed only where it says too much.
+    """
+
+    __slots__ = ("_budget", "_headers", "_held", "_max_body", "_messages", "_receive")
+
+    def __init__(
+        self,
+        receive: Receive,
+        max_body: int,
+        budget: BodyBudget,
+        headers: Iterable[tuple[bytes, bytes]] = (),
+    ) -> None:
+        self._receive = receive
+        self._max_body = max_body
+        self._budget = budget
+        self._headers = headers
+        self._messages: deque[tuple[Message, int]] = deque()
+        self._held = 0
+
+    async def read(self) -> bytes | Unread:
+        """The whole body.
+
+        Whatever comes of it, `receive` afterwards gives the app every message that was read, then what the server still
+        has: so a body that is too long can also be forwarded uninspected.
+
+        Raises:
+            TokenError: 413, longer than `max_body`, by announcement or by count; a body in so many pieces that they weigh
+                more than twice that counts as longer.
+        """
+        self._announced()
+        pieces: list[bytes] = []
+        size = weight = 0
+        while True:
+            message = await self._receive()
+            if message["type"] != "http.request":
+                self._messages.append((message, 0))
+                return Unread.DISCONNECTED
+            piece = message.get("body") or b""
+            size += len(piece)
+            cost = len(piece) + OVERHEAD
+            weight += cost
+            if size > self._max_body or weight > 2 * self._max_body + _SLACK:
+                self._messages.append((message, 0))
+                raise _too_long(f"over {self._max_body} bytes after {len(pieces) + 1} pieces")
+            if not self._budget.take(cost):
+                self._messages.append((message, 0))
+                return Unread.OVER_BUDGET
+            self._held += cost
+            self._messages.append((message, cost))
+            pieces.append(piece)
+            if not message.get("more_body", False):
+                return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+    def _announced(self) -> None:
+        for name, value in self._headers:
+            if name == b"content-length" and value.isdigit() and (len(value) > 18 or int(value) > self._max_body):
+                raise _too_long(f"content-length {value[:20]!r}, at most {self._max_body}")
+
+    async def receive(self) -> Message:
+        """For the app: the messages as they came, then the server's own. Their bytes are given back as they leave."""
+        if self._messages:
+            message, cost = self._messages.popleft()
+            self._give(cost)
+            return message
+        return await self._receive()
+
+    def close(self) -> None:
+        """Give back what is still held. May be called again; belongs in a `finally`."""
+        self._messages.clear()
+        self._give(self._held)
+
+    def _give(self, cost: int) -> None:
+        if cost:
+            self._held -= cost
+            self._budget.give(cost)
+
+
+def _too_long(detail: str) -> TokenError:
+    return TokenError("The request body is too large.", detail, status=413, code="body_too_large")

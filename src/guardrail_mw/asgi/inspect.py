@@ -1,0 +1,236 @@
+"""Reads a request's body once: which model, how much it is likely to use, and whether it may be trusted to mean one thing.
+
+Whatever two parsers could read differently is refused (`TokenError`), so that what is charged is what the app will run: doubled
+keys, encodings, constants that JSON does not have, figures that are no whole numbers.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable
+from typing import Any, NamedTuple, NoReturn, Protocol
+
+from guardrail_mw.asgi.body import BodyBudget, BodyReader, Unread
+from guardrail_mw.asgi.prompt import Prompt, items_of
+from guardrail_mw.errors import TokenError
+from guardrail_mw.values import Estimate
+
+__all__ = ["DEPTH", "INSPECTED", "MOST", "OFFLOAD", "BodyBudget", "BodyReader", "Reserve", "Unread", "estimate", "inspect",
+           "refuse_encoded", "should_offload"]
+
+DEPTH = 64
+"""Levels of nesting that are read; deeper is refused."""
+MOST = 1 << 40
+"""The largest estimate: far above any burst (an estimate above it reserves the burst), far below 2^53."""
+OFFLOAD = 131_072
+"""Bytes above which parsing (about 10 ns a byte) would hold the loop for more than a millisecond."""
+
+INSPECTED = frozenset({
+    "best_of", "content", "data", "input", "instructions", "max_completion_tokens", "max_output_tokens", "max_tokens", "messages",
+    "model", "n", "params", "prompt", "requests", "role", "source", "stream", "system", "text", "tools", "type",
+})  # fmt: skip
+"""Keys that decide something, here or in a later stage; one that stands twice in an object is refused."""
+
+_CAPS = ("max_tokens", "max_completion_tokens", "max_output_tokens")
+_NO_OUTPUT = ("/embeddings", "/moderations", "/rerank", "/score", "/classify", "/pooling", "/tokenize", "/detokenize",
+              "/count_tokens")
+_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
+_NOT_TEXT = b"\xef\xbb\xbf\xff\xfe\x00 \t\r\n"
+
+
+class Reserving(Protocol):
+    """What is assumed before the answer is known: the policy's `reserve`."""
+
+    @property
+    def output(self) -> int: ...  # noqa: D102 - tokens
+    @property
+    def media(self) -> int: ...  # noqa: D102 - tokens for an image, a sound, a file
+
+
+class Reserve(NamedTuple):
+    """`Reserving` by itself."""
+
+    output: int = 1024
+    media: int = 1500
+
+
+_RESERVE = Reserve()
+
+
+def should_offload(length: int) -> bool:
+    """Whether a body of so many bytes is better inspected in a thread."""
+    return length > OFFLOAD
+
+
+def refuse_encoded(headers: Iterable[tuple[bytes, bytes]]) -> None:
+    """Refuse a compressed body, before it is read.
+
+    Raises:
+        TokenError: 415; servers and apps disagree about who decodes it.
+    """
+    for name, value in headers:
+        if name == b"content-encoding" and value.strip().lower() not in (b"", b"identity"):
+            raise TokenError(
+                "The request body is encoded; send it as it is.", repr(value[:64]), status=415, code="encoded_body"
+            )
+
+
+def inspect(
+    headers: Iterable[tuple[bytes, bytes]],
+    body: bytes,
+    reserve: Reserving = _RESERVE,
+    *,
+    path: str = "",
+    strict: bool = False,
+) -> Estimate:
+    """What a request will likely use, whatever its content type says.
+
+    Apps read JSON whatever they are told (`Request.json()` of Starlette does, and guesses UTF-16 and 32 too), so only what
+    cannot be an object passes uninspected: a body that declares another type than JSON (multipart audio) and does not begin
+    with a brace, in any encoding. It reserves one media part.
+
+    Raises:
+        TokenError: see `estimate`; also 415 for an encoded body, 400 for two content types.
+    """
+    headers = list(headers)
+    refuse_encoded(headers)
+    types = [value for name, value in headers if name == b"content-type"]
+    if len(types) > 1:
+        raise TokenError("The request has more than one content type.", status=400, code="content_type_twice")
+    declared = types[0].split(b";", 1)[0].strip().lower() if types else b"application/json"
+    if declared != b"application/json" and not declared.endswith(b"+json") and body.lstrip(_NOT_TEXT)[:1] != b"{":
+        return Estimate(input=reserve.media if body else 0, output=_output(path, reserve.output))
+    return estimate(body, reserve, path=path, strict=strict)
+
+
+def estimate(body: bytes, reserve: Reserving = _RESERVE, *, path: str = "", strict: bool = False) -> Estimate:
+    """What a JSON body will likely use.
+
+    Args:
+        body: the whole body, as it came. An empty one uses nothing.
+        reserve: tokens assumed for the output and for each media part.
+        path: the route's path; its end tells endpoints that generate nothing.
+        strict: reserve the largest cap that the client gave, not what is likely; without a cap, `reserve.output`.
+
+    Raises:
+        TokenError: 400, with what is wrong in its code: `not_utf8`, `byte_order_mark`, `invalid_json`, `not_an_object`,
+            `duplicate_key`, `too_deep`, `lone_surrogate`, `invalid_parameter`.
+    """
+    if not body:
+        return Estimate()
+    document = _parse(body)
+    requests = document.get("requests")
+    if type(requests) is list and requests and all(type(each) is dict and type(each.get("params")) is dict for each in requests):
+        return _batch([each["params"] for each in requests], reserve, path, strict=strict)
+    return _one(document, reserve, path, strict=strict)
+
+
+def _parse(body: bytes) -> dict[str, Any]:
+    if body.startswith((b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff")):
+        raise _bad("byte_order_mark", "The request body begins with a byte order mark.")
+    try:
+        text = body.decode()
+    except UnicodeDecodeError as error:
+        raise _bad("not_utf8", "The request body is not UTF-8.", str(error)) from error
+    try:
+        document = json.loads(text, object_pairs_hook=_object, parse_constant=_constant)
+    except RecursionError as error:
+        raise _bad("too_deep", "The request body is nested too deeply.") from error
+    except ValueError as error:
+        raise _bad("invalid_json", "The request body is not JSON.", str(error)) from error
+    if type(document) is not dict:
+        raise _bad("not_an_object", "The request body must be a JSON object.")
+    if body.count(b"{") + body.count(b"[") > DEPTH:
+        _measure(document)
+    if _SURROGATE.search(body):
+        try:
+            json.dumps(document, ensure_ascii=False).encode()
+        except UnicodeEncodeError as error:
+            raise _bad("lone_surrogate", "The request body holds half of a surrogate pair.", str(error)) from error
+    return document
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    document = dict(pairs)
+    if len(document) != len(pairs):
+        seen = set()
+        for key, _ in pairs:
+            if key in seen and key in INSPECTED:
+                raise _bad("duplicate_key", "The request body has a key twice.", key)
+            seen.add(key)
+    return document
+
+
+def _constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not JSON")
+
+
+def _measure(document: dict[str, Any]) -> None:
+    """Refuse what is nested more than `DEPTH` deep; level by level, so that it needs no stack itself."""
+    level: list[Any] = [document]
+    for _ in range(DEPTH):
+        level = [
+            inner
+            for outer in level
+            for inner in (outer.values() if type(outer) is dict else outer)
+            if type(inner) is dict or type(inner) is list
+        ]
+        if not level:
+            return
+    raise _bad("too_deep", "The request body is nested too deeply.", f"over {DEPTH} levels")
+
+
+def _one(document: dict[str, Any], reserve: Reserving, path: str, *, strict: bool) -> Estimate:
+    model = document.get("model")
+    if model is None:
+        model = ""
+    elif type(model) is not str:
+        raise _bad("invalid_parameter", "The parameter 'model' must be a string.", type(model).__name__)
+    given = [cap for name in _CAPS if (cap := _whole(document, name)) is not None]
+    output = max(given, default=reserve.output)
+    if not strict:
+        output = min(output, reserve.output)
+    items = items_of(document)
+    samples = max(1, _whole(document, "n") or 1, _whole(document, "best_of") or 1)
+    prompt = Prompt()
+    prompt.document(document)
+    tokens = -(-prompt.characters // 4) + prompt.tokens + prompt.media * reserve.media
+    return Estimate(
+        model,
+        min(MOST, tokens),
+        min(MOST, _output(path, output) * samples * items),
+        bool(document.get("stream")),
+        items,
+    )
+
+
+def _batch(requests: list[dict[str, Any]], reserve: Reserving, path: str, *, strict: bool) -> Estimate:
+    """A batch of whole requests (Anthropic's `requests[].params`): their sum, under the first one's model if all agree."""
+    each = [_one(request, reserve, path, strict=strict) for request in requests]
+    models = {one.model for one in each}
+    return Estimate(
+        models.pop() if len(models) == 1 else "",
+        min(MOST, sum(one.input for one in each)),
+        min(MOST, sum(one.output for one in each)),
+        stream=False,
+        items=sum(one.items for one in each),
+    )
+
+
+def _whole(document: dict[str, Any], name: str) -> int | None:
+    """A parameter that must be a whole number of at least 0; `5.0`, `"5"` and `true` are none, though some apps take them."""
+    value = document.get(name)
+    if value is None:
+        return None
+    if type(value) is not int or value < 0:
+        raise _bad("invalid_parameter", f"The parameter '{name}' must be a whole number of at least 0.", repr(value)[:64])
+    return min(value, MOST)
+
+
+def _output(path: str, tokens: int) -> int:
+    return 0 if path.rstrip("/").endswith(_NO_OUTPUT) else tokens
+
+
+def _bad(code: str, public: str, detail: str = "") -> TokenError:
+    return TokenError(public, detail, status=400, code=code)

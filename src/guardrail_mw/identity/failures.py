@@ -1,0 +1,57 @@
+"""A budget for what fails, by network: verifying a signature costs 30 to 100 µs, looking a key up a query, and both are free to ask."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+
+from guardrail_mw.clock import Clock
+
+__all__ = ["Failures"]
+
+PARENT_FACTOR = 10
+"""How many times a network's budget its parent has: 65,536 networks of a /48 cannot add theirs up."""
+MOST = 16_384
+"""Networks remembered; of more, the one that failed longest ago is forgotten."""
+
+
+class Failures:
+    """Counts failures by network and by parent; each is paid back by the minute.
+
+    Args:
+        clock: read monotonically.
+        per_minute: failures that a network may have at once, and regains in a minute.
+    """
+
+    __slots__ = ("_clock", "_owed", "_per_minute")
+
+    def __init__(self, clock: Clock, per_minute: int) -> None:
+        self._clock = clock
+        self._per_minute = per_minute
+        self._owed: OrderedDict[str, int] = OrderedDict()
+        """Home to the µs at which all of its budget is back."""
+
+    def spent(self, network: str, parent: str) -> bool:
+        """Whether this network, or all of its parent, has used up its budget."""
+        if not self._owed:
+            return False
+        now = self._clock.monotonic()
+        return self._is_spent(network, self._per_minute, now) or (
+            parent != network and self._is_spent(parent, self._per_minute * PARENT_FACTOR, now)
+        )
+
+    def add(self, network: str, parent: str) -> None:
+        """One more failed."""
+        now = self._clock.monotonic()
+        self._charge(network, self._per_minute, now)
+        if parent != network:
+            self._charge(parent, self._per_minute * PARENT_FACTOR, now)
+
+    def _is_spent(self, home: str, per_minute: int, now: int) -> bool:
+        """Less than the cost of one is left."""
+        return self._owed.get(home, 0) - now > 60_000_000 - 60_000_000 // per_minute
+
+    def _charge(self, home: str, per_minute: int, now: int) -> None:
+        self._owed[home] = max(self._owed.get(home, 0), now) + 60_000_000 // per_minute
+        self._owed.move_to_end(home)
+        if len(self._owed) > MOST:
+            self._owed.popitem(last=False)

@@ -1,0 +1,239 @@
+"""Whose a request is: sources, network and digests put together, with a short way for what was seen before."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Awaitable
+from typing import NamedTuple
+
+from guardrail_mw.clock import Clock
+from guardrail_mw.errors import TokenError
+from guardrail_mw.identity.base import MAX_CREDENTIAL, Context, NullObserver, Presented, Source
+from guardrail_mw.identity.cache import Recent
+from guardrail_mw.identity.crowd import Crowd
+from guardrail_mw.identity.digest import Digester
+from guardrail_mw.identity.network import Locator, Place
+from guardrail_mw.identity.settings import IdentitySettings
+from guardrail_mw.values import Credential, Facts, Observer, Subject
+
+__all__ = ["Resolver"]
+
+REMEMBERED = 16_384
+"""Subjects in a generation of the cache."""
+WEIGHT = 16_777_216
+"""Bytes of headers in a generation of the cache."""
+HEAVIEST = 4_096
+"""Bytes of headers beyond which a request is worked out each time."""
+RECHECK = 60_000_000
+"""µs after which a subject is worked out anew where something behind it may have changed: a token's key was withdrawn, a network
+that shares its parent's home has become free or proved."""
+
+_Read = tuple[tuple[bytes, bytes], ...]
+_MALFORMED = re.compile(rb"[\x00-\x20,\x7f]")
+
+
+class _Known(NamedTuple):
+    subject: Subject
+    until: int | None
+    """µs since the epoch; None holds for ever."""
+
+
+class Resolver:
+    """Attributes requests to subjects. One for a policy; may be used from several event loops.
+
+    On a hit of its cache `identify` costs about a microsecond. What it caches is found by the peer and by every header that the
+    policy has it read, so nothing is ever reused for another network or another credential, and never past a token's `exp`.
+
+    Args:
+        settings: the policy's `identity:`.
+        id_key: 16 to 64 bytes, from `keys.Secrets.read`.
+        clock: for expiry.
+        observer: hears `identity.*`.
+    """
+
+    def __init__(self, settings: IdentitySettings, *, id_key: bytes, clock: Clock, observer: Observer | None = None) -> None:
+        self._clock = clock
+        self._observer: Observer = observer or NullObserver()
+        self._digester = Digester(id_key)
+        self._locator = Locator(settings, self._digester)
+        self._crowd = Crowd(clock, self._observer)
+        self._known: Recent[tuple[str, _Read], _Known] = Recent(
+            REMEMBERED, weigh=_weigh, most=WEIGHT, heaviest=HEAVIEST
+        )
+        self._epoch = 0
+        self.sources: tuple[Source, ...] = tuple(
+            item.build(Context(item.use, clock, self._observer, self.forget)) for item in settings.sources
+        )
+        self._credentials = frozenset(name for source in self.sources for name in source.credentials)
+        self._attributes = frozenset(name for source in self.sources for name in source.attributes)
+        self._wanted = self._credentials | self._attributes | {self._locator.header}
+
+    def identify(self, facts: Facts) -> Subject | Awaitable[Subject]:
+        """Whom the request is attributed to; an awaitable only where a source must ask elsewhere.
+
+        The subject may be one that an earlier request got: its `cache` lives as long.
+
+        Raises:
+            TokenError: a credential is bad (401), there are several or one is malformed (400), or it is too long (431). An
+                awaitable raises the same.
+        """
+        wanted = self._wanted
+        read = tuple([(name, value) for name, value in facts.headers if name in wanted])
+        known = self._known.get((facts.peer, read))
+        if known is not None and (known.until is None or self._clock.now() < known.until):
+            return known.subject
+        return self._resolve(facts.peer, read)
+
+    def fallback(self, facts: Facts) -> Subject:
+        """The network's subject, whatever the credentials: for what is passed on although they are bad. Never raises."""
+        return self._anonymous(self._place(facts))
+
+    def vouch(self, facts: Facts) -> None:
+        """A credential from this network has been proved (the app behind accepted it): it is told apart from its neighbours."""
+        place = self._place(facts)
+        if place.plentiful:
+            self._crowd.prove(place)
+
+    def forget(self) -> None:
+        """Work every subject out anew. May be called from any thread."""
+        self._epoch += 1
+        self._known.clear()
+
+    async def start(self) -> None:
+        """Let the sources get ready; where no lifespan comes, the first request that needs it does."""
+        for source in self.sources:
+            await source.start()
+
+    async def aclose(self) -> None:
+        """Let the sources end what runs in the background."""
+        for source in self.sources:
+            await source.aclose()
+
+    def _place(self, facts: Facts) -> Place:
+        header = self._locator.header
+        return self._locator.locate(facts.peer, tuple(value for name, value in facts.headers if name == header) if header else ())
+
+    def _resolve(self, peer: str, read: _Read) -> Subject | Awaitable[Subject]:
+        epoch = self._epoch
+        header = self._locator.header
+        place = self._locator.locate(peer, tuple(value for name, value in read if name == header) if header else ())
+        presented = self._present(read, place)
+        for index, source in enumerate(self.sources):
+            found = source.identify(presented)
+            if found is None:
+                continue
+            if isinstance(found, Credential):
+                return self._keep((peer, read), place, found, epoch)
+            return self._resolve_later((peer, read), place, presented, found, index, epoch)
+        return self._keep((peer, read), place, None, epoch)
+
+    async def _resolve_later(  # noqa: PLR0913, PLR0917 - the state of `_resolve` where it had to wait
+        self,
+        key: tuple[str, _Read],
+        place: Place,
+        presented: Presented,
+        waiting: Awaitable[Credential | None],
+        index: int,
+        epoch: int,
+    ) -> Subject:
+        found = await waiting
+        for source in self.sources[index + 1:]:
+            if found is not None:
+                break
+            answer = source.identify(presented)
+            found = answer if answer is None or isinstance(answer, Credential) else await answer
+        return self._keep(key, place, found, epoch)
+
+    def _present(self, read: _Read, place: Place) -> Presented:
+        """The one credential of the request; two that differ, or one header twice, are nobody's."""
+        shown = _NOTHING
+        names: list[bytes] = []
+        attributes: dict[bytes, list[bytes]] = {}
+        for name, value in read:
+            if name in self._attributes:
+                attributes.setdefault(name, []).append(value)
+            if name not in self._credentials:
+                continue
+            found = _show(name, value)
+            if name in names or (found.value and shown.value and found != shown):
+                self._observer.count("identity.ambiguous_credential")
+                detail = f"{name.decode('latin-1')} beside or twice {[item.decode('latin-1') for item in names]}"
+                raise TokenError("The request presents several credentials.", detail, status=400, code="ambiguous_credential")
+            names.append(name)
+            shown = shown if shown.value else found
+        credential = shown.value if shown.readable else b""
+        self._check(credential)
+        return Presented(credential, tuple(names), attributes, place.trusted, place.home, place.parent)
+
+    def _check(self, credential: bytes) -> None:
+        if len(credential) > MAX_CREDENTIAL:
+            self._observer.count("identity.credential_too_large")
+            detail = f"{len(credential)} bytes; at most {MAX_CREDENTIAL}"
+            raise TokenError("The credential is too long.", detail, status=431, code="credential_too_large")
+        if _MALFORMED.search(credential) is not None:
+            self._observer.count("identity.malformed_credential")
+            detail = "it holds a comma, a blank or a control character: perhaps two that a proxy joined"
+            raise TokenError("The credential is malformed.", detail, status=400, code="ambiguous_credential")
+
+    def _keep(self, key: tuple[str, _Read], place: Place, found: Credential | None, epoch: int) -> Subject:
+        """Make the subject and remember it for as long as it is sure to be the same."""
+        subject = self._anonymous(place) if found is None else self._subject(place, found)
+        until = found.expires if found is not None else None
+        if until is not None or (place.plentiful and not subject.authenticated):
+            soon = self._clock.now() + RECHECK
+            until = soon if until is None else min(until, soon)
+        self._known.put(key, _Known(subject, until))
+        if epoch != self._epoch:
+            self._known.clear()
+        return subject
+
+    def _anonymous(self, place: Place) -> Subject:
+        home = self._crowd.home(place)
+        return Subject(account=home, network=home, network_parent=place.parent)
+
+    def _subject(self, place: Place, found: Credential) -> Subject:
+        digester = self._digester
+        candidate = digester.account(found.source, found.issuer, found.value)
+        if not found.proved:
+            home = self._crowd.home(place)
+            return Subject(account=home, candidate=candidate, network=home, network_parent=place.parent, source=found.source)
+        self._crowd.prove(place)
+        organisation = found.organisation
+        return Subject(
+            account=candidate,
+            candidate=candidate,
+            network=place.home,
+            network_parent=place.parent,
+            authenticated=True,
+            organisation=digester.organisation(found.source, found.issuer, organisation) if organisation else "",
+            organisation_name=organisation,
+            tier=found.tier,
+            acr=found.acr,
+            ial=found.ial,
+            payment=digester.evidence("payment", found.payment) if found.payment else "",
+            source=found.source,
+        )
+
+
+class _Shown(NamedTuple):
+    value: bytes
+    readable: bool
+    """False for a scheme that no source reads: it is nobody's, and still differs from every other credential."""
+
+
+_NOTHING = _Shown(b"", True)  # noqa: FBT003 - a value
+
+
+def _show(name: bytes, value: bytes) -> _Shown:
+    """What a header presents: behind `Bearer` in `authorization`, else the value itself."""
+    value = value.strip(b" \t")
+    if name != b"authorization":
+        return _Shown(value, readable=True)
+    scheme, _, rest = value.partition(b" ")
+    if scheme.lower() == b"bearer":
+        return _Shown(rest.strip(b" \t"), readable=True)
+    return _Shown(value, readable=False)
+
+
+def _weigh(key: tuple[str, _Read]) -> int:
+    return sum([len(value) for _, value in key[1]])

@@ -1,0 +1,58 @@
+"""Entry points. Built-ins come through the same door as anybody's plugin.
+
+Groups are `guardrail_mw.{identities,scorers,challenges,verifiers,stores,dialects,sinks}`. A policy names an entry point; a dotted
+path is refused, because YAML must not run code.
+"""
+
+from __future__ import annotations
+
+from difflib import get_close_matches
+from functools import cache
+from importlib.metadata import EntryPoint, entry_points
+from typing import Any
+
+from guardrail_mw.errors import PluginError
+
+__all__ = ["KINDS", "installed", "load"]
+
+KINDS = ("identities", "scorers", "challenges", "verifiers", "stores", "dialects", "sinks")
+
+
+@cache
+def installed(kind: str) -> dict[str, EntryPoint]:
+    """The entry points of one kind, by name.
+
+    Raises:
+        PluginError: two distributions offer one name; both are named.
+    """
+    found: dict[str, EntryPoint] = {}
+    for point in entry_points(group=f"guardrail_mw.{kind}"):
+        other = found.setdefault(point.name, point)
+        if other.value != point.value:
+            raise PluginError(
+                f"Two plugins call themselves {point.name!r} among the {kind}: {_origin(other)} and {_origin(point)}.",
+                "Uninstall one of them.",
+            )
+    return found
+
+
+def load(kind: str, name: str) -> Any:
+    """The object behind an entry point.
+
+    Raises:
+        PluginError: there is none of that name, or importing it failed; says which are there and what to do.
+    """
+    points = installed(kind)
+    if name not in points:
+        near = get_close_matches(name, points, n=1)
+        hint = f" Did you mean {near[0]!r}?" if near else ""
+        known = ", ".join(sorted(points)) or "none"
+        raise PluginError(f"No plugin {name!r} among the {kind}; installed: {known}.{hint}")
+    try:
+        return points[name].load()
+    except ImportError as error:
+        raise PluginError(f"The plugin {name!r} ({_origin(points[name])}) cannot be imported:", str(error)) from error
+
+
+def _origin(point: EntryPoint) -> str:
+    return f"{point.value} of {point.dist.name}" if point.dist else point.value

@@ -1,0 +1,187 @@
+"""What only the whole document tells: names that must exist, figures that must fit one another.
+
+Runs on whatever parts of a document are sound by themselves, so that its findings come along with all others.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping
+from difflib import get_close_matches
+from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
+
+from guardrail_mw.limits.fields import MICRO
+from guardrail_mw.limits.settings import FIGURES, LimitSettings, ModelSettings, ReserveSettings
+from guardrail_mw.policy import paths
+from guardrail_mw.policy.nodes import Path
+
+if TYPE_CHECKING:
+    from guardrail_mw.policy.document import Policy, RouteSettings
+
+__all__ = ["Finding", "Parts", "check", "nearest"]
+
+Finding: TypeAlias = tuple[Path, str, str]
+"""Path, message, hint."""
+
+
+class Parts(NamedTuple):
+    """The sound parts of a document, by their place in it."""
+
+    limits: Mapping[int, LimitSettings]
+    routes: Mapping[int, RouteSettings]
+    models: Mapping[str, ModelSettings]
+    reserve: ReserveSettings
+    sources: Collection[str] | None
+    """What `when: {source: …}` may name; None where `identity` is not sound."""
+    limit_names: Mapping[int, str]
+    """Those of unsound limits too: a name that is there is not unknown."""
+    model_names: Collection[str]
+    route_names: Collection[str]
+
+    @classmethod
+    def of(cls, policy: Policy) -> Parts:
+        """All of a document."""
+        routes = dict(enumerate(policy.routes))
+        return cls(
+            limits=dict(enumerate(policy.limits)),
+            routes=routes,
+            models=policy.models,
+            reserve=policy.reserve,
+            sources=sources(policy.identity),
+            limit_names={index: limit.name for index, limit in enumerate(policy.limits)},
+            model_names=set(policy.models),
+            route_names={name for route in policy.routes for name in (*route.path, route.label)},
+        )
+
+
+def sources(identity: object) -> Collection[str]:
+    """The names of the sources of credentials."""
+    return {source.use for source in getattr(identity, "sources", ()) if isinstance(source.use, str)} | {"anonymous"}
+
+
+def nearest(name: str, known: Collection[str], word: str = "Known here") -> str:
+    """A hint: the nearest known name, else all that are known."""
+    near = get_close_matches(name, list(known), n=1, cutoff=0.6)
+    if near:
+        return f"Did you mean `{near[0]}`?"
+    return f"{word}: {', '.join(f'`{each}`' for each in sorted(known))}." if known else "There is none."
+
+
+def check(parts: Parts) -> Iterator[Finding]:
+    """All findings, in no order."""
+    yield from _names(parts)
+    yield from _replacements(parts)
+    yield from _conditions(parts)
+    yield from _fits(parts)
+    yield from _prices(parts)
+    yield from _models(parts)
+    yield from _routes(parts)
+
+
+def _names(parts: Parts) -> Iterator[Finding]:
+    seen: dict[str, int] = {}
+    for index, name in parts.limit_names.items():
+        first = seen.setdefault(name, index)
+        if first != index:
+            yield ("limits", index, "name"), f"`{name}` is the name of limits[{first}] too.", "Name each limit once."
+
+
+def _replacements(parts: Parts) -> Iterator[Finding]:
+    replaced = {limit.name: limit.replaces for limit in parts.limits.values()}
+    names = set(parts.limit_names.values())
+    for index, limit in parts.limits.items():
+        path = ("limits", index, "replaces")
+        if limit.replaces is None:
+            continue
+        if limit.replaces not in names:
+            yield path, f"names `{limit.replaces}`, which is no limit.", nearest(limit.replaces, names, "Limits")
+            continue
+        chain = [limit.name]
+        while (following := replaced.get(chain[-1])) is not None and following not in chain:
+            chain.append(following)
+        if following == limit.name:
+            yield path, f"goes in a circle: {' → '.join([*chain, following])}.", "Let one of them stand by itself."
+
+
+def _conditions(parts: Parts) -> Iterator[Finding]:
+    known = {
+        "route": (parts.route_names, "no route's name or path", "Routes"),
+        "model": ({*parts.model_names, "other"}, "no key of `models`", "Models"),
+        "source": (parts.sources, "no source of `identity`", "Sources"),
+    }
+    for index, limit in parts.limits.items():
+        for key, (names, what, word) in known.items():
+            for name in getattr(limit.when, key, None) or ():
+                if names is not None and name not in names:
+                    yield ("limits", index, "when", key), f"names `{name}`, which is {what}.", nearest(name, names, word)
+
+
+def _fits(parts: Parts) -> Iterator[Finding]:
+    """A limit that holds less than one request costs never has room for one."""
+    prices = [model.usd_per_million.output for model in parts.models.values() if model.usd_per_million is not None]
+    output = parts.reserve.output
+    costs = {"requests": 1, "tokens": output, "input_tokens": 1, "output_tokens": output, "usd": int(max(prices, default=0) * output)}
+    for index, limit in parts.limits.items():
+        cost, depth = costs[limit.unit], limit.burst_units()
+        if limit.concurrency is not None or depth - limit.kept_units() >= cost:
+            continue
+        key = "burst" if limit.burst is not None else next(key for key in FIGURES if getattr(limit, key) is not None)
+        one = f"${cost / MICRO:.6f}" if limit.unit == "usd" else f"{cost} {limit.unit}"
+        if depth >= cost:
+            key, what = "keep", f"leaves strangers less than one request reserves ({one})."
+        else:
+            what = f"holds less than one request reserves ({one}: `reserve.output` is {output})."
+        yield ("limits", index, key), what, "Allow more, or set a smaller `reserve.output`."
+
+
+def _prices(parts: Parts) -> Iterator[Finding]:
+    priced = [name for name, model in parts.models.items() if model.usd_per_million is not None]
+    for index, limit in parts.limits.items():
+        if limit.unit == "usd" and not priced and len(parts.models) == len(parts.model_names):
+            yield ("limits", index, "unit"), "is usd, and no model has a price.", "Give prices in `models: {…: {usd_per_million: …}}`."
+    counted = [limit.name for limit in parts.limits.values() if limit.unit == "usd"]
+    for name, model in parts.models.items():
+        if counted and priced and model.usd_per_million is None:
+            yield ("models", name), f"has no price, and `{counted[0]}` counts dollars.", "Give `usd_per_million`, 0 if it is free."
+
+
+def _models(parts: Parts) -> Iterator[Finding]:
+    """Of two entries that match a name the first counts, so one that is covered whole never does."""
+    seen: list[tuple[str, str]] = []
+    for key, model in parts.models.items():
+        if key == "other":
+            if model.names is not None:
+                yield ("models", key, "names"), "stands in `other`, which is whatever matches no other.", "Leave it out."
+            continue
+        names = model.names or [key]
+        for index, name in enumerate(names):
+            first = next((other for other, glob in seen if fnmatchcase(name, glob)), None)
+            if first is not None:
+                where = ("models", key, "names", index) if model.names else ("models", key)
+                yield where, f"never matches: `{first}` above takes it first.", "Put the narrower one first."
+        seen += [(key, name) for name in names]
+
+
+def _routes(parts: Parts) -> Iterator[Finding]:
+    limits = set(parts.limit_names.values())
+    names: dict[str, int] = {}
+    for index, route in parts.routes.items():
+        for place, limit in enumerate(route.limits or ()):
+            if limit not in limits:
+                yield ("routes", index, "limits", place), f"names `{limit}`, which is no limit.", nearest(limit, limits, "Limits")
+        if route.name is not None and names.setdefault(route.name, index) != index:
+            yield ("routes", index, "name"), f"`{route.name}` is the name of routes[{names[route.name]}] too.", "Name each route once."
+    yield from _reached(parts)
+
+
+def _reached(parts: Parts) -> Iterator[Finding]:
+    """The first route that matches wins, so one whose path is covered by one above never does."""
+    above: list[tuple[int, str]] = []
+    for index, route in parts.routes.items():
+        for place, glob in enumerate(route.path):
+            first = next(((other, wide) for other, wide in above if paths.covers(wide, glob)), None)
+            if first is not None:
+                path: Path = ("routes", index, "path", place)
+                yield path, f"is never reached: routes[{first[0]}] ({first[1]}) matches first.", "Put the narrower route first."
+        if route.methods is None:
+            above += [(index, glob) for glob in route.path]

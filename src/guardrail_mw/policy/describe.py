@@ -1,0 +1,157 @@
+"""A policy in plain sentences: what it does to each route, and what each limit means."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final
+
+from guardrail_mw.limits.fields import MICRO
+from guardrail_mw.limits.settings import LimitSettings, WhenSettings
+from guardrail_mw.policy.document import Policy, RouteSettings, StoreSettings
+
+__all__ = ["describe", "sentence"]
+
+_MODES: Final = {
+    "shadow": "shadow: what would be refused is recorded, and every request passes",
+    "enforce": "enforce: what the limits refuse is refused",
+    "off": "off: every request passes untouched and nothing is counted",
+}
+_STORES: Final = {
+    "memory": "in this process's memory",
+    "redis": "in Redis",
+    "rediss": "in Redis over TLS",
+    "unix": "in Redis on a Unix socket",
+    "redis+sentinel": "in Redis found through Sentinel",
+    "redis+cluster": "in a Redis Cluster",
+}
+_UNITS: Final = (("day", 86_400_000_000), ("hour", 3_600_000_000), ("minute", 60_000_000), ("second", MICRO))
+_NOUNS: Final = {"input_tokens": "input tokens", "output_tokens": "output tokens"}
+
+
+def describe(policy: Policy) -> str:
+    """What a policy does, for people: its mode and store, its limits, then each route in the order they are tried."""
+    lines = [f"Mode {_MODES[policy.mode]}.", f"Policy {policy.hash}."]
+    lines += _store(policy.store)
+    if not getattr(policy.identity, "sources", ()):
+        lines.append("No source of identity is configured: every caller counts as its network.")
+    lines += ["", "Limits"]
+    lines += [f"  {limit.name}: {sentence(limit)}" for limit in policy.limits] or ["  none: nothing is refused."]
+    lines += ["", "Routes, the first that matches wins"]
+    for route in policy.routes:
+        lines += _route(policy, route)
+    lines += _route(policy, None)
+    return "\n".join(lines) + "\n"
+
+
+def _store(store: StoreSettings) -> Iterator[str]:
+    where = _STORES.get(store.scheme, f"in the store {store.scheme}")
+    share = f"1/{store.processes}" if store.processes > 1 else "the whole"
+    failing = {
+        "allow": "requests pass",
+        "deny": "requests are answered 503",
+        "local": f"each process decides alone, with {share} of every limit",
+    }
+    if store.scheme == "memory":
+        also = " Several processes do not share it: each then allows the whole of every limit." if store.processes > 1 else ""
+        yield f"Counters are {where}, for up to {store.max_subjects} subjects.{also}"
+    else:
+        yield f"Counters are {where}; when it does not answer within {store.deadline}, {failing[store.on_error]}."
+
+
+def sentence(limit: LimitSettings) -> str:
+    """One limit in words."""
+    text = f"{_who(limit)} may {_figure(limit)}"
+    if limit.when is not None:
+        text += f", if {' and '.join(_conditions(limit.when))}"
+    text += "."
+    if limit.replaces:
+        text += f" It stands in for `{limit.replaces}`."
+    if limit.keep is not None:
+        text += f" Once only {limit.keep} is left, that is kept for the authenticated."
+    if limit.strict:
+        text += " All that a request allows is reserved."
+    return f"{text} Recorded only." if limit.shadow else text
+
+
+def _who(limit: LimitSettings) -> str:
+    if not limit.per:
+        return "everyone together"
+    home, *rest = limit.per
+    subject = "each cluster of accounts" if home == "cluster" else f"each {home}"
+    return subject + (f", counted apart for each {' and '.join(rest)}," if rest else "")
+
+
+def _figure(limit: LimitSettings) -> str:
+    if limit.concurrency is not None:
+        return f"have {limit.concurrency} request{'s' * (limit.concurrency != 1)} in flight at once"
+    amount = _quantity(limit, limit.amount_units())
+    if limit.budget is not None:
+        return f"use {amount} in a calendar {limit.budget.calendar} (UTC)"
+    if limit.window is not None:
+        return f"use {amount} in any {_period(limit.period)}"
+    burst = _quantity(limit, limit.burst_units()).partition(" ")[0]
+    return f"use {amount} per {_period(limit.period)}, up to {burst} at once"
+
+
+def _quantity(limit: LimitSettings, units: int) -> str:
+    if limit.unit == "usd":
+        return f"${units // MICRO}.{units % MICRO:06}".removesuffix("0000")
+    noun = _NOUNS.get(limit.unit, limit.unit)
+    return f"{units} {noun if units != 1 else noun.removesuffix('s')}"
+
+
+def _period(us: int) -> str:
+    name, length = next((name, length) for name, length in _UNITS if us % length == 0)
+    return name if us == length else f"{us // length} {name}s"
+
+
+def _conditions(when: WhenSettings) -> Iterator[str]:
+    for key in type(when).model_fields:
+        value = getattr(when, key)
+        if isinstance(value, bool):
+            yield key if value else f"not {key}"
+        elif isinstance(value, str):
+            yield f"its {key} is {value} or above"
+        elif value is not None:
+            whose = "the" if key in {"route", "method", "model"} else "its"
+            yield f"{whose} {key} is {_any(value)}"
+
+
+def _route(policy: Policy, route: RouteSettings | None) -> Iterator[str]:
+    """What happens to what matches `route`, or (None) no route."""
+    methods = f" ({', '.join(route.methods)})" if route is not None and route.methods else ""
+    yield f"  {'everything else' if route is None else ', '.join(route.path)}{methods}"
+    if route is not None and route.exempt:
+        yield "    GET and HEAD pass unguarded; other methods:"
+    limits = policy.limits_of(route)
+    dialect = "problem" if route is None else route.dialect
+    errors = "problem details (RFC 9457)" if dialect == "problem" else f"the way {dialect}'s clients expect"
+    yield f"    Errors are written {'as ' if dialect == 'problem' else ''}{errors}; {_metering(route)}."
+    yield f"    Limits: {', '.join(limit.name for limit in limits) or 'none'}."
+    yield from _refusals(policy, limits, dialect)
+
+
+def _metering(route: RouteSettings | None) -> str:
+    if route is None or not any(map(route.is_metered, route.methods or ("GET", "POST"))):
+        return "answers are not read for tokens"
+    text = "answers to every method are" if route.metered else "answers to POST are"
+    return f"{text} read for tokens"
+
+
+def _refusals(policy: Policy, limits: list[LimitSettings], dialect: str) -> Iterator[str]:
+    if policy.mode != "enforce":
+        return
+    acting = [limit for limit in limits if not limit.shadow]
+    timed = [limit.name for limit in acting if not limit.shared and limit.budget is None]
+    spent = [limit.name for limit in acting if not limit.shared and limit.budget is not None]
+    shed = [limit.name for limit in acting if limit.shared]
+    if timed:
+        yield f"    Beyond {_any(timed)}: 429, with the time to wait."
+    if spent:
+        yield f"    Beyond {_any(spent)}: 429, not to be retried."
+    if shed:
+        yield f"    Beyond {_any(shed)}: {529 if dialect == 'anthropic' else 503}, the server sheds load."
+
+
+def _any(names: list[str]) -> str:
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} or {names[-1]}"

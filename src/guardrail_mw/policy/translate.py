@@ -1,0 +1,216 @@
+"""pydantic's findings in our own voice: what is wrong, what was expected, what to do."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from decimal import Decimal
+from difflib import get_close_matches
+from typing import Any, Final, NamedTuple, get_args
+
+from pydantic import BaseModel
+from pydantic_core import ErrorDetails
+
+from guardrail_mw import plugins
+from guardrail_mw.errors import PluginError, Problem
+from guardrail_mw.policy.checks import nearest
+from guardrail_mw.policy.document import LATER, Policy
+from guardrail_mw.policy.environment import hide
+from guardrail_mw.policy.nodes import Node, Path, scalar
+from guardrail_mw.quantities import QuantityError
+
+__all__ = ["Found", "translate"]
+
+_WANTED: Final = {
+    "string": "a text",
+    "int": "a whole number",
+    "float": "a number",
+    "decimal": "a number",
+    "bool": "true or false",
+    "list": "a list",
+    "tuple": "a list",
+    "dict": "a map of names to values",
+    "model": "a map of keys to values",
+}
+_KINDS: Final = {"identity": "identities"}
+"""The plugins that a section's `use` names."""
+_PATTERNS: Final = {
+    r"^[a-z0-9]+(-[a-z0-9]+)*$": "lower-case letters, digits and single hyphens, such as in-flight",
+    r"^[A-Z]{1,20}$": "an HTTP method in capitals, such as POST",
+    r"^[A-Za-z0-9][A-Za-z0-9._:-]{0,39}$": "up to 40 letters, digits, dots, colons, hyphens and underscores",
+}
+_BOUNDS: Final = {
+    "greater_than": ("gt", "above"),
+    "greater_than_equal": ("ge", "at least"),
+    "less_than": ("lt", "below"),
+    "less_than_equal": ("le", "at most"),
+}
+
+
+class Found(NamedTuple):
+    """One problem and where it stands. `keyed`: it is about the key, not about what stands there."""
+
+    path: Path
+    message: str
+    hint: str
+    keyed: bool = False
+
+
+def translate(error: ErrorDetails, root: Node) -> Iterator[Found]:
+    """What one of pydantic's findings means for the document in `root`."""
+    path, node = _locate(error["loc"], root)
+    context: dict[str, Any] = error.get("ctx") or {}
+    if error["type"] == "problems":
+        for problem in context["problems"]:
+            yield _relative(path, problem)
+        return
+    if error["type"] in {"extra_forbidden", "missing"}:
+        yield _key(error, path, root)
+        return
+    if error["loc"][-1:] == ("[key]",):
+        wanted = _PATTERNS.get(context.get("pattern", ""), "a shorter or longer one")
+        yield Found(path, f"is not a name; expected {wanted}.", "", keyed=True)
+        return
+    yield Found(path, *_message(error["type"], context, error["msg"], node))
+
+
+def _locate(loc: tuple[int | str, ...], root: Node) -> tuple[Path, Node]:
+    """The place in the document: pydantic's, less the tags of unions and whatever else is not in the document."""
+    path: Path = ()
+    node = root
+    for part in loc:
+        found = node.at((part,))
+        if found is not None:
+            path, node = (*path, part), found
+    return path, node
+
+
+def _relative(path: Path, problem: Problem) -> Found:
+    where = (*path, *problem.path.split(".")) if problem.path else path
+    return Found(where, problem.message, problem.hint)
+
+
+def _key(error: ErrorDetails, path: Path, root: Node) -> Found:
+    if error["type"] == "missing":
+        key = str(error["loc"][-1])
+        hint = "Write `version: 1`." if (path, key) == ((), "version") else f"Add `{key}: …`."
+        return Found((*path, key), "is missing.", hint, keyed=True)
+    key = str(path[-1]) if path else ""
+    if len(path) == 1 and key in LATER:
+        return Found(path, f"`{key}` is not available in this version of guardrail-mw.", "Leave this section out.", keyed=True)
+    names = _keys(path[:-1], root)
+    near = get_close_matches(key, LATER, n=1, cutoff=0.8) if len(path) == 1 else []
+    if near and not get_close_matches(key, names, n=1, cutoff=0.8):
+        return Found(path, "is not a known key.", f"Did you mean `{near[0]}`? It is not available in this version.", keyed=True)
+    return Found(path, "is not a known key.", nearest(key, names), keyed=True)
+
+
+def _keys(path: Path, root: Node) -> set[str]:
+    """The keys that may stand in the map at `path`."""
+    models: dict[type[BaseModel], None] = {Policy: None}
+    for depth, part in enumerate(path):
+        found: dict[type[BaseModel], None] = {}
+        for model in models:
+            for name, info in model.model_fields.items():
+                if part == (info.alias or name):
+                    found |= dict.fromkeys(_models(info.annotation))
+        if part == "with":
+            found = dict.fromkeys(_plugin(str(path[0]), root.at((*path[:depth], "use"))))
+        models = found or models
+    return {info.alias or name for model in models for name, info in model.model_fields.items()}
+
+
+def _plugin(section: str, use: Node | None) -> Iterator[type[BaseModel]]:
+    """The settings of the plugin that a `use` names."""
+    with suppress(PluginError):
+        if use is not None and section in _KINDS:
+            yield plugins.load(_KINDS[section], str(use.value)).Settings
+
+
+def _models(annotation: Any) -> Iterator[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    for argument in get_args(annotation):
+        yield from _models(argument)
+
+
+def _message(kind: str, context: dict[str, Any], said: str, node: Node) -> tuple[str, str]:
+    stands = _stands(node)
+    cause = context.get("error")
+    if isinstance(cause, QuantityError):
+        return f"{_stands(node, cause.wrong)}; expected {cause.expected}.", ""
+    if kind == "literal_error":
+        return _choice(context["expected"], node)
+    if kind in _BOUNDS:
+        name, word = _BOUNDS[kind]
+        return f"{stands}; expected {word} {context[name]}.", ""
+    if kind == "string_pattern_mismatch":
+        return f"{stands}; expected {_PATTERNS.get(context['pattern'], context['pattern'])}.", ""
+    wanted = _wanted(kind, context)
+    if wanted:
+        return f"{stands}; expected {wanted}.", _cure(wanted, node.value)
+    other = _SAID.get(kind)
+    if other is not None:
+        return other(context), ""
+    detail = str(cause) if isinstance(cause, Exception) else said
+    return hide(f"is not valid: {detail}{'' if detail.endswith(('.', '?')) else '.'}", node, "is not valid; what stands here comes from the environment and is not shown."), ""
+
+
+_SAID: Final[dict[str, Callable[[dict[str, Any]], str]]] = {
+    "too_short": lambda context: f"has too few items; expected at least {context['min_length']}.",
+    "too_long": lambda context: f"has too many items; expected at most {context['max_length']}.",
+    "string_too_short": lambda context: f"is too short; expected {context['min_length']} character or more.",
+    "string_too_long": lambda context: f"is too long; expected at most {context['max_length']} characters.",
+    "decimal_max_places": lambda context: f"has too many decimals; expected at most {context['decimal_places']}.",
+    "decimal_max_digits": lambda context: f"has too many digits; expected at most {context['max_digits']}.",
+}
+
+
+def _wanted(kind: str, context: dict[str, Any]) -> str:
+    if kind == "finite_number" or (kind == "is_instance_of" and context.get("class") == "Decimal"):
+        return "a finite number"
+    head, _, tail = kind.rpartition("_")
+    return _WANTED.get(head, "") if tail in {"type", "parsing"} else ""
+
+
+def _stands(node: Node, wrong: str = "") -> str:
+    """What stands there, in words; never a variable's value."""
+    value, shown = node.value, ""
+    if node.variables:
+        what = shown = "is what " + " and ".join(f"${{{name}}}" for name in node.variables) + " holds"
+    elif isinstance(value, dict | list):
+        what = "is a map" if isinstance(value, dict) else "is a list"
+    elif value is None:
+        what = "is empty"
+    elif isinstance(value, bool):
+        what = f"is {str(value).lower()}"
+    elif isinstance(value, int | float | Decimal):
+        what = shown = f"is the number {value}"
+    else:
+        text = str(value) if isinstance(value, str) else type(value).__name__
+        what = shown = f"is {text[:64]!r}{'…' if len(text) > 64 else ''}"  # noqa: PLR2004
+    if not wrong:
+        return what
+    return f"{shown}, which {wrong}" if shown and not wrong.startswith("is a bare") else f"{what}, not a text with its unit"
+
+
+def _choice(expected: str, node: Node) -> tuple[str, str]:
+    """`expected` as pydantic lists it: 'a', 'b' or 'c'."""
+    names = [name.strip("'") for name in expected.replace(" or ", ", ").split(", ")]
+    listed = " or ".join([", ".join(names[:-1]), names[-1]]) if len(names) > 1 else names[0]
+    text = str(node.value) if isinstance(node.value, str) else ""
+    near = get_close_matches(text.lower(), names, n=1, cutoff=0.6)
+    hint = f"Did you mean `{near[0]}`?" if near and not node.variables else ""
+    if names == ["1"]:
+        hint = "Write `version: 1`."
+    return f"{_stands(node)}; expected {listed}.", hint
+
+
+def _cure(wanted: str, value: Any) -> str:
+    if wanted == "true or false" and isinstance(value, str):
+        return "Only true and false, in lower case and without quotes, are booleans."
+    if wanted.endswith("number") and isinstance(value, str):
+        return "Write it without quotes." if not isinstance(scalar(value), str) else "Write it in decimal digits."
+    if wanted == "a text" and isinstance(value, bool | int | float):
+        return "Put it in quotes."
+    return "Put it in [ ]." if wanted == "a list" else ""

@@ -1,0 +1,249 @@
+"""The store's contract: what a request is charged, what came of it, and what is remembered.
+
+`charge` is one round trip, all or nothing, on the store's own clock. `guardrail_mw.testing` holds any implementation to it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal, NamedTuple, Protocol, TypeAlias, runtime_checkable
+
+from guardrail_mw.algorithms.window import Calendar
+from guardrail_mw.values import Standing
+
+__all__ = [
+    "Bill",
+    "Budget",
+    "Change",
+    "Distinct",
+    "Entry",
+    "Gcra",
+    "Lease",
+    "Reading",
+    "Receipt",
+    "Settlement",
+    "Share",
+    "Step",
+    "Store",
+    "Switches",
+    "Window",
+    "opens",
+]
+
+
+class Gcra(NamedTuple):
+    """Take from a token bucket. Units and µs; `amount` and `period` are divided by their gcd."""
+
+    field: str
+    """Of the home's hash, at most 64 bytes; holds a hash of the limit's settings, so that a changed limit starts anew."""
+    cost: int
+    amount: int
+    period: int
+    burst: int
+    kept: int = 0
+    """Units that this caller may not touch: the bucket is `burst - kept` deep for it (`keep: 30%`)."""
+    shadow: bool = False
+    """Recorded; when it would refuse it stays uncharged and lets the others charge."""
+    reserved: bool = False
+    """The cost is an estimate that will be corrected: leaves a receipt."""
+
+
+class Window(NamedTuple):
+    """Count in a sliding window of `window` µs, at most `amount` in any."""
+
+    field: str
+    cost: int
+    amount: int
+    window: int
+    shadow: bool = False
+    reserved: bool = False
+
+
+class Budget(NamedTuple):
+    """Count in a calendar period (UTC), at most `amount` in it."""
+
+    field: str
+    cost: int
+    amount: int
+    calendar: Calendar
+    shadow: bool = False
+    reserved: bool = False
+
+
+class Lease(NamedTuple):
+    """Hold one of `limit` slots until settled. Leaves a receipt."""
+
+    field: str
+    limit: int
+    shadow: bool = False
+
+
+class Share(NamedTuple):
+    """Hold at most `cap` units in open reservations under `field`. Leaves a receipt. Never reserves more than `cap`."""
+
+    field: str
+    cost: int
+    cap: int
+    shadow: bool = False
+
+
+class Distinct(NamedTuple):
+    """See a value (16 hex digits); counted whatever becomes of the bill, never refuses."""
+
+    field: str
+    value: str
+    window: int
+
+
+Step: TypeAlias = Gcra | Window | Budget | Lease | Share | Distinct
+
+
+class Entry:
+    """The steps of one home. Reused between requests where costs are constant, so that a store can keep what it encoded."""
+
+    __slots__ = ("home", "opens", "parent", "steps", "wire")
+
+    def __init__(self, home: str, steps: tuple[Step, ...], parent: str = "e") -> None:
+        self.home = home
+        """`a:…` account, `n:…` network, `d:…` device, `c:…` cluster, `o:…` organisation, `e` everyone."""
+        self.steps = steps
+        self.opens = any([isinstance(step, Lease | Share) or getattr(step, "reserved", False) for step in steps])
+        """Whether one of its steps must be settled, so that the bill leaves a receipt."""
+        self.parent = parent
+        """The home that newcomers share where a bounded store cannot tell them apart."""
+        self.wire: object = None
+        """A store's own notes."""
+
+
+class Bill(NamedTuple):
+    """What one request asks to charge."""
+
+    id: str
+    """Unique: the receipt's id. 24 hex digits."""
+    entries: tuple[Entry, ...]
+    payer: str = "e"
+    """The home beside which the receipt lies: the account's, or its network's."""
+    candidate: str = ""
+    """The account whose standing is checked; empty for the anonymous."""
+    version: int = 0
+    """Of the standing that was planned with."""
+    proved: bool = False
+    """Whether the credential was proved: then the standing begins (`since`) and is kept alive."""
+    not_after: int | None = None
+    """Store time in µs after which nothing may be charged; None lets the store take its own deadline."""
+
+
+class Reading(NamedTuple):
+    """How one step stands after the bill. `mark` is the store's note for the settlement."""
+
+    ok: bool
+    """False where this step refused (or, in shadow, would have)."""
+    remaining: int
+    reset: int
+    """µs until it is as new, if nothing else is charged."""
+    wait: int
+    """µs until the same cost would be admitted; 0 where it was."""
+    mark: tuple[int, ...] | None = None
+
+
+def opens(bill: Bill) -> bool:
+    """Whether the bill leaves a receipt: it reserves, leases or holds a share."""
+    return any([entry.opens for entry in bill.entries])
+
+
+class Receipt(NamedTuple):
+    """What the store answered. `readings` run parallel to all steps of `bill.entries`, in order."""
+
+    bill: Bill
+    code: Literal["admitted", "denied", "stale", "late"]
+    now: int
+    """The store's µs."""
+    standing: Standing | None
+    """With `stale`, all of it; else None (what is remembered is what the caller has)."""
+    readings: tuple[Reading, ...]
+    open: bool = False
+    """Whether it lies in the store and must be renewed and settled."""
+    local: bool = False
+    """Charged by the fallback: settles there."""
+
+
+class Change(NamedTuple):
+    """A mergeable change of one field of a standing."""
+
+    op: Literal["set", "unset", "add", "max", "first"]
+    """`first` writes only where nothing is; `add` and `max` take whole numbers."""
+    field: str
+    value: str = ""
+
+
+class Settlement(NamedTuple):
+    """How a charge ended."""
+
+    receipt: Receipt
+    outcome: Literal["settled", "cancelled"]
+    """`cancelled` gives everything back but what `Distinct` saw, and ignores `used`."""
+    used: tuple[int | None, ...] = ()
+    """Units really used, parallel to the readings; None, or nothing, leaves a step as it was charged."""
+    changes: tuple[Change, ...] = ()
+    """What the exchange taught, for the candidate's standing."""
+
+
+@runtime_checkable
+class Store(Protocol):
+    """One place where counters, leases and standings live. Methods may be called from several event loops."""
+
+    async def charge(self, bill: Bill) -> Receipt:
+        """Charge all of a bill or none of it, in one round trip.
+
+        `denied` charges nothing. `stale` (the candidate's version is another) charges nothing and brings the standing.
+        `late` (after `not_after`) charges nothing.
+
+        Raises:
+            StoreTimeout: no answer by the store's deadline; whatever comes of it later is given back by the store.
+            StoreError: the store failed; nothing stays charged but what a lost connection leaves, counted.
+        """
+        ...
+
+    def settle(self, settlements: Sequence[Settlement]) -> None:
+        """Accept settlements; never waits, never raises. A receipt settles once, whatever is repeated."""
+        ...
+
+    async def renew(self, receipts: Sequence[Receipt]) -> list[Receipt]:
+        """Keep open receipts and their leases alive; every 10 s. Returns the receipts with new marks, in the same order.
+
+        A lost lease is put back, over the limit if need be. A receipt whose renewal failed comes back as it was.
+        """
+        ...
+
+    async def remember(self, account: str, changes: Sequence[Change]) -> int:
+        """Change an account's standing; returns its version, new if a field that plans depend on changed."""
+        ...
+
+    async def spend(self, token: str, ttl: int) -> bool:
+        """True the first time `token` is spent within `ttl` µs, False ever after. Raises StoreError when it cannot know."""
+        ...
+
+    async def peek(self, bill: Bill) -> Receipt:
+        """What `charge` would answer, and the standing whatever its version; charges nothing, changes nothing."""
+        ...
+
+    async def drain(self) -> None:
+        """Wait until what was settled has been carried out, or has failed and was counted."""
+        ...
+
+    async def close(self) -> None:
+        """Drain, then let go of everything. A closed store may be used again from a new event loop."""
+        ...
+
+
+@runtime_checkable
+class Switches(Protocol):
+    """The mode of everything, or of one rule, for every process on one store."""
+
+    async def read_switches(self) -> dict[str, str]:
+        """Rule name (empty for everything) to mode."""
+        ...
+
+    async def write_switch(self, rule: str, mode: str | None) -> None:
+        """Set the mode of a rule (empty for everything); None takes the switch away."""
+        ...

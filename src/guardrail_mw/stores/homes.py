@@ -1,0 +1,279 @@
+"""What the memory store keeps of one subject, and how each kind of step reads and writes it.
+
+A step is taken without writing (`take`), written when the whole bill is admitted (`write`), read back for the receipt (`read`),
+and corrected when the exchange has ended (`settle`).
+"""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+from guardrail_mw.algorithms import distinct, gcra, lease, window
+from guardrail_mw.stores.base import Budget, Distinct, Gcra, Lease, Reading, Share, Window
+
+__all__ = ["KINDS", "Home", "Kind"]
+
+SHARE_WAIT = 1_000_000
+"""µs to wait when an account's open reservations are too many: nobody can know when one ends."""
+
+
+class Home:
+    """Everything of one subject, and its own time, which neither goes back nor stands still."""
+
+    __slots__ = ("buckets", "budgets", "expiry", "last", "leases", "offset", "open", "seen", "shares", "windows")
+
+    def __init__(self) -> None:
+        self.last = 0
+        self.offset = 0
+        self.expiry = 0
+        """Raw µs from which it equals a new subject's."""
+        self.buckets: dict[str, gcra.Bucket] = {}
+        self.windows: dict[str, window.Panes] = {}
+        self.budgets: dict[str, tuple[int, int]] = {}
+        self.leases: dict[str, dict[str, int]] = {}
+        self.seen: dict[str, tuple[dict[str, int], int]] = {}
+        self.shares: dict[str, int] = {}
+        self.open: dict[str, tuple[int, tuple[tuple[str, int], ...]]] = {}
+        """Receipt to its expiry and the shares it holds."""
+
+    def time(self, raw: int) -> int:
+        """The home's own time."""
+        return max(raw + self.offset, self.last)
+
+    def note(self, raw: int) -> None:
+        """Where the clock is found behind, the offset grows, so that the home's time goes on from where it stood."""
+        self.offset = max(self.offset, self.last - raw)
+
+    def tick(self, raw: int) -> int:
+        """The home's own time, from which it never goes back."""
+        self.note(raw)
+        self.last = raw + self.offset
+        return self.last
+
+    def keep(self, until: int) -> None:
+        """It differs from a new subject's until `until`, own time."""
+        self.expiry = max(self.expiry, until - self.offset)
+
+    def leave(self, receipt: str, own: int, shares: tuple[tuple[str, int], ...]) -> None:
+        """Note an open receipt, or renew it; one that was lost is put back."""
+        self.sweep(own)
+        if receipt not in self.open:
+            for field, cost in shares:
+                self.shares[field] = self.shares.get(field, 0) + cost
+        self.open[receipt] = (own + lease.TTL, shares)
+        self.keep(own + lease.TTL)
+
+    def forget(self, receipt: str, own: int) -> bool:
+        """Close a receipt; False where it is not open (any more)."""
+        found = self.open.pop(receipt, None)
+        if found is None:
+            return False
+        self._release(found[1])
+        return found[0] > own
+
+    def sweep(self, own: int) -> None:
+        """Close the receipts of whoever stopped renewing them."""
+        for receipt in [receipt for receipt, (expiry, _) in self.open.items() if expiry <= own]:
+            self._release(self.open.pop(receipt)[1])
+
+    def share(self, field: str, own: int) -> int:
+        """What open receipts hold of a field."""
+        held = self.shares.get(field, 0)
+        if not held:
+            return 0
+        dead = [shares for expiry, shares in self.open.values() if expiry <= own]
+        return held - sum(cost for shares in dead for name, cost in shares if name == field)
+
+    def _release(self, shares: tuple[tuple[str, int], ...]) -> None:
+        for field, cost in shares:
+            left = self.shares[field] - cost
+            if left:
+                self.shares[field] = left
+            else:
+                del self.shares[field]
+
+
+class Kind(Protocol):
+    """How one kind of step behaves. `own` is the home's time; `state` is whatever `take` would write, None for nothing."""
+
+    def take(self, step: Any, home: Home, own: int, holder: str) -> tuple[Any, bool]:
+        """The state after the step, and whether it admits; writes nothing (but what `Distinct` sees)."""
+        ...
+
+    def write(self, step: Any, home: Home, own: int, state: Any, holder: str) -> None:
+        """Write what `take` gave."""
+        ...
+
+    def read(self, step: Any, home: Home, own: int, *, ok: bool, charged: bool) -> Reading:
+        """How it stands."""
+        ...
+
+    def settle(self, step: Any, home: Home, own: int, mark: tuple[int, ...], used: int | None, holder: str) -> bool:
+        """Correct what was charged to what was used; None leaves it. Tells whether it wrote."""
+        ...
+
+
+class _Gcra:
+    def take(self, step: Gcra, home: Home, own: int, holder: str) -> tuple[gcra.Bucket | None, bool]:
+        _, cost, amount, period, burst, kept, _, _ = step
+        bucket, ok = gcra.take(home.buckets.get(step.field, gcra.NEW), own, cost, amount, period, burst - kept)
+        return (bucket if ok else None), ok
+
+    def write(self, step: Gcra, home: Home, own: int, state: gcra.Bucket, holder: str) -> None:
+        home.buckets[step.field] = state
+        home.keep(state.tat + 1)
+
+    def read(self, step: Gcra, home: Home, own: int, *, ok: bool, charged: bool) -> Reading:
+        field, cost, amount, period, burst, kept, _, _ = step
+        bucket = home.buckets.get(field, gcra.NEW)
+        wait = 0 if ok else gcra.wait(bucket, own, cost, amount, period, burst - kept)
+        left = gcra.remaining(bucket, own, amount, period, burst - kept)
+        return Reading(ok, left, gcra.reset(bucket, own), wait, bucket if charged else None)
+
+    def settle(self, step: Gcra, home: Home, own: int, mark: tuple[int, ...], used: int | None, holder: str) -> bool:
+        if used is None or used == step.cost:
+            return False
+        bucket = home.buckets.get(step.field, gcra.NEW)
+        if used < step.cost:
+            noted = gcra.mark(mark, step.cost, step.amount, step.period)
+            bucket = gcra.refund(bucket, own, noted, step.cost - used, step.amount, step.period)
+        else:
+            bucket = gcra.owe(bucket, own, used - step.cost, step.amount, step.period)
+        self.write(step, home, own, bucket, holder)
+        return True
+
+
+class _Window:
+    def take(self, step: Window, home: Home, own: int, holder: str) -> tuple[window.Panes | None, bool]:
+        pane = own // window.pane_length(step.window)
+        panes, ok = window.take(home.windows.get(step.field, window.NEW), pane, step.cost, step.amount)
+        return (panes if ok else None), ok
+
+    def write(self, step: Window, home: Home, own: int, state: window.Panes, holder: str) -> None:
+        home.windows[step.field] = state
+        home.keep((state.head + window.RING) * window.pane_length(step.window))
+
+    def read(self, step: Window, home: Home, own: int, *, ok: bool, charged: bool) -> Reading:
+        length = window.pane_length(step.window)
+        panes = window.advance(home.windows.get(step.field, window.NEW), own // length)
+        wait = 0 if ok else window.until_free(panes, own, step.cost, step.amount, length)
+        reset = window.until_free(panes, own, step.amount, step.amount, length)
+        return Reading(ok, max(0, step.amount - panes.total), reset, wait, (panes.head,) if charged else None)
+
+    def settle(self, step: Window, home: Home, own: int, mark: tuple[int, ...], used: int | None, holder: str) -> bool:
+        if used is None or used == step.cost:
+            return False
+        panes, pane = home.windows.get(step.field, window.NEW), own // window.pane_length(step.window)
+        if used < step.cost:
+            panes = window.refund(panes, pane, mark[0], step.cost - used)
+        else:
+            panes = window.add(panes, pane, min(used - step.cost, gcra.LARGEST - panes.total))
+        self.write(step, home, own, panes, holder)
+        return True
+
+
+class _Budget:
+    def _spent(self, step: Budget, home: Home, start: int) -> int:
+        begun, total = home.budgets.get(step.field, (start, 0))
+        return total if begun == start else 0
+
+    def take(self, step: Budget, home: Home, own: int, holder: str) -> tuple[tuple[int, int] | None, bool]:
+        start, _ = window.calendar(own, step.calendar)
+        total = self._spent(step, home, start) + step.cost
+        return ((start, total), True) if total <= step.amount else (None, False)
+
+    def write(self, step: Budget, home: Home, own: int, state: tuple[int, int], holder: str) -> None:
+        home.budgets[step.field] = state
+        home.keep(window.calendar(state[0], step.calendar)[1])
+
+    def read(self, step: Budget, home: Home, own: int, *, ok: bool, charged: bool) -> Reading:
+        start, end = window.calendar(own, step.calendar)
+        left = max(0, step.amount - self._spent(step, home, start))
+        return Reading(ok, left, end - own, 0 if ok else end - own, (start,) if charged else None)
+
+    def settle(self, step: Budget, home: Home, own: int, mark: tuple[int, ...], used: int | None, holder: str) -> bool:
+        if used is None or used == step.cost:
+            return False
+        start, _ = window.calendar(own, step.calendar)
+        total = self._spent(step, home, start)
+        if used > step.cost:
+            total = min(gcra.LARGEST, total + used - step.cost)
+        elif mark[0] == start:
+            total = max(0, total - (step.cost - used))
+        else:
+            return False
+        self.write(step, home, own, (start, total), holder)
+        return True
+
+
+class _Lease:
+    def take(self, step: Lease, home: Home, own: int, holder: str) -> tuple[int | None, bool]:
+        held = home.leases.get(step.field, {})
+        ok = lease.count(held, own) < step.limit or held.get(holder, 0) > own
+        return (own + lease.TTL if ok else None), ok
+
+    def write(self, step: Lease, home: Home, own: int, state: int, holder: str) -> None:
+        held = home.leases.setdefault(step.field, {})
+        lease.sweep(held, own)
+        held[holder] = state
+        home.keep(state)
+
+    def read(self, step: Lease, home: Home, own: int, *, ok: bool, charged: bool) -> Reading:
+        held = home.leases.get(step.field, {})
+        left = max(0, step.limit - lease.count(held, own))
+        return Reading(ok, left, 0, 0 if ok else lease.next_expiry(held, own), () if charged else None)
+
+    def settle(self, step: Lease, home: Home, own: int, mark: tuple[int, ...], used: int | None, holder: str) -> bool:
+        held = home.leases.get(step.field, {})
+        held.pop(holder, None)
+        if not held:
+            home.leases.pop(step.field, None)
+        return False
+
+
+class _Share:
+    def take(self, step: Share, home: Home, own: int, holder: str) -> tuple[int | None, bool]:
+        total = home.share(step.field, own) + step.cost
+        return (total, True) if total <= step.cap else (None, False)
+
+    def write(self, step: Share, home: Home, own: int, state: int, holder: str) -> None:
+        """The receipt holds it: see `Home.leave`."""
+
+    def read(self, step: Share, home: Home, own: int, *, ok: bool, charged: bool) -> Reading:
+        left = max(0, step.cap - home.share(step.field, own))
+        return Reading(ok, left, 0, 0 if ok else SHARE_WAIT, () if charged else None)
+
+    def settle(self, step: Share, home: Home, own: int, mark: tuple[int, ...], used: int | None, holder: str) -> bool:
+        """The receipt gave it back: see `Home.forget`."""
+        return False
+
+
+class _Distinct:
+    def take(self, step: Distinct, home: Home, own: int, holder: str) -> tuple[None, bool]:
+        seen, overflow = home.seen.get(step.field, ({}, -1))
+        length = distinct.pane_length(step.window)
+        pane = own // length
+        overflow, _, floor = distinct.add(seen, overflow, pane, step.value)
+        home.seen[step.field] = (seen, overflow)
+        home.keep((pane + distinct.PANES + 1) * length)
+        return None, not floor
+
+    def write(self, step: Distinct, home: Home, own: int, state: None, holder: str) -> None:
+        """`take` has seen it: distinct values count whatever becomes of the bill."""
+
+    def read(self, step: Distinct, home: Home, own: int, *, ok: bool, charged: bool) -> Reading:
+        return Reading(ok, len(home.seen[step.field][0]), 0, 0)
+
+    def settle(self, step: Distinct, home: Home, own: int, mark: tuple[int, ...], used: int | None, holder: str) -> bool:
+        """What was seen was seen."""
+        return False
+
+
+KINDS: dict[type, Kind] = {
+    Gcra: _Gcra(),
+    Window: _Window(),
+    Budget: _Budget(),
+    Lease: _Lease(),
+    Share: _Share(),
+    Distinct: _Distinct(),
+}

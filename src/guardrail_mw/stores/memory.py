@@ -1,0 +1,334 @@
+"""The embedded store: one process, no server, the same contract.
+
+Bounded: it evicts only what equals a new subject; when nothing does, newcomers share their parent's home, at last everyone's.
+Not for several workers: each would have a store of its own.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from heapq import heappop, heappush
+from typing import TYPE_CHECKING, Any, Literal
+
+from guardrail_mw.algorithms import gcra, lease
+from guardrail_mw.clock import SystemClock
+from guardrail_mw.stores.base import Bill, Change, Gcra, Lease, Reading, Receipt, Settlement, Share, Step, opens
+from guardrail_mw.stores.homes import KINDS, Home, Kind
+from guardrail_mw.values import PLAN_FIELDS, Standing
+
+if TYPE_CHECKING:
+    from guardrail_mw.clock import Clock
+    from guardrail_mw.values import Observer
+
+__all__ = ["MemoryStore"]
+
+TOUCHED = 3_600_000_000
+"""µs between two notes that an account still calls."""
+STANDING_TTL = 90 * 86_400_000_000 + TOUCHED
+"""µs a standing is kept after that note: at least 90 days after an account's last call."""
+_SECOND = 1_000_000
+
+_Taken = tuple[Kind, Step, Home, int, Any, bool]
+
+
+class _Open:
+    """An open receipt: where its charges really lie."""
+
+    __slots__ = ("homes", "payer", "shares")
+
+    def __init__(self, payer: Home, homes: list[Home], shares: tuple[tuple[str, int], ...]) -> None:
+        self.payer = payer
+        self.homes = homes
+        self.shares = shares
+
+
+class MemoryStore:
+    """Counters, leases and standings in this process's memory.
+
+    Args:
+        clock: where `now` comes from.
+        max_subjects: homes kept at most; beyond it newcomers share their parent's.
+        observer: is told of `store.shared_home`.
+    """
+
+    def __init__(self, *, clock: Clock | None = None, max_subjects: int = 200_000, observer: Observer | None = None) -> None:
+        self._clock = clock or SystemClock()
+        self._max = max_subjects
+        self._observer = observer
+        self._homes: dict[str, Home] = {}
+        self._due: dict[int, list[str]] = {}
+        self._seconds: list[int] = []
+        self._open: dict[str, _Open] = {}
+        self._standings: dict[str, tuple[int, dict[str, str], int]] = {}
+        self._spent: dict[str, int] = {}
+        self._switches: dict[str, str] = {}
+
+    # Charging
+
+    async def charge(self, bill: Bill) -> Receipt:
+        """See `Store.charge`."""
+        now = self._clock.now()
+        if bill.not_after is not None and now > bill.not_after:
+            return Receipt(bill, "late", now, None, ())
+        if bill.candidate:
+            version, fields = self._standing(bill.candidate, now)
+            if version != bill.version:
+                return Receipt(bill, "stale", now, Standing(version, dict(fields)), ())
+        if self._seconds and self._seconds[0] * _SECOND <= now:
+            self._evict(now)
+        homes = [self._home(entry.home, entry.parent, now) for entry in bill.entries]
+        taken, admitted = _take(bill, homes, now)
+        if not admitted:
+            for home in homes:
+                home.note(now)
+            return Receipt(bill, "denied", now, None, _read(taken, charged=False))
+        for home in homes:
+            home.tick(now)
+        for kind, step, home, own, state, _ in taken:
+            if state is not None:
+                kind.write(step, home, own, state, bill.id)
+        is_open = opens(bill)
+        if is_open:
+            self._leave(bill, homes, taken, now)
+        if bill.proved and bill.candidate:
+            self._begin(bill.candidate, now)
+        return Receipt(bill, "admitted", now, None, _read(taken, charged=True), is_open)
+
+    async def peek(self, bill: Bill) -> Receipt:
+        """See `Store.peek`."""
+        now = self._clock.now()
+        version, fields = self._standing(bill.candidate, now)
+        standing = Standing(version, dict(fields)) if bill.candidate else None
+        homes = [copy.deepcopy(self._homes.get(entry.home)) or Home() for entry in bill.entries]
+        taken, admitted = _take(bill, homes, now)
+        code: Literal["admitted", "denied"] = "admitted" if admitted else "denied"
+        return Receipt(bill, code, now, standing, _read(taken, charged=False))
+
+    def _leave(self, bill: Bill, homes: list[Home], taken: list[_Taken], now: int) -> None:
+        """Leave the receipt beside the payer's home."""
+        payer = self._payer(bill, homes, now)
+        shares = tuple(
+            (step.field, step.cost) for _, step, _, _, state, _ in taken if isinstance(step, Share) and state is not None
+        )
+        payer.leave(bill.id, payer.tick(now), shares)
+        self._open[bill.id] = _Open(payer, homes, shares)
+
+    def _payer(self, bill: Bill, homes: list[Home], now: int) -> Home:
+        for entry, home in zip(bill.entries, homes, strict=True):
+            if entry.home == bill.payer:
+                return home
+        return self._home(bill.payer, "e", now)
+
+    # Homes
+
+    def _home(self, name: str, parent: str, now: int) -> Home:
+        home = self._homes.get(name)
+        if home is not None:
+            return home
+        if len(self._homes) >= self._max and name != "e":
+            if self._observer is not None:
+                self._observer.count("store.shared_home")
+            return self._home(parent if parent in self._homes else "e", "e", now)
+        home = self._homes[name] = Home()
+        self._schedule(name, now)
+        return home
+
+    def _schedule(self, name: str, expiry: int) -> None:
+        second = expiry // _SECOND + 1
+        if second not in self._due:
+            self._due[second] = []
+            heappush(self._seconds, second)
+        self._due[second].append(name)
+
+    def _evict(self, now: int) -> None:
+        """Look at the homes whose time has come; those that equal a new subject's go."""
+        while self._seconds and self._seconds[0] * _SECOND <= now:
+            for name in self._due.pop(heappop(self._seconds)):
+                home = self._homes[name]
+                if home.expiry > now:
+                    self._schedule(name, home.expiry)
+                else:
+                    del self._homes[name]
+                    for receipt in home.open:
+                        self._open.pop(receipt, None)
+
+    def subjects(self) -> int:
+        """How many homes are kept; those that have equalled a new subject's for a second are not."""
+        self._evict(self._clock.now())
+        return len(self._homes)
+
+    # Settling
+
+    def settle(self, settlements: Sequence[Settlement]) -> None:
+        """See `Store.settle`."""
+        now = self._clock.now()
+        for settlement in settlements:
+            bill = settlement.receipt.bill
+            homes: Sequence[Home | None]
+            if settlement.receipt.open:
+                held = self._open.pop(bill.id, None)
+                if held is None or not held.payer.forget(bill.id, held.payer.time(now)):
+                    continue
+                homes = held.homes
+            else:
+                homes = [self._homes.get(entry.home) or self._homes.get(entry.parent) for entry in bill.entries]
+            _settle(settlement, homes, now)
+            if settlement.changes and bill.candidate:
+                self._change(bill.candidate, settlement.changes, now)
+
+    async def renew(self, receipts: Sequence[Receipt]) -> list[Receipt]:
+        """See `Store.renew`."""
+        now = self._clock.now()
+        self._evict(now)
+        return [self._renew(receipt, now) if receipt.open else receipt for receipt in receipts]
+
+    def _renew(self, receipt: Receipt, now: int) -> Receipt:
+        bill = receipt.bill
+        held = self._open.get(bill.id)
+        if held is None:
+            homes = [self._home(entry.home, entry.parent, now) for entry in bill.entries]
+            shares = tuple((step.field, step.cost) for step, reading in _charged(receipt) if isinstance(step, Share))
+            held = self._open[bill.id] = _Open(self._payer(bill, homes, now), homes, shares)
+        held.payer.leave(bill.id, held.payer.tick(now), held.shares)
+        readings = list(receipt.readings)
+        index = 0
+        for entry, home in zip(bill.entries, held.homes, strict=True):
+            for step in entry.steps:
+                noted = readings[index].mark
+                if isinstance(step, Lease) and noted is not None:
+                    own = home.tick(now)
+                    KINDS[Lease].write(step, home, own, own + lease.TTL, bill.id)
+                elif isinstance(step, Gcra) and noted is not None:
+                    own = home.tick(now)
+                    mark = gcra.mark(noted, step.cost, step.amount, step.period)
+                    mark = gcra.renew(home.buckets.get(step.field, gcra.NEW), own, mark, step.amount)
+                    readings[index] = readings[index]._replace(mark=mark)
+                index += 1
+        return receipt._replace(readings=tuple(readings))
+
+    # Standings
+
+    def _standing(self, account: str, now: int) -> tuple[int, dict[str, str]]:
+        version, fields, until = self._standings.get(account, (0, {}, 0))
+        return (version, fields) if until > now else (0, {})
+
+    def _begin(self, account: str, now: int) -> None:
+        version, fields = self._standing(account, now)
+        if "since" not in fields:
+            fields = {**fields, "since": str(now)}
+        elif self._standings[account][2] - now > STANDING_TTL - TOUCHED:
+            return
+        self._standings[account] = (version, fields, now + STANDING_TTL)
+
+    async def remember(self, account: str, changes: Sequence[Change]) -> int:
+        """See `Store.remember`."""
+        return self._change(account, changes, self._clock.now())
+
+    def _change(self, account: str, changes: Sequence[Change], now: int) -> int:
+        version, fields = self._standing(account, now)
+        fields = dict(fields)
+        anew = False
+        for change in changes:
+            before = fields.get(change.field)
+            after = _merge(change, before)
+            if after is None:
+                fields.pop(change.field, None)
+            else:
+                fields[change.field] = after
+            anew = anew or (before != after and change.field in PLAN_FIELDS)
+        if anew:
+            version = max(now, version + 1)
+        self._standings[account] = (version, fields, now + STANDING_TTL)
+        return version
+
+    # The rest
+
+    async def spend(self, token: str, ttl: int) -> bool:
+        """See `Store.spend`."""
+        now = self._clock.now()
+        if len(self._spent) >= self._max:
+            self._spent = {each: until for each, until in self._spent.items() if until > now}
+        if self._spent.get(token, 0) > now:
+            return False
+        self._spent[token] = now + ttl
+        return True
+
+    async def read_switches(self) -> dict[str, str]:
+        """See `Switches.read_switches`."""
+        return dict(self._switches)
+
+    async def write_switch(self, rule: str, mode: str | None) -> None:
+        """See `Switches.write_switch`."""
+        if mode is None:
+            self._switches.pop(rule, None)
+        else:
+            self._switches[rule] = mode
+
+    async def ping(self) -> None:
+        """Always there."""
+
+    async def drain(self) -> None:
+        """Nothing is ever queued."""
+
+    async def close(self) -> None:
+        """Nothing to let go of."""
+
+
+def _take(bill: Bill, homes: list[Home], now: int) -> tuple[list[_Taken], bool]:
+    """Every step's state after the bill, and whether all admit it."""
+    taken: list[_Taken] = []
+    admitted = True
+    for entry, home in zip(bill.entries, homes, strict=True):
+        own = home.time(now)
+        for step in entry.steps:
+            kind = KINDS[type(step)]
+            state, ok = kind.take(step, home, own, bill.id)
+            taken.append((kind, step, home, own, state, ok))
+            if not ok and not getattr(step, "shadow", True):
+                admitted = False
+    return taken, admitted
+
+
+def _read(taken: list[_Taken], *, charged: bool) -> tuple[Reading, ...]:
+    return tuple(
+        [
+            kind.read(step, home, own, ok=ok, charged=charged and state is not None)
+            for kind, step, home, own, state, ok in taken
+        ]
+    )
+
+
+def _charged(receipt: Receipt) -> list[tuple[Step, Reading]]:
+    """The steps that were charged, with their readings."""
+    steps = [step for entry in receipt.bill.entries for step in entry.steps]
+    return [(step, reading) for step, reading in zip(steps, receipt.readings, strict=True) if reading.mark is not None]
+
+
+def _settle(settlement: Settlement, homes: Sequence[Home | None], now: int) -> None:
+    receipt = settlement.receipt
+    cancelled = settlement.outcome == "cancelled"
+    index = 0
+    for entry, home in zip(receipt.bill.entries, homes, strict=True):
+        own = home.time(now) if home is not None else 0
+        for step in entry.steps:
+            mark = receipt.readings[index].mark
+            used = 0 if cancelled else settlement.used[index] if settlement.used else None
+            if home is not None and mark is not None:
+                if KINDS[type(step)].settle(step, home, own, mark, used, receipt.bill.id):
+                    home.tick(now)
+            index += 1
+
+
+def _merge(change: Change, before: str | None) -> str | None:
+    match change.op:
+        case "set":
+            return change.value
+        case "unset":
+            return None
+        case "first":
+            return change.value if before is None else before
+        case "add":
+            return str(int(before or 0) + int(change.value))
+        case "max":
+            return change.value if before is None else str(max(int(before), int(change.value)))

@@ -1,0 +1,318 @@
+"""What one event loop has with a Redis: its lanes, what is owed, and what waits for what."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
+from time import monotonic
+from typing import Any, NamedTuple
+
+from guardrail_mw.clock import Clock
+from guardrail_mw.errors import StoreError, StoreTimeout
+from guardrail_mw.stores.base import Bill, Receipt, Settlement
+from guardrail_mw.stores.redis import codec
+from guardrail_mw.stores.redis.batches import Lane, Redirect
+from guardrail_mw.stores.redis.calls import Charge, Renewal, Settle, Split, SplitCharge, padded
+from guardrail_mw.stores.redis.cluster import Topology
+from guardrail_mw.stores.redis.nodes import Address, Target, check_policy, dial
+from guardrail_mw.stores.redis.pipes import Call, Link
+from guardrail_mw.values import Observer
+
+__all__ = ["PATIENCE", "Book", "Debts", "Settings"]
+
+PATIENCE = 1.0
+"""Seconds for what no request waits for: renewals, changes of a standing, spending, reading."""
+_SOURCES = tuple(script.source for script in codec.SCRIPTS)
+_LOADS = tuple(codec.command("SCRIPT", "LOAD", source) for source in _SOURCES)
+
+_log = logging.getLogger(__name__)
+
+
+class Settings(NamedTuple):
+    """What a store's books share."""
+
+    target: Target
+    deadline: float
+    """Seconds."""
+    prefix: str
+    clock: Clock | None
+    observer: Observer
+    checked: set[Address | None]
+    """Whose eviction policy has been looked at."""
+
+
+class Debts:
+    """Counts what has been begun and must end; `drain` waits until there is nothing."""
+
+    __slots__ = ("_count", "_waiters")
+
+    def __init__(self) -> None:
+        self._count = 0
+        self._waiters: list[asyncio.Future[None]] = []
+
+    def add(self) -> None:
+        """One more."""
+        self._count += 1
+
+    def done(self) -> None:
+        """One less."""
+        self._count -= 1
+        if not self._count and self._waiters:
+            for waiter in self._waiters:
+                if not waiter.done():
+                    waiter.set_result(None)
+            self._waiters.clear()
+
+    async def none(self) -> None:
+        """Return when there is none."""
+        while self._count:
+            waiter = asyncio.get_running_loop().create_future()
+            self._waiters.append(waiter)
+            await waiter
+
+
+class Book:
+    """One event loop's business with the store."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.loop = asyncio.get_running_loop()
+        self.observer = settings.observer
+        self.debts = Debts()
+        self._settings = settings
+        self._prefix = settings.prefix
+        self._clock = settings.clock
+        self._deadline = settings.deadline
+        self._renewing: dict[str, list[Renewal]] = {}
+        self._deferred: dict[str, list[Settlement]] = {}
+        self._checks: list[asyncio.Task[None]] = []
+        self._topology: Topology | None = None
+        if settings.target.kind == "cluster":
+            self._topology = Topology(settings.target, self._lane)
+        else:
+            self._sole = self._lane(None, None, None)
+
+    def _lane(self, address: Address | None, redirect: Redirect | None, on_down: Callable[[], None] | None) -> Lane:
+        return Lane(
+            partial(self._dial, address), deadline=self._deadline, observer=self.observer, loads=_LOADS, redirect=redirect, on_down=on_down
+        )
+
+    async def _dial(self, address: Address | None) -> Link:
+        target, checked = self._settings.target, self._settings.checked
+        link = await dial(target, _SOURCES, address)
+        if address not in checked:
+            checked.add(address)
+            self._checks.append(self.loop.create_task(check_policy(target, address), name="guardrail_mw: check the store"))
+        return link
+
+    def _now(self) -> int | None:
+        return None if self._clock is None else self._clock.now()
+
+    def _to(self, home: str) -> tuple[Lane, int]:
+        if self._topology is None:
+            return self._sole, 0
+        slot = codec.key_slot(home)
+        return self._topology.lane(slot), slot
+
+    def _parts(self, bill: Bill) -> tuple[codec.Part, ...]:
+        return (codec.whole(bill),) if self._topology is None else codec.parts(bill)
+
+    # -- charge --
+
+    def pack(self, bill: Bill, part: codec.Part, not_after: int) -> bytes:
+        """The command that charges; a bill's own `not_after` goes before."""
+        return codec.charge_command(bill, part, self._prefix, bill.not_after or not_after, self._now())
+
+    def _by(self, lane: Lane, deadline: float) -> int:
+        """`deadline` in the store's time."""
+        if self._clock is None:
+            return lane.time.at(deadline)
+        return self._clock.now() + round(self._deadline * 1e6)
+
+    async def charge(self, bill: Bill) -> Receipt:
+        """See `Store.charge`."""
+        if self._topology is not None:
+            return await self._charge_parts(bill, self._topology)
+        lane = self._sole
+        if not lane.time.known:
+            await lane.opened(self._deadline)
+        deadline = monotonic() + self._deadline
+        part = codec.whole(bill)
+        call = Charge(self, bill, part, self.pack(bill, part, self._by(lane, deadline)), deadline)
+        lane.submit(call)
+        try:
+            return await call.future  # type: ignore[no-any-return]
+        except BaseException:
+            call.leave()
+            raise
+
+    async def _charge_parts(self, bill: Bill, topology: Topology) -> Receipt:
+        if not topology.known:
+            await topology.learn(self._deadline)
+        parts = codec.parts(bill)
+        ways = [self._to(part.home) for part in parts]
+        for lane, _ in ways:
+            if not lane.time.known:
+                await lane.opened(self._deadline)
+        deadline = monotonic() + self._deadline
+        split = Split(bill, len(parts), self.loop.create_future())
+        try:
+            for index, (part, (lane, _)) in enumerate(zip(parts, ways, strict=True)):
+                call = SplitCharge(self, split, index, part, self.pack(bill, part, self._by(lane, deadline)), deadline)
+                lane.submit(call)
+                split.calls.append(call)
+            return await split.future
+        except BaseException:
+            split.future.cancel()
+            split.leave()
+            raise
+
+    def give_back(self, receipt: Receipt, part: codec.Part) -> None:
+        """Cancel an admission, or a part of one, that nobody took."""
+        self.observer.count("store.given_back")
+        settlement = Settlement(padded(receipt, part), "cancelled")
+        self._send(settlement, part, repeatable=part.receipt)
+
+    # -- settle --
+
+    def settle(self, settlement: Settlement) -> None:
+        """See `Store.settle`."""
+        receipt = settlement.receipt
+        if receipt.bill.id in self._renewing:
+            self.debts.add()
+            self._deferred.setdefault(receipt.bill.id, []).append(settlement)
+            return
+        first, *others = self._parts(receipt.bill)
+        if receipt.open:
+            self._send(settlement, first, repeatable=True, followers=others)
+            return
+        for part in (first, *others):
+            self._send(settlement, part, repeatable=False)
+
+    def _send(
+        self,
+        settlement: Settlement,
+        part: codec.Part,
+        *,
+        repeatable: bool,
+        followers: Sequence[codec.Part] = (),
+        follow: bool = False,
+    ) -> None:
+        payload = codec.settle_command(settlement, part, self._prefix, self._now(), follow=follow)
+        if payload is None:
+            return
+        try:
+            lane, slot = self._to(part.home)
+        except StoreError as error:
+            _log.warning("a settlement failed: %s", error)
+            self.observer.count("store.lost_settlements")
+            return
+        call = Settle(self, settlement, payload, repeatable=repeatable, followers=followers)
+        call.slot = slot
+        lane.errand(call)
+
+    def follow(self, settlement: Settlement, parts: Iterable[codec.Part]) -> None:
+        """The payer's slot has settled for the first time: so do the others, once."""
+        for part in parts:
+            self._send(settlement, part, repeatable=False, follow=True)
+
+    # -- renew --
+
+    async def renew(self, receipts: Sequence[Receipt]) -> list[Receipt]:
+        """See `Store.renew`."""
+        deadline = monotonic() + PATIENCE
+        calls: list[tuple[int, codec.Part, Renewal]] = []
+        for index, receipt in enumerate(receipts):
+            for part in self._parts(receipt.bill):
+                payload = codec.renew_command(receipt, part, self._prefix, self._now())
+                if payload is None:
+                    continue
+                try:
+                    lane, slot = self._to(part.home)
+                except StoreError:
+                    continue
+                call = Renewal(self, receipt.bill.id, payload, deadline)
+                call.slot = slot
+                lane.errand(call)
+                calls.append((index, part, call))
+        if calls:
+            try:
+                await asyncio.wait([call.future for _, _, call in calls], timeout=PATIENCE)
+            finally:
+                for _, _, call in calls:
+                    call.future.cancel()
+        renewed = list(receipts)
+        for index, part, call in calls:
+            if not call.future.cancelled() and call.future.exception() is None:
+                renewed[index] = codec.parse_renew(call.future.result(), renewed[index], part)
+        return renewed
+
+    def renewing(self, call: Renewal) -> None:
+        """A renewal is under way."""
+        self._renewing.setdefault(call.id, []).append(call)
+
+    def renewed(self, call: Renewal) -> None:
+        """It is no more: what was settled meanwhile can go."""
+        under_way = self._renewing.get(call.id, [])
+        if call in under_way:
+            under_way.remove(call)
+        if not under_way:
+            self._renewing.pop(call.id, None)
+            for settlement in self._deferred.pop(call.id, ()):
+                self.settle(settlement)
+                self.debts.done()
+
+    # -- the rest --
+
+    async def ask(self, home: str, payload: bytes) -> Any:
+        """Send one command to a home's slot and wait, `PATIENCE` seconds at most, for its answer."""
+        try:
+            async with asyncio.timeout(PATIENCE):
+                if self._topology is not None and not self._topology.known:
+                    await self._topology.learn(PATIENCE)
+                lane, _ = self._to(home)
+                call = Call(payload, monotonic() + PATIENCE, self.loop.create_future())
+                lane.submit(call, patient=True)
+                return await call.future
+        except TimeoutError as error:
+            raise StoreTimeout("The store did not answer in time.") from error
+
+    async def peek(self, bill: Bill) -> Receipt:
+        """See `Store.peek`."""
+        now = self._now()
+        if self._topology is not None and not self._topology.known:
+            await self._topology.learn(PATIENCE)
+        parts = self._parts(bill)
+        commands = [codec.charge_command(bill, part, self._prefix, 0, now, peek=True) for part in parts]
+        replies = await asyncio.gather(
+            *(self.ask(part.home, payload) for part, payload in zip(parts, commands, strict=True))
+        )
+        receipts = [codec.parse_charge(reply, bill, part) for part, reply in zip(parts, replies, strict=True)]
+        return receipts[0] if self._topology is None else codec.merge(bill, receipts)
+
+    async def open(self) -> None:
+        """Connect, so that the first request need not."""
+        if self._topology is not None:
+            await self._topology.learn(PATIENCE)
+            return
+        await self._sole.opened(PATIENCE)
+
+    async def drain(self) -> None:
+        """See `Store.drain`."""
+        for lane in self._lanes():
+            lane.hurry()
+        await self.debts.none()
+
+    async def close(self) -> None:
+        """Drain, then let go of every connection."""
+        await self.drain()
+        for check in self._checks:
+            check.cancel()
+        if self._topology is not None:
+            await self._topology.close()
+        else:
+            await self._sole.close()
+
+    def _lanes(self) -> list[Lane]:
+        return [self._sole] if self._topology is None else self._topology.lanes

@@ -1,0 +1,154 @@
+"""The store on a Redis or Valkey: standalone, behind Sentinels, or a cluster."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+from collections.abc import AsyncIterator, Coroutine, Sequence
+from typing import Any
+
+from guardrail_mw.clock import Clock
+from guardrail_mw.stores.base import Bill, Change, Receipt, Settlement
+from guardrail_mw.stores.redis import codec
+from guardrail_mw.stores.redis.book import Book, Settings
+from guardrail_mw.stores.redis.nodes import parse
+from guardrail_mw.values import Observer
+
+__all__ = ["RedisStore"]
+
+_log = logging.getLogger(__name__)
+
+
+class _Nobody:
+    """Observes nothing."""
+
+    def count(self, event: str, by: int = 1) -> None:
+        """Ignore it."""
+
+
+class RedisStore:
+    """Counters, leases and standings in Redis 7.0, Valkey 9 or later; see `guardrail_mw.stores.base.Store`.
+
+    Every event loop that uses it has connections of its own, which it opens when it first needs them and closes when it ends.
+
+    Args:
+        url: `redis://`, `rediss://`, `unix://`, `redis+sentinel://`, `redis+cluster://`; see `nodes.py`.
+        deadline: µs that a request waits for the store's answer.
+        prefix: before every key.
+        clock: for tests, which give the scripts their time; None (production) lets them take the store's.
+        observer: told of `store.timeout`, `store.overdue`, `store.unreachable`, `store.given_back`, `store.lost_connections`,
+            `store.lost_charges`, `store.lost_settlements`, and of replays by their reason, `store.noscript`, `store.moved`.
+
+    Raises:
+        ValueError: the URL cannot be used.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        deadline: int = 25_000,
+        prefix: str = "gr:",
+        clock: Clock | None = None,
+        observer: Observer | None = None,
+    ) -> None:
+        self._settings = Settings(parse(url), deadline / 1e6, prefix, clock, _Nobody() if observer is None else observer, set())
+        self._books: dict[asyncio.AbstractEventLoop, Book] = {}
+        self._guards: dict[asyncio.AbstractEventLoop, AsyncIterator[None]] = {}
+        self._opening = threading.Lock()
+
+    def _book(self) -> Book:
+        loop = asyncio.get_running_loop()
+        return self._books.get(loop) or self._begin(loop)
+
+    def _begin(self, loop: asyncio.AbstractEventLoop) -> Book:
+        with self._opening:
+            for other in [other for other in self._books if other.is_closed()]:
+                del self._books[other], self._guards[other]
+            self._books[loop] = book = Book(self._settings)
+            self._guards[loop] = guard = self._guard(loop, book)
+        try:
+            anext(guard).__await__().send(None)  # runs to its yield, where the loop's end will find it
+        except StopIteration:
+            pass
+        return book
+
+    async def _guard(self, loop: asyncio.AbstractEventLoop, book: Book) -> AsyncIterator[None]:
+        """An event loop ends its asynchronous generators before it closes, and with this one our connections."""
+        try:
+            yield
+        finally:
+            with self._opening:
+                self._books.pop(loop, None)
+                self._guards.pop(loop, None)
+            await book.close()
+
+    async def open(self) -> None:
+        """Connect now, so that the first request need not wait for it; may be left out.
+
+        Raises:
+            StoreError: the store cannot be reached. It is tried again with every request.
+        """
+        await self._book().open()
+
+    def charge(self, bill: Bill) -> Coroutine[Any, Any, Receipt]:
+        """Charge all of a bill or none of it; see `Store.charge`."""
+        return self._book().charge(bill)
+
+    def settle(self, settlements: Sequence[Settlement]) -> None:
+        """Accept settlements; see `Store.settle`."""
+        try:
+            book = self._book()
+        except RuntimeError:
+            self._settings.observer.count("store.lost_settlements", len(settlements))
+            _log.warning("%d settlements outside an event loop are lost", len(settlements))
+            return
+        for settlement in settlements:
+            try:
+                book.settle(settlement)
+            except Exception:
+                self._settings.observer.count("store.lost_settlements")
+                _log.exception("a settlement cannot be sent")
+
+    async def renew(self, receipts: Sequence[Receipt]) -> list[Receipt]:
+        """Keep open receipts alive; see `Store.renew`."""
+        return await self._book().renew(receipts)
+
+    async def remember(self, account: str, changes: Sequence[Change]) -> int:
+        """Change an account's standing; see `Store.remember`."""
+        book = self._book()
+        command = codec.remember_command(account, changes, self._settings.prefix, self._now())
+        return codec.parse_remember(await book.ask(account, command))
+
+    async def spend(self, token: str, ttl: int) -> bool:
+        """True the first time; see `Store.spend`."""
+        command = codec.spend_command(token, ttl, self._settings.prefix, self._now())
+        return codec.parse_spend(await self._book().ask(f"x:{token}", command))
+
+    async def peek(self, bill: Bill) -> Receipt:
+        """What `charge` would answer; see `Store.peek`."""
+        return await self._book().peek(bill)
+
+    async def drain(self) -> None:
+        """Wait until what was settled from this event loop has been carried out, or has failed and was counted."""
+        await self._book().drain()
+
+    async def close(self) -> None:
+        """Drain, then let go of this event loop's connections; other loops' are closed when those end."""
+        guard = self._guards.get(asyncio.get_running_loop())
+        if guard is not None:
+            await guard.aclose()  # type: ignore[attr-defined]
+
+    async def read_switches(self) -> dict[str, str]:
+        """Rule name (empty for everything) to mode."""
+        prefix = self._settings.prefix
+        return codec.parse_switches(await self._book().ask(f"{prefix}switches", codec.switches_command(prefix)))
+
+    async def write_switch(self, rule: str, mode: str | None) -> None:
+        """Set the mode of a rule (empty for everything); None takes the switch away."""
+        prefix = self._settings.prefix
+        await self._book().ask(f"{prefix}switches", codec.switch_command(rule, mode, prefix))
+
+    def _now(self) -> int | None:
+        return None if self._settings.clock is None else self._settings.clock.now()

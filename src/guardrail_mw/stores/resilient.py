@@ -1,0 +1,288 @@
+"""A shared store that may fail: a decision comes all the same, in the mode that the policy names.
+
+`charge` asks the store unless the breaker is open. What fails is decided at once: under `local` by this process alone (see
+`stores.local`), under `allow` and `deny` by whoever called, who gets the StoreError. While the breaker is open one task a
+running loop probes the store, so that service returns within a second of the store's, and afterwards carries to it what
+exchanges have taught meanwhile.
+
+Observed: `store.opened`, `store.closed`, `on_error.allow`, `on_error.deny`, `on_error.local` (one a bill),
+`on_error.changes_lost`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from contextvars import Context
+from secrets import token_hex
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from weakref import WeakKeyDictionary
+
+from guardrail_mw.errors import StoreError, StoreTimeout
+from guardrail_mw.stores.base import Bill, Change, Entry, Gcra, Receipt, Settlement, Switches
+from guardrail_mw.stores.breaker import PROBE_EVERY, SECOND, Breaker
+from guardrail_mw.stores.learned import Learned
+from guardrail_mw.stores.local import Alone
+from guardrail_mw.stores.memory import MemoryStore
+
+if TYPE_CHECKING:
+    from guardrail_mw.clock import Clock
+    from guardrail_mw.stores.base import Store
+    from guardrail_mw.values import Observer
+
+__all__ = ["Resilient"]
+
+_T = TypeVar("_T")
+_PROBE = (Gcra("probe", 1, 1, 1, 1),)
+
+
+class Resilient:
+    """A `Store` around a shared one.
+
+    Args:
+        store: the shared store.
+        on_error: what becomes of a bill that it does not answer.
+        processes: how many share each limit when every one decides alone; `local` only.
+        clock: for the breaker, and for the store of `local`.
+        observer: is told what happened.
+        local: the store that `local` charges, used by nobody else; a `MemoryStore` unless given.
+        pause: waits so many seconds between probes.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        *,
+        on_error: Literal["allow", "deny", "local"],
+        processes: int,
+        clock: Clock,
+        observer: Observer | None = None,
+        local: Store | None = None,
+        pause: Callable[[float], Awaitable[object]] = asyncio.sleep,
+    ) -> None:
+        self.store = store
+        self.on_error = on_error
+        self._clock = clock
+        self._observer = observer
+        self._pause = pause
+        self._breaker = Breaker()
+        self._learned = Learned()
+        self._tenders: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Task[None]] = WeakKeyDictionary()
+        self._carrying: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Lock] = WeakKeyDictionary()
+        self._alone: Alone | None = None
+        if on_error == "local":
+            own = MemoryStore(clock=clock, observer=observer) if local is None else local
+            self._alone = Alone(own, processes)
+
+    @property
+    def available(self) -> bool:
+        """Whether the store is being asked: False while the breaker is open."""
+        return not self._breaker.open
+
+    # Charging
+
+    async def charge(self, bill: Bill) -> Receipt:
+        """See `Store.charge`.
+
+        Raises:
+            StoreError: the store did not answer and the mode is `allow` or `deny`: apply it.
+        """
+        if self._breaker.open:
+            return await self.alone(bill, self._closed_off())
+        try:
+            receipt = await self.store.charge(bill)
+        except StoreError as error:
+            self._failed()
+            return await self.alone(bill, error)
+        if receipt.code == "late":
+            self._failed()
+            return await self.alone(bill, StoreTimeout("The store answered too late.", f"At {receipt.now} µs of its time."))
+        self._breaker.succeeded()
+        if receipt.standing is not None:
+            self._learned.note(bill.candidate, receipt.standing)
+        if receipt.open and self._alone is not None:
+            self._alone.hold(receipt)
+        return receipt
+
+    async def alone(self, bill: Bill, error: StoreError) -> Receipt:
+        """Decide a bill without the store, because of `error`; also where the store's answers were of no use.
+
+        Raises:
+            StoreError: `error`, unless the mode is `local`.
+        """
+        self._tend()
+        standing = self._learned.newer(bill) if self._alone is not None else None
+        if standing is not None:
+            return Receipt(bill, "stale", self._clock.now(), standing, (), local=True)
+        self._count(f"on_error.{self.on_error}")
+        if self._alone is None:
+            raise error
+        return await self._alone.charge(bill)
+
+    def settle(self, settlements: Sequence[Settlement]) -> None:
+        """See `Store.settle`. Each settles where it was charged; the shared store queues while it is away."""
+        if self._alone is None:
+            self.store.settle(settlements)
+            return
+        shared = []
+        for settlement in settlements:
+            receipt = settlement.receipt
+            if receipt.local:
+                self._alone.settle(settlement)
+                if settlement.changes and receipt.bill.candidate:
+                    self.learn(receipt.bill.candidate, settlement.changes)
+                continue
+            if receipt.open:
+                self._alone.release(receipt)
+            shared.append(settlement)
+        if shared:
+            self.store.settle(shared)
+
+    async def renew(self, receipts: Sequence[Receipt]) -> list[Receipt]:
+        """See `Store.renew`. Each is renewed where it was charged."""
+        shared = [receipt for receipt in receipts if not receipt.local]
+        local = [receipt for receipt in receipts if receipt.local]
+        if self._alone is not None:
+            await self._alone.keep(shared)
+            local = await self._alone.renew(local) if local else []
+        if shared and not self._breaker.open:
+            shared = await self.store.renew(shared)
+        here, there = iter(local), iter(shared)
+        return [next(here) if receipt.local else next(there) for receipt in receipts]
+
+    # What is known of accounts
+
+    def learn(self, account: str, changes: Sequence[Change]) -> None:
+        """Carry `changes` to the store as soon as it answers: for what an exchange taught that the store did not charge.
+
+        Kept for 10,000 accounts at most; what is lost is counted.
+        """
+        self._count("on_error.changes_lost", self._learned.add(account, changes))
+        self._tend()
+
+    async def remember(self, account: str, changes: Sequence[Change]) -> int:
+        """See `Store.remember`. Somebody's command, who must know that it was carried out: it fails where the store does."""
+        return await self._ask(lambda: self.store.remember(account, changes))
+
+    async def spend(self, token: str, ttl: int) -> bool:
+        """See `Store.spend`. Fails closed in every mode: no process alone knows what another let pass."""
+        return await self._ask(lambda: self.store.spend(token, ttl))
+
+    async def peek(self, bill: Bill) -> Receipt:
+        """See `Store.peek`; fails where the store does."""
+        return await self._ask(lambda: self.store.peek(bill))
+
+    async def read_switches(self) -> dict[str, str]:
+        """See `Switches.read_switches`; none where the store has none."""
+        store = self.store
+        return await self._ask(store.read_switches) if isinstance(store, Switches) else {}
+
+    async def write_switch(self, rule: str, mode: str | None) -> None:
+        """See `Switches.write_switch`."""
+        store = self.store
+        if not isinstance(store, Switches):
+            raise StoreError("This store keeps no switches.", f"{type(store).__name__} has no write_switch().")
+        await self._ask(lambda: store.write_switch(rule, mode))
+
+    # Its life
+
+    async def drain(self) -> None:
+        """See `Store.drain`. What was learned is carried over if the store answers."""
+        if not self._breaker.open:
+            await self._carry()
+        await self.store.drain()
+        if self._alone is not None:
+            await self._alone.store.drain()
+
+    async def close(self) -> None:
+        """See `Store.close`."""
+        await self.drain()
+        await self._stop_tending()
+        await self.store.close()
+        if self._alone is not None:
+            await self._alone.store.close()
+
+    # The store's state
+
+    async def _ask(self, call: Callable[[], Coroutine[Any, Any, _T]]) -> _T:
+        if self._breaker.open:
+            self._tend()
+            raise self._closed_off()
+        try:
+            answer = await call()
+        except StoreError:
+            self._failed()
+            raise
+        self._breaker.succeeded()
+        return answer
+
+    def _closed_off(self) -> StoreError:
+        passed = (self._clock.monotonic() - self._breaker.since) // 1000
+        return StoreError("The store is unavailable.", f"It failed repeatedly and has not been asked for {passed} ms.")
+
+    def _failed(self) -> None:
+        if self._breaker.failed(self._clock.monotonic()):
+            self._count("store.opened")
+            self._tend()
+
+    def _tend(self) -> None:
+        """See that a task on this loop looks after the store while it is away, or anything waits for it."""
+        if not (self._breaker.open or self._learned):
+            return
+        try:
+            loop = asyncio.get_running_loop()
+        except RuntimeError:  # settled from outside any loop: the next charge sees to it
+            return
+        task = self._tenders.get(loop)
+        if task is None or task.done():
+            self._tenders[loop] = loop.create_task(self._look_after(), name="guardrail store probe", context=Context())
+
+    async def _look_after(self) -> None:
+        while True:
+            if self._breaker.open:
+                if self._breaker.due(self._clock.monotonic()):
+                    await self._probe()
+            else:
+                await self._carry()
+            if not (self._breaker.open or self._learned):
+                return
+            await self._pause(PROBE_EVERY / SECOND)
+
+    async def _probe(self) -> None:
+        """Charge a subject of its own, which is gone at once: what is full, read-only or late does not pass for well."""
+        home = f"p:{token_hex(8)}"
+        try:
+            receipt = await self.store.charge(Bill(token_hex(12), (Entry(home, _PROBE),), home))
+            ok = receipt.code != "late"
+        except Exception:  # noqa: BLE001 - a plugin's store may fail in its own way; the probe must go on
+            ok = False
+        if self._breaker.probed(self._clock.monotonic(), ok=ok):
+            self._count("store.closed")
+
+    async def _carry(self) -> None:
+        """Tell the store what was learned, an account at a time, until it fails. One carries at a time."""
+        async with self._carrying.setdefault(asyncio.get_running_loop(), asyncio.Lock()):
+            while self._learned and not self._breaker.open:
+                account, changes = self._learned.take()
+                try:
+                    await self.store.remember(account, changes)
+                except (StoreError, asyncio.CancelledError) as error:
+                    self._count("on_error.changes_lost", self._learned.put_back(account, changes))
+                    if not isinstance(error, StoreError):
+                        raise
+                    self._failed()
+                    return
+                self._breaker.succeeded()
+
+    async def _stop_tending(self) -> None:
+        here = asyncio.get_running_loop()
+        for loop, task in list(self._tenders.items()):
+            if loop is here:
+                task.cancel()
+                await asyncio.gather(task, return_exceptions=True)
+            elif not loop.is_closed():
+                loop.call_soon_threadsafe(task.cancel)
+
+    def _count(self, event: str, by: int = 1) -> None:
+        if self._observer is not None and by:
+            self._observer.count(event, by)

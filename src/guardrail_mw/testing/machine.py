@@ -1,0 +1,296 @@
+"""A state machine that drives a store and a model side by side, and compares every answer.
+
+    class MyMachine(StoreMachine):
+        def make_store(self, clock):
+            return MyStore(clock=clock)
+
+    test_my_store = MyMachine.TestCase
+
+Bills of every kind of step over several homes, settlements in any order and repeated, renewals in time and late, standings,
+tokens, and a clock that passes, stands, and is set back. Needs Hypothesis.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine, Mapping
+from typing import Any, ClassVar, TypeVar
+
+from hypothesis import strategies as st
+from hypothesis.stateful import Bundle, RuleBasedStateMachine, multiple, rule
+
+from guardrail_mw.stores.base import (
+    Bill,
+    Budget,
+    Change,
+    Distinct,
+    Entry,
+    Gcra,
+    Lease,
+    Reading,
+    Receipt,
+    Settlement,
+    Share,
+    Step,
+    Store,
+    Window,
+)
+from guardrail_mw.testing.clock import FakeClock
+from guardrail_mw.testing.model import Model
+
+__all__ = ["StoreMachine"]
+
+SECOND = 1_000_000
+DAY = 86_400 * SECOND
+YEAR = 365 * DAY
+ACCOUNTS = ("a:0001", "a:0002")
+HOMES = (*ACCOUNTS, "n:0001", "o:0001", "e")
+T = TypeVar("T")
+
+# A field's settings never change: the field's name holds a hash of them.
+BUCKETS: Mapping[str, tuple[int, int, int]] = {
+    "second": (1, SECOND, 100),
+    "seventh": (7, SECOND, 10),
+    "prime": (1_000_003, 86_399_999_947, 40_000),
+}
+WINDOWS: Mapping[str, tuple[int, int]] = {"minute": (20, 60 * SECOND), "odd": (1000, 3600 * SECOND + 1)}
+BUDGETS: Mapping[str, tuple[int, Any]] = {"b-minute": (30, "minute"), "b-week": (50, "week"), "b-month": (500, "month")}
+FIELDS = ("note", "score", "top", "tier", "verdict")
+
+
+@st.composite
+def _gcra(draw: st.DrawFn) -> Gcra:
+    name = draw(st.sampled_from(sorted(BUCKETS)))
+    amount, period, burst = BUCKETS[name]
+    cost = draw(st.sampled_from([0, 1, 1, 3, burst // 3, burst // 2, burst - 1, burst, burst + 1]))
+    kept = draw(st.sampled_from([0, 0, burst * 3 // 10]))
+    return Gcra(name, cost, amount, period, burst, kept, draw(st.booleans()), draw(st.booleans()))
+
+
+@st.composite
+def _window(draw: st.DrawFn) -> Window:
+    name = draw(st.sampled_from(sorted(WINDOWS)))
+    amount, window = WINDOWS[name]
+    cost = draw(st.sampled_from([0, 1, 7, amount // 2, amount, amount + 1]))
+    return Window(name, cost, amount, window, draw(st.booleans()), draw(st.booleans()))
+
+
+@st.composite
+def _budget(draw: st.DrawFn) -> Budget:
+    name = draw(st.sampled_from(sorted(BUDGETS)))
+    amount, calendar = BUDGETS[name]
+    cost = draw(st.sampled_from([0, 1, 7, amount // 2, amount, amount + 1]))
+    return Budget(name, cost, amount, calendar, draw(st.booleans()), draw(st.booleans()))
+
+
+_LEASE = st.builds(Lease, st.just("slots"), st.just(2), st.booleans())
+_SHARE = st.builds(Share, st.just("share"), st.integers(1, 40), st.just(40), st.booleans())
+_DISTINCT = st.builds(Distinct, st.just("devices"), st.integers(0, 80).map("{:016x}".format), st.just(600 * SECOND))
+
+
+def _different(steps: list[Step]) -> tuple[Step, ...]:
+    """A bill has one step a field."""
+    return tuple({step.field: step for step in steps}.values())
+
+
+@st.composite
+def _bills(draw: st.DrawFn) -> tuple[Entry, ...]:
+    """The entries of a bill; the first is the payer's."""
+    homes = draw(st.lists(st.sampled_from(HOMES), min_size=1, max_size=3, unique=True))
+    entries = []
+    for number, home in enumerate(homes):
+        kinds = [_gcra(), _gcra(), _window(), _budget(), _LEASE, _DISTINCT, *([_SHARE] if number == 0 else [])]
+        entries.append(Entry(home, _different(draw(st.lists(st.one_of(kinds), min_size=1, max_size=4)))))
+    return tuple(entries)
+
+
+_CHANGES = st.lists(
+    st.one_of(
+        st.builds(Change, st.just("set"), st.sampled_from(["note", "tier", "verdict"]), st.sampled_from(["x", "y"])),
+        st.builds(Change, st.just("unset"), st.sampled_from(["note", "tier"])),
+        st.builds(Change, st.just("first"), st.sampled_from(["note", "since", "tier"]), st.sampled_from(["x", "z"])),
+        st.builds(Change, st.just("add"), st.just("score"), st.sampled_from(["1", "-3", "40"])),
+        st.builds(Change, st.just("max"), st.just("top"), st.sampled_from(["2", "10", "-1"])),
+    ),
+    max_size=3,
+    unique_by=lambda change: change.field,
+)
+
+
+class StoreMachine(RuleBasedStateMachine):
+    """Subclass it, make a store, and let Hypothesis run `TestCase`."""
+
+    exact: ClassVar[bool] = True
+    """False for a store that charges each home by itself and gives back where another refused (a cluster)."""
+
+    receipts: Bundle[Receipt] = Bundle("receipts")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.clock = FakeClock()
+        self.runner = asyncio.Runner()
+        self.store = self.make_store(self.clock)
+        self.model = Model(self.clock, split=not self.exact)
+        self.latest: dict[str, Receipt] = {}
+        self.ended: set[str] = set()
+        self.bills = 0
+
+    def make_store(self, clock: FakeClock) -> Store:
+        """An empty store driven by `clock`."""
+        raise NotImplementedError("make_store() must return an empty store that is driven by the clock it is given")
+
+    def teardown(self) -> None:
+        """Close the store and its event loop."""
+        try:
+            self.run(self.store.close())
+        finally:
+            self.runner.close()
+
+    def run(self, work: Coroutine[Any, Any, T]) -> T:
+        """Wait for the store, in this machine's event loop."""
+        return self.runner.run(work)
+
+    # Comparing
+
+    def same(self, ours: Receipt, theirs: Receipt, *, flags_only: bool = False) -> None:
+        """The model's receipt and the store's say the same."""
+        assert theirs.code == ours.code, (ours, theirs)
+        assert theirs.now == ours.now, (ours, theirs)
+        if ours.standing is not None:
+            assert theirs.standing is not None, (ours, theirs)
+            assert (theirs.standing.version, dict(theirs.standing.fields)) == (ours.standing.version, dict(ours.standing.fields))
+        assert len(theirs.readings) == len(ours.readings), (ours, theirs)
+        for step, our, their in zip(_steps(ours.bill), ours.readings, theirs.readings, strict=False):
+            if flags_only:
+                assert their.ok == our.ok, (step, our, their)
+            else:
+                assert _shown(step, their) == _shown(step, our), (step, our, their)
+
+    def charged(self, bill: Bill) -> Receipt:
+        """Charge both and compare."""
+        ours, theirs = self.model.charge(bill), self.run(self.store.charge(bill))
+        split = not self.exact and len(bill.entries) > 1 and ours.code != "admitted"
+        if split:
+            self.run(self.store.drain())
+        self.same(ours, theirs, flags_only=split)
+        assert theirs.open == ours.open, (ours, theirs)
+        return theirs
+
+    def bill(self, entries: tuple[Entry, ...], **more: Any) -> Bill:
+        """A bill of its own id."""
+        self.bills += 1
+        return Bill(f"{self.bills:024x}", entries, entries[0].home, **more)
+
+    def probe(self, *homes: str) -> None:
+        """Compare all that can be seen of some homes."""
+        for home in homes:
+            bill = self.bill((Entry(home, _ALL),))
+            self.same(self.model.peek(bill), self.run(self.store.peek(bill)))
+
+    # Rules
+
+    @rule(target=receipts, entries=_bills(), account=st.sampled_from(["", *ACCOUNTS]), proved=st.booleans(), stale=st.integers(0, 9))
+    def charge(self, entries: tuple[Entry, ...], account: str, proved: bool, stale: int) -> Any:  # noqa: FBT001
+        """Charge a bill, one in ten with a version that is not the standing's."""
+        version = self.model.standing(account).version + (stale == 9) if account else 0
+        receipt = self.charged(self.bill(entries, candidate=account, version=version, proved=proved))
+        if receipt.code != "admitted":
+            return multiple()
+        self.latest[receipt.bill.id] = receipt
+        return receipt
+
+    @rule(entries=_bills(), margin=st.sampled_from([-1, 0, SECOND]))
+    def charge_by(self, entries: tuple[Entry, ...], margin: int) -> None:
+        """Charge a bill that must not be charged after a time, and cancel it if it was."""
+        receipt = self.charged(self.bill(entries, not_after=self.clock.now() + margin))
+        if receipt.code == "admitted":
+            self.ended.add(receipt.bill.id)
+            self.settled(Settlement(receipt, "cancelled"))
+
+    def settled(self, settlement: Settlement) -> None:
+        """Settle both, and compare what can be seen."""
+        self.model.settle(settlement)
+        self.store.settle([settlement])
+        self.run(self.store.drain())
+        self.probe(*[entry.home for entry in settlement.receipt.bill.entries])
+
+    @rule(receipt=receipts, cancelled=st.booleans(), share=st.sampled_from([None, 0, 1, 2, 3, 7]), changes=_CHANGES)
+    def settle(self, receipt: Receipt, cancelled: bool, share: int | None, changes: list[Change]) -> None:  # noqa: FBT001
+        """Settle a receipt, perhaps again: `share` thirds of what was reserved were used."""
+        if receipt.bill.id in self.ended and not receipt.open:
+            return
+        self.ended.add(receipt.bill.id)
+        used = tuple(_used(step, share) for step in _steps(receipt.bill))
+        outcome: Any = "cancelled" if cancelled or not receipt.open else "settled"
+        self.settled(Settlement(self.latest[receipt.bill.id], outcome, used, tuple(changes)))
+
+    @rule(receipt=receipts)
+    def renew(self, receipt: Receipt) -> None:
+        """Renew a receipt that was not settled, in time or late."""
+        if receipt.open and receipt.bill.id not in self.ended:
+            self.model.renew(receipt)
+            [renewed] = self.run(self.store.renew([self.latest[receipt.bill.id]]))
+            self.latest[receipt.bill.id] = renewed
+            self.probe(*[entry.home for entry in receipt.bill.entries])
+
+    @rule(entries=_bills(), account=st.sampled_from(["", *ACCOUNTS]))
+    def peek(self, entries: tuple[Entry, ...], account: str) -> None:
+        """Peek, and see that nothing changed."""
+        bill = self.bill(entries, candidate=account, version=7)
+        self.same(self.model.peek(bill), self.run(self.store.peek(bill)))
+        self.same(self.model.peek(bill), self.run(self.store.peek(bill)))
+
+    @rule(home=st.sampled_from(HOMES), first=st.integers(0, 20))
+    def crowd(self, home: str, first: int) -> None:
+        """Sixty values seen one after the other."""
+        for number in range(first, first + 60):
+            self.charged(self.bill((Entry(home, (Distinct("devices", f"{number:016x}", 600 * SECOND),)),)))
+
+    @rule(account=st.sampled_from(ACCOUNTS), changes=_CHANGES)
+    def remember(self, account: str, changes: list[Change]) -> None:
+        """Change a standing."""
+        assert self.run(self.store.remember(account, changes)) == self.model.remember(account, changes)
+
+    @rule(token=st.sampled_from(["one", "two"]), ttl=st.sampled_from([SECOND, 60 * SECOND]))
+    def spend(self, token: str, ttl: int) -> None:
+        """Spend a token."""
+        assert self.run(self.store.spend(token, ttl)) == self.model.spend(token, ttl)
+
+    @rule(seconds=st.sampled_from([0.000001, 0.142857, 0.142858, 1, 3, 9.999999, 10, 29.999999, 30, 61, 3601, 86400, 8_640_000]))
+    def advance(self, seconds: float) -> None:
+        """Let time pass."""
+        self.clock.advance(seconds)
+
+    @rule(seconds=st.sampled_from([0.000001, 1, 45, 7200]))
+    def jump_back(self, seconds: float) -> None:
+        """Set the clock back. Every home is charged before and after, so that what passes unseen is the same for all."""
+        touch = (Gcra("touch", 1, 1, YEAR, 100),)
+        for jump in (seconds, 0):
+            for home in HOMES:
+                self.charged(self.bill((Entry(home, touch),)))
+            self.clock.jump(-jump)
+
+
+_ALL: tuple[Step, ...] = (
+    *[Gcra(name, 0, *settings) for name, settings in BUCKETS.items()],
+    *[Window(name, 0, *settings) for name, settings in WINDOWS.items()],
+    *[Budget(name, 0, *settings) for name, settings in BUDGETS.items()],
+    Lease("slots", 2),
+    Share("share", 0, 40),
+    Distinct("devices", f"{0:016x}", 600 * SECOND),
+)
+
+
+def _steps(bill: Bill) -> list[Step]:
+    return [step for entry in bill.entries for step in entry.steps]
+
+
+def _shown(step: Step, reading: Reading) -> tuple[object, ...]:
+    """What the contract fixes of a reading: a count of distinct values has no time."""
+    return reading[:2] if isinstance(step, Distinct) else reading[:4]
+
+
+def _used(step: Step, thirds: int | None) -> int | None:
+    if thirds is None or not getattr(step, "reserved", False) or isinstance(step, (Lease, Share, Distinct)):
+        return None
+    return step.cost * thirds // 3

@@ -1,0 +1,387 @@
+"""What a store must answer, as plainly as it can be said: lists, dictionaries and exact fractions, and no care for speed.
+
+It shares no code with the stores but the values of `stores.base` and the calendar. Nothing is ever forgotten here; what counts
+is looked up anew each time. A bucket's refunds follow the design: min(unused, max(0, T - now)), T being the TAT that the charge
+left, less all that the bucket has refunded since, and no more than the ceiling that the last renewal found.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from fractions import Fraction
+from math import ceil, floor
+from typing import Any, TypeAlias
+
+from guardrail_mw.algorithms.window import calendar
+from guardrail_mw.clock import Clock
+from guardrail_mw.stores.base import (
+    Bill,
+    Budget,
+    Change,
+    Distinct,
+    Gcra,
+    Lease,
+    Reading,
+    Receipt,
+    Settlement,
+    Share,
+    Step,
+    Window,
+)
+from guardrail_mw.values import PLAN_FIELDS, Standing
+
+__all__ = ["Model"]
+
+LEASE = 30_000_000
+STANDING = 90 * 86_400_000_000
+SHARE_WAIT = 1_000_000
+
+
+@dataclass
+class _Mark:
+    """What a bucket's charge remembers."""
+
+    tat: Fraction
+    refunded: Fraction
+    unused: Fraction
+    ceiling: Fraction | None = None
+
+
+@dataclass
+class _Home:
+    """One subject: everything that ever happened to it."""
+
+    last: int = 0
+    offset: int = 0
+    tats: dict[str, Fraction] = field(default_factory=dict)
+    refunded: dict[str, Fraction] = field(default_factory=dict)
+    counts: dict[tuple[str, int], int] = field(default_factory=dict)
+    leases: dict[tuple[str, str], int] = field(default_factory=dict)
+    seen: dict[tuple[str, str], int] = field(default_factory=dict)
+    open: dict[str, int] = field(default_factory=dict)
+    shares: dict[tuple[str, str], int] = field(default_factory=dict)
+
+    def time(self, raw: int) -> int:
+        """Its own time: the clock's, never back."""
+        self.offset = max(self.offset, self.last - raw)
+        return raw + self.offset
+
+
+@dataclass
+class _Charged:
+    """A bill that was admitted: the marks of the steps that were charged, by index; and whether it was settled."""
+
+    bill: Bill
+    marks: dict[int, _Mark | int | None]
+    settled: bool = False
+
+
+_Place: TypeAlias = tuple[int, _Home, int, Step]
+
+
+class Model:
+    """A store's verbs, without the waiting.
+
+    Args:
+        clock: the one that the compared store is driven by.
+        split: the compared store charges each home by itself; when one refuses, what the others charged is given back.
+    """
+
+    def __init__(self, clock: Clock, *, split: bool = False) -> None:
+        self._clock = clock
+        self._split = split
+        self._homes: dict[str, _Home] = {}
+        self._charged: dict[str, _Charged] = {}
+        self._standings: dict[str, tuple[int, dict[str, str], int]] = {}
+        self._spent: dict[str, int] = {}
+
+    # Charging
+
+    def _places(self, bill: Bill) -> Iterator[_Place]:
+        """Each step: its index, its home, the home's time."""
+        index = 0
+        for entry in bill.entries:
+            home = self._homes.setdefault(entry.home, _Home())
+            for step in entry.steps:
+                yield index, home, home.time(self._clock.now()), step
+                index += 1
+
+    def charge(self, bill: Bill) -> Receipt:
+        """See `Store.charge`."""
+        now = self._clock.now()
+        if bill.not_after is not None and now > bill.not_after:
+            return Receipt(bill, "late", now, None, ())
+        if bill.candidate and self.standing(bill.candidate).version != bill.version:
+            if self._split:
+                self._give_back(bill, but=bill.candidate)
+            return Receipt(bill, "stale", now, self.standing(bill.candidate), ())
+        fits = self._fits(bill, seen=True)
+        if not self._admits(bill, fits):
+            if self._split:
+                self._give_back(bill)
+            return Receipt(bill, "denied", now, None, self._readings(bill, fits))
+        marks: dict[int, _Mark | int | None] = {}
+        for index, home, own, step in self._places(bill):
+            home.last = own
+            if fits[index] and not isinstance(step, Distinct):
+                marks[index] = self._take(home, own, step, bill.id)
+        leaves = _leaves(bill)
+        if leaves:
+            payer = self._homes.setdefault(bill.payer, _Home())
+            payer.open[bill.id] = payer.time(now) + LEASE
+        if bill.proved and bill.candidate:
+            version, fields, _ = self._known(bill.candidate)
+            self._standings[bill.candidate] = (version, {"since": str(now), **fields}, now + STANDING)
+        self._charged[bill.id] = _Charged(bill, marks)
+        return Receipt(bill, "admitted", now, None, self._readings(bill, fits), leaves)
+
+    def _give_back(self, bill: Bill, but: str = "") -> None:
+        """Each home that would admit was charged, and is given back."""
+        for entry in bill.entries:
+            alone = Bill(f"{bill.id}/{entry.home}", (entry,), entry.home)
+            if entry.home != but and self.charge(alone).code == "admitted":
+                self.settle(Settlement(Receipt(alone, "admitted", 0, None, ()), "cancelled"))
+                self._homes[entry.home].open.pop(alone.id, None)
+
+    def peek(self, bill: Bill) -> Receipt:
+        """See `Store.peek`; the readings show the state as it is."""
+        fits = self._fits(bill, seen=False)
+        standing = self.standing(bill.candidate) if bill.candidate else Standing()
+        code: Any = "admitted" if self._admits(bill, fits) else "denied"
+        return Receipt(bill, code, self._clock.now(), standing, self._readings(bill, fits, charged=False))
+
+    def _fits(self, bill: Bill, *, seen: bool) -> list[bool]:
+        fits = []
+        for _, home, own, step in self._places(bill):
+            if isinstance(step, Distinct):
+                if seen:
+                    home.seen[step.field, step.value] = own // _pane(step)
+                count = self._distinct(home, own, step)
+                fits.append(count <= 64)
+            else:
+                fits.append(self._fit(home, own, step))
+        return fits
+
+    def _admits(self, bill: Bill, fits: list[bool]) -> bool:
+        steps = [step for entry in bill.entries for step in entry.steps]
+        return all(ok or isinstance(step, Distinct) or step.shadow for ok, step in zip(fits, steps, strict=True))
+
+    def _fit(self, home: _Home, own: int, step: Gcra | Window | Budget | Lease | Share) -> bool:
+        match step:
+            case Gcra():
+                return self._behind(home, own, step) + _span(step, step.cost) <= _span(step, step.burst - step.kept)
+            case Window() | Budget():
+                return self._total(home, own, step) + step.cost <= step.amount
+            case Lease():
+                return len(self._held(home, own, step)) < step.limit
+            case Share():
+                return self._reserved(home, own, step) + step.cost <= step.cap
+
+    def _take(self, home: _Home, own: int, step: Step, holder: str) -> _Mark | int | None:
+        match step:
+            case Gcra():
+                tat = max(home.tats.get(step.field, Fraction(0)), Fraction(own)) + _span(step, step.cost)
+                home.tats[step.field] = tat
+                return _Mark(tat, home.refunded.get(step.field, Fraction(0)), _span(step, step.cost))
+            case Window() | Budget():
+                pane = self._running(own, step)
+                home.counts[step.field, pane] = home.counts.get((step.field, pane), 0) + step.cost
+                return pane
+            case Lease():
+                home.leases[step.field, holder] = own + LEASE
+            case Share():
+                home.shares[step.field, holder] = step.cost
+            case Distinct():
+                pass
+        return None
+
+    # What is
+
+    def _behind(self, home: _Home, own: int, step: Gcra) -> Fraction:
+        return max(Fraction(0), home.tats.get(step.field, Fraction(0)) - own)
+
+    def _running(self, own: int, step: Window | Budget) -> int:
+        return own // -(-step.window // 20) if isinstance(step, Window) else calendar(own, step.calendar)[0]
+
+    def _counting(self, home: _Home, own: int, step: Window | Budget) -> dict[int, int]:
+        """Panes that still count, oldest first, with what came in them."""
+        running = self._running(own, step)
+        oldest = running - 20 if isinstance(step, Window) else running
+        return {pane: units for (name, pane), units in sorted(home.counts.items()) if name == step.field and pane >= oldest and units}
+
+    def _total(self, home: _Home, own: int, step: Window | Budget) -> int:
+        return sum(self._counting(home, own, step).values())
+
+    def _held(self, home: _Home, own: int, step: Lease) -> list[int]:
+        return sorted(until for (name, _), until in home.leases.items() if name == step.field and until > own)
+
+    def _reserved(self, home: _Home, own: int, step: Share) -> int:
+        return sum(
+            units for (name, holder), units in home.shares.items() if name == step.field and home.open.get(holder, 0) > own
+        )
+
+    def _distinct(self, home: _Home, own: int, step: Distinct) -> int:
+        oldest = own // _pane(step) - 60
+        seen = {value for (name, value), last in home.seen.items() if name == step.field and last >= oldest}
+        return len(seen | {step.value})
+
+    # Readings
+
+    def _readings(self, bill: Bill, fits: list[bool], *, charged: bool = True) -> tuple[Reading, ...]:
+        return tuple(self._reading(home, own, step, fits[index]) for index, home, own, step in self._places(bill))
+
+    def _reading(self, home: _Home, own: int, step: Step, ok: bool) -> Reading:  # noqa: FBT001
+        match step:
+            case Gcra():
+                depth, behind = _span(step, step.burst - step.kept), self._behind(home, own, step)
+                left = max(0, floor((depth - behind) / _span(step, 1)))
+                return Reading(ok, left, ceil(behind), 0 if ok else ceil(behind + _span(step, step.cost) - depth))
+            case Window():
+                return self._window_reading(home, own, step, ok=ok)
+            case Budget():
+                left = max(0, step.amount - self._total(home, own, step))
+                until = calendar(own, step.calendar)[1] - own
+                return Reading(ok, left, until, 0 if ok else until)
+            case Lease():
+                held = self._held(home, own, step)
+                return Reading(ok, max(0, step.limit - len(held)), 0, 0 if ok else held[0] - own)
+            case Share():
+                return Reading(ok, max(0, step.cap - self._reserved(home, own, step)), 0, 0 if ok else SHARE_WAIT)
+            case Distinct():
+                return Reading(ok, min(64, self._distinct(home, own, step)), 0, 0)
+
+    def _window_reading(self, home: _Home, own: int, step: Window, *, ok: bool) -> Reading:
+        counting = self._counting(home, own, step)
+        total = sum(counting.values())
+        length = -(-step.window // 20)
+        leaves = {pane: (pane + 21) * length - own for pane in counting}
+        wait, short = 0, total + step.cost - step.amount
+        if not ok:
+            for pane, units in counting.items():
+                wait, short = leaves[pane], short - units
+                if short <= 0:
+                    break
+            else:
+                wait = (own // length + 21) * length - own
+        return Reading(ok, max(0, step.amount - total), max(leaves.values(), default=0), wait)
+
+    # Settling
+
+    def settle(self, settlement: Settlement) -> None:
+        """See `Store.settle`. One that is not open may be cancelled, once."""
+        receipt = settlement.receipt
+        bill = receipt.bill
+        charged = self._charged[bill.id]
+        if receipt.open:
+            payer = self._homes[bill.payer]
+            if payer.open.pop(bill.id, 0) <= payer.time(self._clock.now()):
+                return
+        elif charged.settled:
+            return
+        charged.settled = True
+        for index, home, own, step in self._places(bill):
+            if index in charged.marks:
+                used = 0 if settlement.outcome == "cancelled" else settlement.used[index] if settlement.used else None
+                self._correct(home, own, step, charged.marks[index], used)
+                home.leases.pop((step.field, bill.id), None)
+        if settlement.changes and bill.candidate:
+            self.remember(bill.candidate, settlement.changes)
+
+    def _correct(self, home: _Home, own: int, step: Step, mark: Any, used: int | None) -> None:
+        if used is None or isinstance(step, (Lease, Share, Distinct)):
+            return
+        more = used - step.cost
+        if isinstance(step, Gcra):
+            if more > 0:
+                home.tats[step.field] = max(home.tats[step.field], Fraction(own)) + _span(step, more)
+            else:
+                back = min(_span(step, -more), mark.unused, self._bound(home, own, step, mark))
+                home.tats[step.field] -= back
+                home.refunded[step.field] = home.refunded.get(step.field, Fraction(0)) + back
+            return
+        running = self._running(own, step)
+        pane = running if more > 0 else mark
+        if more > 0 or pane in self._counting(home, own, step):
+            home.counts[step.field, pane] = max(0, home.counts.get((step.field, pane), 0) + more)
+
+    def _bound(self, home: _Home, own: int, step: Gcra, mark: _Mark) -> Fraction:
+        refunded = home.refunded.get(step.field, Fraction(0))
+        bound = mark.tat - own - (refunded - mark.refunded)
+        if mark.ceiling is not None:
+            bound = min(bound, mark.ceiling - refunded)
+        return max(Fraction(0), bound)
+
+    def renew(self, receipt: Receipt) -> None:
+        """See `Store.renew`; of an open receipt that was not settled."""
+        bill = receipt.bill
+        payer = self._homes[bill.payer]
+        payer.open[bill.id] = payer.time(self._clock.now()) + LEASE
+        marks = self._charged[bill.id].marks
+        for index, home, own, step in self._places(bill):
+            mark = marks.get(index)
+            if isinstance(step, Gcra) and isinstance(mark, _Mark):
+                bound = self._bound(home, own, step, mark)
+                refunded = home.refunded.get(step.field, Fraction(0))
+                marks[index] = _Mark(home.tats[step.field], refunded, min(mark.unused, bound), refunded + bound)
+            elif isinstance(step, Lease) and index in marks:
+                home.leases[step.field, bill.id] = own + LEASE
+
+    # The rest
+
+    def _known(self, account: str) -> tuple[int, dict[str, str], int]:
+        version, fields, until = self._standings.get(account, (0, {}, 0))
+        return (version, fields, until) if until > self._clock.now() else (0, {}, 0)
+
+    def standing(self, account: str) -> Standing:
+        """What is remembered of an account."""
+        version, fields, _ = self._known(account)
+        return Standing(version, dict(fields))
+
+    def remember(self, account: str, changes: Sequence[Change]) -> int:
+        """See `Store.remember`."""
+        version, known, _ = self._known(account)
+        fields = dict(known)
+        for change in changes:
+            _merge(fields, change)
+        if any(known.get(name) != fields.get(name) for name in PLAN_FIELDS):
+            version = max(version + 1, self._clock.now())
+        self._standings[account] = (version, fields, self._clock.now() + STANDING)
+        return version
+
+    def spend(self, token: str, ttl: int) -> bool:
+        """See `Store.spend`."""
+        if self._spent.get(token, 0) > self._clock.now():
+            return False
+        self._spent[token] = self._clock.now() + ttl
+        return True
+
+
+def _span(step: Gcra, units: int) -> Fraction:
+    return Fraction(units * step.period, step.amount)
+
+
+def _pane(step: Distinct) -> int:
+    return -(-step.window // 60)
+
+
+def _leaves(bill: Bill) -> bool:
+    steps = [step for entry in bill.entries for step in entry.steps]
+    return any(isinstance(step, (Lease, Share)) or getattr(step, "reserved", False) for step in steps)
+
+
+def _merge(fields: dict[str, str], change: Change) -> None:
+    name, value, before = change.field, change.value, fields.get(change.field)
+    if name == "since" and before is not None:
+        return
+    match change.op:
+        case "set":
+            fields[name] = value
+        case "unset":
+            fields.pop(name, None)
+        case "first":
+            fields.setdefault(name, value)
+        case "add":
+            fields[name] = str(int(before or 0) + int(value))
+        case "max":
+            fields[name] = value if before is None else str(max(int(before), int(value)))

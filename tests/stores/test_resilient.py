@@ -1,0 +1,480 @@
+"""A store that fails, and what is decided all the same. Nothing here waits for time: the clock and the pauses are ours."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from threading import Thread
+
+import pytest
+
+from guardrail_mw.errors import StoreError, StoreTimeout
+from guardrail_mw.stores.base import Bill, Change, Entry, Gcra, Lease, Receipt, Settlement, Store, Switches
+from guardrail_mw.stores.memory import MemoryStore
+from guardrail_mw.stores.resilient import Resilient
+from guardrail_mw.testing.clock import FakeClock
+from guardrail_mw.values import Standing
+
+pytestmark = pytest.mark.anyio
+
+SECOND = 1_000_000
+TAKE = Gcra("f", 1, 1, SECOND, 8)
+"""8, and 1 a second; a quarter of it: 2, and 1 in 4 s."""
+
+
+class Shared(MemoryStore):
+    """A shared store that can be broken."""
+
+    def __init__(self, clock: FakeClock) -> None:
+        super().__init__(clock=clock)
+        self.broken: Exception | None = None
+        self.calls: Counter[str] = Counter()
+        self.settled: list[Settlement] = []
+        self.closed = 0
+
+    def _called(self, verb: str) -> None:
+        self.calls[verb] += 1
+        if self.broken is not None:
+            raise self.broken
+
+    async def charge(self, bill: Bill) -> Receipt:
+        self._called("probe" if bill.payer.startswith("p:") else "charge")
+        return await super().charge(bill)
+
+    def settle(self, settlements: Sequence[Settlement]) -> None:
+        self.settled += settlements
+        super().settle(settlements)
+
+    async def renew(self, receipts: Sequence[Receipt]) -> list[Receipt]:
+        self.calls["renew"] += len(receipts)
+        return list(receipts) if self.broken else await super().renew(receipts)
+
+    async def remember(self, account: str, changes: Sequence[Change]) -> int:
+        self._called("remember")
+        return await super().remember(account, changes)
+
+    async def spend(self, token: str, ttl: int) -> bool:
+        self._called("spend")
+        return await super().spend(token, ttl)
+
+    async def peek(self, bill: Bill) -> Receipt:
+        self._called("peek")
+        return await super().peek(bill)
+
+    async def close(self) -> None:
+        self.closed += 1
+
+
+class Counts(Counter[str]):
+    """An observer."""
+
+    def count(self, event: str, by: int = 1) -> None:
+        self[event] += by
+
+
+class World:
+    """A resilient store around a breakable one, with a clock and pauses that tests let pass."""
+
+    def __init__(self, on_error: str = "local") -> None:
+        self.clock = FakeClock()
+        self.shared = Shared(self.clock)
+        self.counts = Counts()
+        self.pausing: list[asyncio.Future[None]] = []
+        self.store = Resilient(
+            self.shared,
+            on_error=on_error,  # type: ignore[arg-type]
+            processes=4,
+            clock=self.clock,
+            observer=self.counts,
+            pause=self._pause,
+        )
+        self._bills = 0
+
+    async def _pause(self, seconds: float) -> None:
+        assert seconds == 0.1
+        self.pausing.append(asyncio.get_running_loop().create_future())
+        await self.pausing[-1]
+
+    def bill(self, *steps: Gcra | Lease, account: str = "a:1", version: int = 0) -> Bill:
+        self._bills += 1
+        return Bill(f"{self._bills:024x}", (Entry(account, steps or (TAKE,)),), account, account, version)
+
+    async def settle_down(self) -> None:
+        """Let every task run until it waits for us."""
+        for _ in range(20):
+            await asyncio.sleep(0)
+
+    async def tick(self, times: int = 1) -> None:
+        """Let 100 ms pass, for the probe too."""
+        for _ in range(times):
+            await self.settle_down()
+            self.clock.advance(0.1)
+            for pause in self.pausing:
+                if not pause.done():
+                    pause.set_result(None)
+            self.pausing.clear()
+            await self.settle_down()
+
+    async def refused(self, error: Exception | None = None) -> None:
+        """The store breaks, three requests meet it within 50 ms."""
+        self.shared.broken = error or StoreTimeout("late")
+        for _ in range(3):
+            try:
+                await self.store.charge(self.bill(account="a:victim"))
+            except StoreError:
+                assert self.store.on_error != "local"
+            self.clock.advance(0.025)
+        assert not self.store.available
+
+
+@asynccontextmanager
+async def world(on_error: str = "local") -> AsyncIterator[World]:
+    made = World(on_error)
+    try:
+        yield made
+    finally:
+        made.shared.broken = None
+        await made.store.close()
+        assert not [task for task in asyncio.all_tasks() if "guardrail" in task.get_name()], "close() leaves no task"
+
+
+async def test_it_is_a_store_with_switches() -> None:
+    async with world() as w:
+        assert isinstance(w.store, Store)
+        assert isinstance(w.store, Switches)
+
+
+async def test_a_store_that_works_is_asked_and_nothing_else_happens() -> None:
+    async with world() as w:
+        codes = [(await w.store.charge(w.bill())).code for _ in range(9)]
+        assert codes == ["admitted"] * 8 + ["denied"]
+        assert w.shared.calls == {"charge": 9}
+        assert not w.counts
+        assert w.store.available
+
+
+@pytest.mark.parametrize("on_error", ["allow", "deny"])
+async def test_allow_and_deny_are_the_callers_to_apply(on_error: str) -> None:
+    async with world(on_error) as w:
+        w.shared.broken = broken = StoreTimeout("late")
+        with pytest.raises(StoreTimeout) as caught:
+            await w.store.charge(w.bill())
+        assert caught.value is broken
+        await w.refused()
+        asked = w.shared.calls["charge"]
+        with pytest.raises(StoreError, match="unavailable"):
+            await w.store.charge(w.bill())
+        assert w.shared.calls["charge"] == asked, "an open breaker leaves the store alone"
+        assert w.counts == {f"on_error.{on_error}": 5, "store.opened": 1}
+
+
+async def test_local_decides_at_this_process_share() -> None:
+    async with world() as w:
+        w.shared.broken = StoreError("down")
+        receipts = [await w.store.charge(w.bill()) for _ in range(3)]
+        assert [receipt.code for receipt in receipts] == ["admitted", "admitted", "denied"]
+        assert all(receipt.local for receipt in receipts)
+        assert receipts[2].readings[0].wait == 4 * SECOND
+        assert w.counts == {"on_error.local": 3}
+
+
+async def test_a_late_answer_is_no_answer() -> None:
+    async with world() as w:
+        late = w.bill()._replace(not_after=w.clock.now() - 1)
+        receipt = await w.store.charge(late)
+        assert (receipt.code, receipt.local) == ("admitted", True)
+        assert w.counts == {"on_error.local": 1}
+
+
+async def test_one_slow_reply_does_not_keep_the_next_request_from_asking() -> None:
+    async with world() as w:
+        w.shared.broken = StoreTimeout("late")
+        for _ in range(32):
+            await w.store.charge(w.bill())
+        w.shared.broken = None
+        assert not (await w.store.charge(w.bill())).local
+
+
+async def test_cancelled_requests_say_nothing_about_the_store() -> None:
+    async with world() as w:
+        w.shared.broken = asyncio.CancelledError()  # type: ignore[assignment]
+        for _ in range(10):
+            with pytest.raises(asyncio.CancelledError):
+                await w.store.charge(w.bill())
+            w.clock.advance(0.1)
+        assert w.store.available
+
+
+async def test_service_returns_within_a_second_of_the_stores() -> None:
+    async with world() as w:
+        await w.refused()
+        await w.tick(5)
+        assert w.shared.calls["probe"] == 6  # one when it opened, one every 100 ms
+        w.shared.broken = None
+        before = w.clock.monotonic()
+        while not w.store.available:
+            assert (await w.store.charge(w.bill())).local, "no request is ever the probe"
+            await w.tick()
+        assert w.clock.monotonic() - before == 300_000
+        assert not (await w.store.charge(w.bill())).local
+        assert (w.counts["store.opened"], w.counts["store.closed"]) == (1, 1)
+        assert not w.pausing, "nobody probes a store that works"
+
+
+async def test_a_store_that_flaps_returns_within_a_second_each_time_and_leaves_one_task() -> None:
+    async with world() as w:
+        took = []
+        for _ in range(6):
+            await w.refused()
+            await w.settle_down()
+            assert len([task for task in asyncio.all_tasks() if task.get_name() == "guardrail store probe"]) == 1
+            w.shared.broken = None
+            before = w.clock.monotonic()
+            while not w.store.available:
+                await w.tick()
+            took.append(w.clock.monotonic() - before)
+        # The first probe meets it still broken or already well; then 3, 6, 8, 8, … in a row.
+        assert max(took) <= 800_000
+        assert took == sorted(took)
+        assert w.counts["store.opened"] == w.counts["store.closed"] == 6
+
+
+async def test_a_probe_that_breaks_in_its_own_way_does_not_end_probing() -> None:
+    async with world() as w:
+        await w.refused()
+        w.shared.broken = RuntimeError("a plugin's bug")
+        await w.tick(3)
+        w.shared.broken = None
+        await w.tick(3)
+        assert w.store.available
+
+
+async def test_every_running_loop_can_find_out_that_the_store_is_back() -> None:
+    async with world() as w:
+        await w.refused()
+        results: list[bool] = []
+
+        async def elsewhere() -> None:
+            results.append((await w.store.charge(w.bill())).local)
+            await w.settle_down()
+            w.shared.broken = None
+            await w.tick(3)
+            results.append((await w.store.charge(w.bill())).local)
+
+        here = w.pausing
+        w.pausing = []
+        thread = Thread(target=lambda: asyncio.run(elsewhere()))
+        thread.start()
+        await asyncio.to_thread(thread.join)
+        assert results == [True, False]
+        w.pausing += here
+        await w.tick()
+
+
+async def test_a_receipt_settles_where_it_was_charged() -> None:
+    async with world() as w:
+        step = TAKE._replace(reserved=True)
+        shared = await w.store.charge(w.bill(step))
+        w.shared.broken = StoreError("down")
+        local = await w.store.charge(w.bill(step))
+        w.shared.broken = None
+        w.store.settle([Settlement(local, "cancelled"), Settlement(shared, "cancelled")])
+        assert [each.receipt for each in w.shared.settled] == [shared]
+        assert (await w.store.charge(w.bill())).readings[0].remaining == 7
+        w.shared.broken = StoreError("down")
+        assert (await w.store.charge(w.bill())).readings[0].remaining == 1
+
+
+async def test_a_receipt_is_renewed_where_it_was_charged() -> None:
+    async with world() as w:
+        step = Lease("l", 4)
+        shared = await w.store.charge(w.bill(step))
+        local_of_another = w.bill(step, account="a:2")
+        w.shared.broken = StoreError("down")
+        local = await w.store.charge(local_of_another)
+        w.shared.broken = None
+        for _ in range(6):
+            w.clock.advance(10)
+            shared, again, local = await w.store.renew([shared, shared, local])
+            assert again == shared
+        assert (shared.local, local.local) == (False, True)
+        assert w.shared.calls["renew"] == 12
+        assert (await w.store.charge(w.bill(step))).readings[0].remaining == 2
+        w.shared.broken = StoreError("down")
+        assert (await w.store.charge(w.bill(step, account="a:2"))).code == "denied"
+
+
+async def test_while_the_store_is_away_its_receipts_come_back_as_they_were() -> None:
+    async with world() as w:
+        shared = await w.store.charge(w.bill(Lease("l", 4)))
+        await w.refused()
+        assert await w.store.renew([shared]) == [shared]
+        assert w.shared.calls["renew"] == 0
+
+
+async def test_leases_of_the_shared_store_count_and_live_on_while_it_is_away() -> None:
+    # 8 slots among four: 2. One is held in the shared store, for a minute.
+    async with world() as w:
+        step = Lease("l", 8)
+        shared = await w.store.charge(w.bill(step))
+        await w.refused()
+        assert [(await w.store.charge(w.bill(step))).code for _ in range(2)] == ["admitted", "denied"]
+        for _ in range(6):
+            w.clock.advance(10)
+            (shared,) = await w.store.renew([shared])
+        assert [(await w.store.charge(w.bill(step))).code for _ in range(2)] == ["admitted", "denied"]
+        w.store.settle([Settlement(shared, "settled")])
+        assert [(await w.store.charge(w.bill(step))).code for _ in range(2)] == ["admitted", "denied"]
+
+
+async def test_a_version_that_this_process_holds_is_not_stale_here() -> None:
+    async with world() as w:
+        version = await w.shared.remember("a:1", [Change("set", "verdict", "suspect")])
+        await w.refused()
+        receipt = await w.store.charge(w.bill(version=version))
+        assert (receipt.code, receipt.local) == ("admitted", True)
+
+
+async def test_what_an_exchange_taught_binds_at_once_and_reaches_the_store() -> None:
+    async with world() as w:
+        version = await w.shared.remember("a:1", [Change("set", "verdict", "suspect")])
+        assert (await w.store.charge(w.bill())).code == "stale"  # this process meets the standing
+        await w.refused()
+        taught = await w.store.charge(w.bill(version=version))
+        w.store.settle([Settlement(taught, "settled", (), (Change("set", "proved", "1"), Change("max", "risk", "40")))])
+        stale = await w.store.charge(w.bill(version=version))
+        assert (stale.code, stale.local) == ("stale", True)
+        assert stale.standing == Standing(-1, {"verdict": "suspect", "proved": "1", "risk": "40"})
+        assert (await w.store.charge(w.bill(version=-1))).code == "admitted"
+        w.shared.broken = None
+        await w.tick(3)
+        assert w.store.available
+        back = await w.store.charge(w.bill(version=-1))
+        assert (back.code, back.local) == ("stale", False)
+        assert back.standing is not None
+        assert back.standing.version > version
+        assert back.standing.fields == {"verdict": "suspect", "proved": "1", "risk": "40"}
+        assert w.counts["on_error.changes_lost"] == 0
+
+
+async def test_the_shared_store_does_not_hear_of_it_twice() -> None:
+    async with world() as w:
+        w.shared.broken = StoreError("down")
+        taught = await w.store.charge(w.bill())
+        w.store.settle([Settlement(taught, "settled", (), (Change("add", "n", "1"), Change("set", "tier", "x")))])
+        await w.settle_down()
+        assert w.shared.calls["remember"] == 1
+        assert w.counts["on_error.changes_lost"] == 1, "the sum may have been added: it is not sent again"
+        w.shared.broken = None
+        await w.tick()
+        standing = (await w.store.peek(w.bill())).standing
+        assert standing is not None
+        assert standing.fields == {"tier": "x"}
+
+
+async def test_what_an_uncharged_exchange_taught_reaches_the_store_too() -> None:
+    async with world("allow") as w:
+        await w.refused()
+        w.store.learn("a:1", [Change("set", "proved", "1")])
+        w.shared.broken = None
+        await w.tick(3)
+        standing = (await w.store.peek(w.bill())).standing
+        assert standing is not None
+        assert standing.fields == {"proved": "1"}
+
+
+async def test_draining_carries_over_what_was_learned() -> None:
+    async with world() as w:
+        for number in range(50):
+            w.store.learn(f"a:{number}", [Change("set", "proved", "1")])
+        await w.store.drain()
+        assert w.shared.calls["remember"] == 50
+
+
+async def test_closing_while_the_store_is_away_gives_up_what_was_learned() -> None:
+    w = World()
+    await w.refused()
+    w.store.learn("a:1", [Change("set", "proved", "1")])
+    await w.settle_down()
+    await w.store.close()
+    assert w.shared.closed == 1
+    assert not [task for task in asyncio.all_tasks() if "guardrail" in task.get_name()]
+
+
+async def test_settling_outside_any_loop_is_looked_after_later() -> None:
+    async with world() as w:
+        w.shared.broken = StoreError("down")
+        taught = await w.store.charge(w.bill())
+        w.shared.broken = None
+        settlement = Settlement(taught, "settled", (), (Change("set", "proved", "1"),))
+        await asyncio.to_thread(w.store.settle, [settlement])
+        assert w.shared.calls["remember"] == 0
+        w.shared.broken = StoreError("down")
+        await w.store.charge(w.bill())
+        w.shared.broken = None
+        await w.settle_down()
+        assert w.shared.calls["remember"] == 1
+
+
+@pytest.mark.parametrize("on_error", ["allow", "deny", "local"])
+async def test_what_no_process_can_know_alone_fails(on_error: str) -> None:
+    async with world(on_error) as w:
+        bill = w.bill()
+
+        async def fail_all() -> None:
+            for call in (
+                w.store.spend("token", SECOND),
+                w.store.peek(bill),
+                w.store.remember("a:1", [Change("set", "tier", "x")]),
+                w.store.read_switches(),
+                w.store.write_switch("", "shadow"),
+            ):
+                with pytest.raises(StoreError):
+                    await call
+
+        await w.refused()
+        asked = sum(w.shared.calls.values()) - w.shared.calls["probe"]
+        await fail_all()
+        assert sum(w.shared.calls.values()) - w.shared.calls["probe"] == asked
+        w.shared.broken = None
+        await w.tick(3)
+        assert await w.store.spend("token", SECOND)
+        assert not await w.store.spend("token", SECOND)
+        w.shared.broken = StoreError("down")
+        with pytest.raises(StoreError, match="down"):
+            await w.store.spend("other", SECOND)
+
+
+async def test_other_verbs_failures_open_it_as_well() -> None:
+    async with world() as w:
+        w.shared.broken = StoreError("down")
+        for _ in range(3):
+            with pytest.raises(StoreError):
+                await w.store.spend("token", SECOND)
+            w.clock.advance(0.025)
+        assert not w.store.available
+
+
+async def test_switches_pass_through() -> None:
+    async with world() as w:
+        await w.store.write_switch("tokens", "shadow")
+        assert await w.shared.read_switches() == {"tokens": "shadow"}
+        assert await w.store.read_switches() == {"tokens": "shadow"}
+
+
+class Bare:
+    """A store without switches."""
+
+    def __init__(self) -> None:
+        self._store = MemoryStore()
+        for verb in ("charge", "settle", "renew", "remember", "spend", "peek", "drain", "close"):
+            setattr(self, verb, getattr(self._store, verb))
+
+
+async def test_a_store_without_switches() -> None:
+    bare = Resilient(Bare(), on_error="deny", processes=1, clock=FakeClock())  # type: ignore[arg-type]
+    assert await bare.read_switches() == {}
+    with pytest.raises(StoreError, match="Bare has no write_switch"):
+        await bare.write_switch("", "off")
