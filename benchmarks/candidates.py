@@ -110,12 +110,12 @@ def _limits(case: Case, *, headers: bool) -> Candidate:
 
 
 async def limits(case: Case) -> Candidate:
-    """limits by hand with x-ratelimit headers, fixed window."""
+    """The limits library by hand with x-ratelimit headers, fixed window."""
     return _limits(case, headers=True)
 
 
 async def limits_plain(case: Case) -> Candidate:
-    """limits by hand without headers: one call less to its storage."""
+    """The limits library by hand without headers: one call less to its storage."""
     return _limits(case, headers=False)
 
 

@@ -57,7 +57,7 @@ PACKAGES = (
 def free_port() -> int:
     """A loopback port below 55000 that nobody listens on now."""
     while True:
-        port = random.randrange(20_000, 55_000)  # noqa: S311 - a port, not a secret
+        port = random.randrange(20_000, 55_000)
         with socket.socket() as probe:
             try:
                 probe.bind(("127.0.0.1", port))
@@ -79,7 +79,7 @@ class Redis:
             message = "redis-server was not found. Install it with: apt-get install redis-server"
             raise SystemExit(message)
         self.folder = tempfile.mkdtemp(prefix="bench-redis-")
-        self.process = subprocess.Popen(  # noqa: S603 - our own arguments
+        self.process = subprocess.Popen(
             [
                 program,
                 "--port",
@@ -178,7 +178,7 @@ def _installed() -> str:
 
 def _program(*command: str) -> str:
     try:
-        out = subprocess.run(command, capture_output=True, text=True, check=False, timeout=10)  # noqa: S603 - our own arguments
+        out = subprocess.run(command, capture_output=True, text=True, check=False, timeout=10)
     except (OSError, subprocess.TimeoutExpired):
         return ""
     return (out.stdout or out.stderr).splitlines()[0].strip() if out.stdout or out.stderr else ""

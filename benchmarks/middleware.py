@@ -63,7 +63,7 @@ async def enforces(name: str, candidate: Candidate) -> None:
     Raises:
         SystemExit: it does not; timing it would compare nothing.
     """
-    used, other = names(2, f"sk-verify-{random.randrange(10**9)}")  # noqa: S311 - not a secret
+    used, other = names(2, f"sk-verify-{random.randrange(10**9)}")
     seen = []
     for key in (used, used, other):
         seen.append(next(iter(await drive(candidate.app, [key]))))
@@ -104,7 +104,7 @@ def keys_of(setting: Setting) -> list[bytes]:
 def chosen(setting: Setting) -> Iterator[bytes]:
     """Keys for a sample: all in turn, from a random start."""
     keys = keys_of(setting)
-    start = random.randrange(len(keys))  # noqa: S311 - not a secret
+    start = random.randrange(len(keys))
     for number in range(REQUESTS[setting.store]):
         yield keys[(start + number) % len(keys)]
 

@@ -107,7 +107,7 @@ def serving(name: str, limits: int, redis: Redis, *, deny: bool = False) -> Iter
         str(redis.port),
         *(["--deny"] if deny else []),
     ]
-    process = subprocess.Popen(words)  # noqa: S603 - our own arguments
+    process = subprocess.Popen(words)
     try:
         for _ in range(200):
             if process.poll() is not None:
@@ -136,7 +136,7 @@ def enforces(name: str, limits: int, redis: Redis) -> None:
     with serving(name, limits, redis, deny=True) as server:
         if server is None:
             return
-        key = names(1, f"sk-verify-{limits}-{random.randrange(10**9)}")[0]  # noqa: S311 - not a secret
+        key = names(1, f"sk-verify-{limits}-{random.randrange(10**9)}")[0]
         seen = [ask(server.port, key), ask(server.port, key)]
         if seen != [200, 200 if name == BARE else 429]:
             message = f"{name} answered {seen}: it does not enforce what was asked, so it is not measured"
@@ -150,7 +150,7 @@ def load(server: Server, script: Path, seconds: int) -> Figure:
         SystemExit: an answer was not a 2xx, or wrk failed.
     """
     before = child_cpu(server.process.pid)
-    out = subprocess.run(  # noqa: S603 - our own arguments
+    out = subprocess.run(
         [
             shutil.which("wrk") or "wrk",
             "-t1",

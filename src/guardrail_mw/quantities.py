@@ -1,7 +1,7 @@
 """Figures with units, as a policy writes them: parsed once, printed back as written.
 
-Each is a frozen value that can be the type of a pydantic field: it takes its own text (or an instance), nothing else, so that
-`rate: 60` or `keep: 0.3` is refused with the reason. `str()` gives the text back. Two are equal when they mean the same.
+Each is a frozen value that can be the type of a pydantic field: it takes its own text (or an instance), nothing else, so
+that `rate: 60` or `keep: 0.3` is refused with the reason. `str()` gives the text back. Equal are those that mean the same.
 
 | type | examples | in integers |
 |---|---|---|
@@ -139,7 +139,7 @@ def _amount(kind: type[Quantity], text: str) -> tuple[Decimal, str]:
         raise kind._error(text, "has a sign" if sign else "has more than six decimals")  # noqa: SLF001
     if amount > MOST:
         raise kind._error(text, "is too large to mean anything")  # noqa: SLF001
-    return amount, text[found.end():]
+    return amount, text[found.end() :]
 
 
 @dataclass(frozen=True, slots=True)

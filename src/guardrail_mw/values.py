@@ -79,6 +79,8 @@ class Estimate(NamedTuple):
     stream: bool = False
     items: int = 1
     """Requests that this one stands for: a batch's items."""
+    most: int = 0
+    """Tokens: all the output that the request allows, for limits with `strict`."""
 
 
 class Usage(NamedTuple):

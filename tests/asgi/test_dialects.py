@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 from guardrail_mw import plugins
-from guardrail_mw.asgi.dialects.anthropic import dialect as anthropic
+from guardrail_mw.asgi.dialects.anthropic import ANTHROPIC
 from guardrail_mw.asgi.dialects.base import Dialect
-from guardrail_mw.asgi.dialects.openai import dialect as openai
-from guardrail_mw.asgi.dialects.problem import dialect as problem
+from guardrail_mw.asgi.dialects.openai import OPENAI
+from guardrail_mw.asgi.dialects.problem import PROBLEM
 from guardrail_mw.values import Deny, Refusal
 
 NOW = 1_767_225_600_000_000  # 2026-01-01T00:00:00Z
@@ -19,15 +19,12 @@ SECOND = 1_000_000
 ID = "0123456789abcdef01234567"
 TEXT = "Too many requests."
 
-LIMITED = Deny(
-    ID, "rate_limited", 429, TEXT, ("secret:87",), Refusal("tokens", "token_bucket", "tokens", "9/minute", 1_500_000, False), True
-)
-SPENT = Deny(
-    ID, "rate_limited", 429, TEXT, refusal=Refusal("spend", "budget", "usd", "500/month", 31 * 86_400 * SECOND, False)
-)
-SHED = Deny(
-    ID, "overloaded", 503, "Overloaded.", refusal=Refusal("capacity", "token_bucket", "requests", "2000/second", 500, True), retry=True
-)
+BUCKET = Refusal("tokens", "token_bucket", "tokens", "9/minute", 1_500_000, shared=False)
+MONTH = Refusal("spend", "budget", "usd", "500/month", 31 * 86_400 * SECOND, shared=False)
+CAPACITY = Refusal("capacity", "token_bucket", "requests", "2000/second", 500, shared=True)
+LIMITED = Deny(ID, "rate_limited", 429, TEXT, ("secret:87",), BUCKET, retry=True)
+SPENT = Deny(ID, "rate_limited", 429, TEXT, refusal=MONTH)
+SHED = Deny(ID, "overloaded", 503, "Overloaded.", refusal=CAPACITY, retry=True)
 DOWN = Deny(ID, "unavailable", 503, "Unavailable.")
 RISK = Deny(ID, "denied", 403, "Denied.", ("volume:93", "cluster:12"))
 TOKEN = Deny(ID, "invalid_token", 401, "The token is invalid.")
@@ -42,8 +39,8 @@ def body(dialect: Dialect, deny: Deny, now: int | None = NOW) -> Any:
 
 
 def test_openai_by_hand() -> None:
-    assert openai.error(LIMITED, NOW)[0] == b"application/json"
-    assert body(openai, LIMITED) == {
+    assert OPENAI.error(LIMITED, NOW)[0] == b"application/json"
+    assert body(OPENAI, LIMITED) == {
         "error": {
             "message": "Too many requests. Limit: tokens. Try again in 2 s.",
             "type": "rate_limit_error",
@@ -55,7 +52,7 @@ def test_openai_by_hand() -> None:
             "reset_at": "2026-01-01T00:00:02Z",
         }
     }
-    assert body(openai, SPENT) == {
+    assert body(OPENAI, SPENT) == {
         "error": {
             "message": "Too many requests. Limit: spend. Try again at 2026-02-01T00:00:00Z.",
             "type": "insufficient_quota",
@@ -70,8 +67,8 @@ def test_openai_by_hand() -> None:
 
 
 def test_anthropic_by_hand() -> None:
-    assert anthropic.error(SHED, NOW)[0] == b"application/json"
-    assert body(anthropic, SHED) == {
+    assert ANTHROPIC.error(SHED, NOW)[0] == b"application/json"
+    assert body(ANTHROPIC, SHED) == {
         "type": "error",
         "error": {
             "type": "overloaded_error",
@@ -85,15 +82,15 @@ def test_anthropic_by_hand() -> None:
             },
         },
     }
-    assert body(anthropic, RISK) == {
+    assert body(ANTHROPIC, RISK) == {
         "type": "error",
         "error": {"type": "permission_error", "message": "Denied.", "details": {"error_code": "denied", "decision": ID}},
     }
 
 
 def test_problem_by_hand() -> None:
-    assert problem.error(LIMITED, NOW)[0] == b"application/problem+json"
-    assert body(problem, LIMITED) == {
+    assert PROBLEM.error(LIMITED, NOW)[0] == b"application/problem+json"
+    assert body(PROBLEM, LIMITED) == {
         "type": "https://iana.org/assignments/http-problem-types#quota-exceeded",
         "title": "Quota exceeded",
         "status": 429,
@@ -105,7 +102,7 @@ def test_problem_by_hand() -> None:
         "retry_after": 2,
         "reset_at": "2026-01-01T00:00:02Z",
     }
-    assert body(problem, RISK) == {
+    assert body(PROBLEM, RISK) == {
         "type": "about:blank",
         "title": "Forbidden",
         "status": 403,
@@ -113,7 +110,7 @@ def test_problem_by_hand() -> None:
         "code": "denied",
         "decision": ID,
     }
-    assert body(problem, SHED)["type"].endswith("#temporary-reduced-capacity")
+    assert body(PROBLEM, SHED)["type"].endswith("#temporary-reduced-capacity")
 
 
 @pytest.mark.parametrize(
@@ -130,12 +127,12 @@ def test_problem_by_hand() -> None:
     ],
 )
 def test_types_and_statuses(deny: Deny, kinds: tuple[str, str, int]) -> None:
-    assert (body(openai, deny)["error"]["type"], body(anthropic, deny)["error"]["type"], anthropic.status(deny)) == kinds
-    assert openai.status(deny) == problem.status(deny) == body(problem, deny)["status"] == deny.status
+    assert (body(OPENAI, deny)["error"]["type"], body(ANTHROPIC, deny)["error"]["type"], ANTHROPIC.status(deny)) == kinds
+    assert OPENAI.status(deny) == PROBLEM.status(deny) == body(PROBLEM, deny)["status"] == deny.status
 
 
 @pytest.mark.parametrize("deny", ALL, ids=lambda deny: f"{deny.code}-{deny.status}")
-@pytest.mark.parametrize("dialect", [openai, anthropic, problem], ids=lambda dialect: dialect.name)
+@pytest.mark.parametrize("dialect", [OPENAI, ANTHROPIC, PROBLEM], ids=lambda dialect: dialect.name)
 class TestEvery:
     def test_body_names_the_decision_and_nothing_secret(self, dialect: Dialect, deny: Deny) -> None:
         text = dialect.error(deny, NOW)[1].decode()
@@ -156,7 +153,7 @@ class TestEvery:
 
     def test_any_text_is_json(self, dialect: Dialect, deny: Deny) -> None:
         odd = '"}\n\\\u2028\ud800'
-        refused = Refusal(odd, "token_bucket", "requests", "1/day", 1, False)
+        refused = Refusal(odd, "token_bucket", "requests", "1/day", 1, shared=False)
         content = dialect.error(Deny(odd, odd, deny.status, odd, refusal=refused), NOW)[1]
         content.decode("ascii")
         found = json.loads(content)
@@ -167,7 +164,7 @@ class TestEvery:
 
 def test_the_wait_of_the_decision_goes_before_that_of_the_limit() -> None:
     deny = Deny(ID, "rate_limited", 429, TEXT, refusal=LIMITED.refusal, wait=7 * SECOND)
-    assert body(openai, deny)["error"]["retry_after"] == 7
+    assert body(OPENAI, deny)["error"]["retry_after"] == 7
 
 
 @pytest.mark.parametrize("name", ["anthropic", "openai", "problem"])

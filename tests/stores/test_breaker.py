@@ -123,7 +123,8 @@ def test_a_closed_breaker_needs_no_probe() -> None:
 
 def test_three_good_probes_in_a_row_close_it() -> None:
     breaker = opened(0)
-    assert [breaker.probed(now, ok=ok) for now, ok in enumerate([True, True, False, True, True, True])] == [False] * 5 + [True]
+    probes = [True, True, False, True, True, True]
+    assert [breaker.probed(now, ok=ok) for now, ok in enumerate(probes)] == [False] * 5 + [True]
     assert not breaker.open
     assert breaker.since == 5
 

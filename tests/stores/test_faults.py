@@ -24,8 +24,8 @@ from guardrail_mw.stores.redis.codec import key_slot
 from guardrail_mw.stores.redis.store import RedisStore
 from guardrail_mw.stores.resilient import Resilient
 from guardrail_mw.testing.clock import FakeClock
+from guardrail_mw.testing.processes import HOST
 from guardrail_mw.testing.proxy import Proxy
-from guardrail_mw.testing.servers import HOST
 
 pytestmark = pytest.mark.anyio
 
@@ -217,7 +217,8 @@ async def test_frozen_for_longer_than_a_batch_is_read_on(guardrail_start: Start,
         finally:
             server.thaw()
         await g.comes_back()
-        assert 0 <= await g.charged() - g.told <= g.seen["store.lost_charges"]
+        assert g.seen["store.lost_charges"] >= 1
+        assert await g.charged() == g.told, "what the thawed server found on the broken connections came too late to charge"
 
 
 async def test_slow(guardrail_start: Start, mode: str) -> None:
@@ -418,9 +419,8 @@ async def test_a_slot_moves_under_load(guardrail_start: Start, mode: str) -> Non
         assert set(answers) <= {"store", mode}
         assert answers[-20:] == ["store"] * 20
         assert await g.charged() == g.told, "what met MOVED, ASK or TRYAGAIN was charged once or not at all"
-        print(g.seen, Counter(answers))
-        assert g.seen["store.ask"] + g.seen["store.tryagain"] >= 1
-        assert g.seen["store.moved"] >= 1
+        for event in ("store.ask", "store.tryagain", "store.moved", f"on_error.{mode}"):
+            assert g.seen[event] >= 1, event
 
 
 async def _take(g: Guarded, step: Gcra) -> tuple[str, int]:

@@ -26,7 +26,8 @@ def test_changes_of_one_field_are_put_together() -> None:
     kept = Learned()
     assert kept.add("a:1", [Change("add", "n", "2"), Change("max", "risk", "40"), Change("first", "met", "7")]) == 0
     assert kept.add("a:1", [Change("add", "n", "3"), Change("max", "risk", "30"), Change("first", "met", "8")]) == 0
-    assert kept.add("a:1", [Change("set", "tier", "x"), Change("add", "z", "1"), Change("unset", "z"), Change("set", "tier", "y")]) == 0
+    assert kept.add("a:1", [Change("set", "tier", "x"), Change("add", "z", "1"), Change("unset", "z")]) == 0
+    assert kept.add("a:1", [Change("set", "tier", "y")]) == 0
     assert waiting(kept) == {
         "a:1": [
             Change("add", "n", "5"),

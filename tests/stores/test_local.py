@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from guardrail_mw.stores import local
 from guardrail_mw.stores.base import Bill, Budget, Distinct, Entry, Gcra, Lease, Receipt, Settlement, Share, Window
 from guardrail_mw.stores.local import Alone, scaled
 from guardrail_mw.stores.memory import MemoryStore
@@ -66,7 +67,7 @@ def test_a_share_of_a_step(step: Step, processes: int, share: Step) -> None:
 
 
 async def test_all_together_admit_at_most_the_limit() -> None:
-    # A bucket of 10 and 1 a second among four: 2 each, then 1 every 4 s each. In 100 s: 4 × (2 + 25), at most 10 + 100.
+    # A bucket of 10 and 1 a second among four: 2 each, then 1 every 4 s each. In 100 s: 4 times 2 + 25, at most 10 + 100.
     clock = FakeClock()
     four = [alone(clock, 4) for _ in range(4)]
     admitted = 0
@@ -193,3 +194,29 @@ async def test_a_shadow_lease_that_was_not_granted_is_not_taken_over() -> None:
         one.hold(receipt)
     readings = (await one.charge(bill(3, Lease("f", 9), Lease("g", 9)))).readings
     assert [reading.remaining for reading in readings] == [9 - 2, 9 - 3]
+
+
+async def test_what_is_remembered_of_the_shared_store_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(local, "HELD", 2)
+    clock = FakeClock()
+    one = alone(clock, 1)
+    step = Lease("f", 9)
+    for number in range(1, 6):
+        one.hold(await held(clock, number, step))
+    assert (await one.charge(bill(10, step))).readings[0].remaining == 9 - 3, "the newest two, and this one"
+    for number in range(6, 9):
+        one.hold(await held(clock, number, step))
+    assert (await one.charge(bill(11, step))).readings[0].remaining == 9 - 6
+    assert (len(one._held), len(one._adopted)) == (0, 4)
+    for number in range(9, 14):
+        one.hold(await held(clock, 100 + number, step))
+        await one.charge(bill(number, Gcra("g", 1, 1, 1, 1)))
+    assert len(one._adopted) <= 3
+
+
+async def test_receipts_without_leases_are_not_taken_over() -> None:
+    clock = FakeClock()
+    one = alone(clock, 1)
+    one.hold(await held(clock, 1, Gcra("g", 1, 1, SECOND, 5, reserved=True)))
+    await one.charge(bill(2, Lease("f", 1)))
+    assert not one._adopted

@@ -6,7 +6,7 @@ import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from threading import Thread
+from threading import Event, Thread
 
 import pytest
 
@@ -31,6 +31,7 @@ class Shared(MemoryStore):
         super().__init__(clock=clock)
         self.broken: Exception | None = None
         self.calls: Counter[str] = Counter()
+        self.hanging = False
         self.settled: list[Settlement] = []
         self.closed = 0
 
@@ -53,6 +54,8 @@ class Shared(MemoryStore):
 
     async def remember(self, account: str, changes: Sequence[Change]) -> int:
         self._called("remember")
+        if self.hanging:
+            await asyncio.get_running_loop().create_future()
         return await super().remember(account, changes)
 
     async def spend(self, token: str, ttl: int) -> bool:
@@ -287,6 +290,16 @@ async def test_a_receipt_settles_where_it_was_charged() -> None:
         assert (await w.store.charge(w.bill())).readings[0].remaining == 1
 
 
+@pytest.mark.parametrize("on_error", ["allow", "deny"])
+async def test_allow_and_deny_keep_nothing_of_their_own(on_error: str) -> None:
+    async with world(on_error) as w:
+        receipt = await w.store.charge(w.bill(TAKE._replace(reserved=True)))
+        (receipt,) = await w.store.renew([receipt])
+        w.store.settle([Settlement(receipt, "cancelled")])
+        assert [each.receipt for each in w.shared.settled] == [receipt]
+        assert (await w.store.charge(w.bill())).readings[0].remaining == 7
+
+
 async def test_a_receipt_is_renewed_where_it_was_charged() -> None:
     async with world() as w:
         step = Lease("l", 4)
@@ -401,6 +414,42 @@ async def test_closing_while_the_store_is_away_gives_up_what_was_learned() -> No
     await w.store.close()
     assert w.shared.closed == 1
     assert not [task for task in asyncio.all_tasks() if "guardrail" in task.get_name()]
+
+
+async def test_a_loop_that_ends_while_it_carries_leaves_that_to_others() -> None:
+    async with world() as w:
+
+        async def elsewhere() -> None:
+            w.store.learn("a:1", [Change("set", "proved", "1")])
+            await w.settle_down()
+
+        w.shared.hanging = True
+        await asyncio.to_thread(lambda: asyncio.run(elsewhere()))
+        assert w.shared.calls["remember"] == 1
+        w.shared.hanging = False
+        await w.store.drain()
+        standing = (await w.store.peek(w.bill())).standing
+        assert standing is not None
+        assert standing.fields == {"proved": "1"}
+
+
+async def test_closing_stops_the_probes_of_other_loops() -> None:
+    async with world() as w:
+        await w.refused()
+        probing = Event()
+
+        async def elsewhere() -> None:
+            await w.store.charge(w.bill())
+            await w.settle_down()
+            probing.set()
+            await asyncio.wait([task for task in asyncio.all_tasks() if task.get_name() == "guardrail store probe"])
+
+        thread = Thread(target=lambda: asyncio.run(elsewhere()), daemon=True)
+        thread.start()
+        await asyncio.to_thread(probing.wait, 10)
+        await w.store.close()
+        await asyncio.to_thread(thread.join, 10)
+        assert not thread.is_alive()
 
 
 async def test_settling_outside_any_loop_is_looked_after_later() -> None:

@@ -20,6 +20,7 @@ OVERHEAD = 400
 byte at a time would hold three hundred times what is counted."""
 
 _SLACK = 1_048_576
+_DIGITS = 18
 
 
 class Unread(Enum):
@@ -121,7 +122,7 @@ class BodyReader:
 
     def _announced(self) -> None:
         for name, value in self._headers:
-            if name == b"content-length" and value.isdigit() and (len(value) > 18 or int(value) > self._max_body):
+            if name == b"content-length" and value.isdigit() and (len(value) > _DIGITS or int(value) > self._max_body):
                 raise _too_long(f"content-length {value[:20]!r}, at most {self._max_body}")
 
     async def receive(self) -> Message:

@@ -1,8 +1,8 @@
 """What servers report of tokens, in every vendor's words.
 
-OpenAI's `prompt_tokens` and `input_tokens` include what was read from or written to a cache; Anthropic's `input_tokens` leave it
-out. `completion_tokens` and `output_tokens` include reasoning in both. Where `prompt_tokens` stand beside Anthropic's names
-(gateways do that) they are inclusive.
+OpenAI's `prompt_tokens` and `input_tokens` include what was read from or written to a cache; Anthropic's `input_tokens`
+leave it out. `completion_tokens` and `output_tokens` include reasoning in both. Where `prompt_tokens` stand beside
+Anthropic's names (gateways do that) they are inclusive.
 """
 
 from __future__ import annotations
@@ -32,7 +32,8 @@ _PLAIN = (
 _DETAILS = ("prompt_tokens_details", "input_tokens_details", "input_token_details")
 _DETAILED = ("cached_tokens", "cache_write_tokens")
 _SECONDS = re.compile(r"[0-9]{1,9}(?:\.[0-9]{1,9})?")
-_TEXTS = ("content", "text", "reasoning_content", "reasoning", "refusal", "thinking", "partial_json", "arguments", "transcript")
+_TEXTS = ("content", "text", "reasoning_content", "reasoning", "refusal", "thinking", "partial_json", "arguments",
+          "transcript")
 
 
 class Counts:

@@ -1,7 +1,8 @@
 """Response fields that tell a client how much is left.
 
-`RateLimit-Policy` and `RateLimit` follow draft-ietf-httpapi-ratelimit-headers (the two lists of quoted names that it has had since
--08) as RFC 9651 structured fields; `x-ratelimit-*` and `anthropic-ratelimit-*` are what the official SDKs' users know.
+`RateLimit-Policy` and `RateLimit` follow draft-ietf-httpapi-ratelimit-headers-11 (two lists of quoted names, RFC 9651
+structured fields); `x-ratelimit-*` and `anthropic-ratelimit-*` are what the official SDKs' users know. The draft registers
+the quota units `requests`, `content-bytes` and `concurrent-requests`; those for tokens and dollars are ours.
 
 All that a plan fixes is rendered once, into a `Template`; a request fills in what is left and when.
 """
@@ -9,6 +10,7 @@ All that a plan fixes is rendered once, into a `Template`; a request fills in wh
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from time import gmtime
 from typing import Literal, NamedTuple, Protocol
 
@@ -23,6 +25,7 @@ GREATEST = 999_999_999_999_999
 Bare = str | int | bytes
 Fields = list[tuple[bytes, bytes]]
 
+_MILLISECOND = 1_000
 _SECOND = 1_000_000
 _UNITS = {"tokens": "tokens", "input_tokens": "input-tokens", "output_tokens": "output-tokens", "usd": "micro-usd"}
 _OPENAI = {"requests": "requests", "tokens": "tokens"}
@@ -49,13 +52,13 @@ class Reading(Protocol):
     """What a store says of a step; `guardrail_mw.stores.base.Reading` is one."""
 
     @property
-    def ok(self) -> bool: ...  # noqa: D102 - as in stores.base
+    def ok(self) -> bool: ...
     @property
-    def remaining(self) -> int: ...  # noqa: D102
+    def remaining(self) -> int: ...
     @property
-    def reset(self) -> int: ...  # noqa: D102
+    def reset(self) -> int: ...
     @property
-    def wait(self) -> int: ...  # noqa: D102
+    def wait(self) -> int: ...
 
 
 def sf_item(value: Bare, parameters: Mapping[str, Bare] | None = None) -> str:
@@ -81,8 +84,7 @@ def whole_seconds(us: int) -> int:
 def duration(us: int) -> str:
     """A time as OpenAI's fields have it (Go's notation): `250ms`, `1s`, `6m0s`, `1h0m0s`; rounded up."""
     if us < _SECOND:
-        milliseconds = -(-us // 1000)
-        return f"{milliseconds}ms" if milliseconds < 1000 else "1s"
+        return f"{-(-us // _MILLISECOND)}ms" if us <= _SECOND - _MILLISECOND else "1s"
     minutes, seconds = divmod(whole_seconds(us), 60)
     if not minutes:
         return f"{seconds}s"
@@ -92,7 +94,12 @@ def duration(us: int) -> str:
 
 def rfc3339(us: int) -> str:
     """A moment (µs since the epoch) in UTC, rounded up to the second: `2026-01-01T00:00:00Z`. Years up to 9999."""
-    at = gmtime(min(whole_seconds(us), 253_402_300_799))
+    return _moment(min(whole_seconds(us), 253_402_300_799))
+
+
+@lru_cache(maxsize=1024)
+def _moment(seconds: int) -> str:
+    at = gmtime(seconds)
     return f"{at[0]:04d}-{at[1]:02d}-{at[2]:02d}T{at[3]:02d}:{at[4]:02d}:{at[5]:02d}Z"
 
 

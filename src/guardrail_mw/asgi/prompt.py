@@ -12,13 +12,13 @@ MEDIA = frozenset({
 })  # fmt: skip
 """Types of parts that cost a flat figure; the list is OpenAI's, Anthropic's and vLLM's."""
 
-_MEDIA_KEYS = ("image_url", "input_audio", "audio_url", "video_url")
+_MEDIA_KEYS = frozenset({"image_url", "input_audio", "audio_url", "video_url"})
 _PROMPTS = ("messages", "system", "prompt", "input", "instructions", "suffix", "prediction", "documents", "query", "texts",
             "text_1", "text_2")
 _NAMES_TOO = ("tools", "functions", "response_format", "text")
 _NOT_PROMPT = frozenset({
-    "role", "type", "id", "tool_call_id", "tool_use_id", "call_id", "cache_control", "status", "detail", "media_type", "format",
-    "signature", "encrypted_content",
+    "role", "type", "id", "tool_call_id", "tool_use_id", "call_id", "cache_control", "status", "detail", "media_type",
+    "format", "signature", "encrypted_content",
 })  # fmt: skip
 
 
@@ -61,7 +61,7 @@ class Prompt:
             waiting.extend(part.values())
             return
         kind = part.get("type")
-        if (type(kind) is str and kind in MEDIA) or any(key in part for key in _MEDIA_KEYS):
+        if (type(kind) is str and kind in MEDIA) or not _MEDIA_KEYS.isdisjoint(part):
             source = part.get("source")
             if type(source) is not dict or source.get("type") not in ("text", "content"):
                 self.media += 1

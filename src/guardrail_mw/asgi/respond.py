@@ -1,13 +1,15 @@
 """Refusals, as ASGI messages: one shape for http, two for websockets.
 
-Retry rules: a limit that will admit the request within a minute says when, jittered upwards; later than that, and for budgets,
-no time is given in the fields (it stands in the body) and `x-should-retry` is `false`, which both official SDKs obey. They read
-`retry-after-ms` before `retry-after`; OpenAI's older versions ignore a wait of more than 60 s and retry at once.
+Retry rules: a limit that will admit the request within a minute says when, jittered upwards; later than that, and for
+budgets, no time is given in the fields (it stands in the body) and `x-should-retry` is `false`, which both official SDKs
+obey. They read `retry-after-ms` before `retry-after`; OpenAI's older versions ignore a wait of more than 60 s and
+come back at once.
 """
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+from http import HTTPStatus
 from typing import Any, NamedTuple
 
 from guardrail_mw.asgi.dialects.base import Dialect
@@ -70,7 +72,7 @@ def refusal(
     ]
     headers += _retry(deny, status, random)
     headers += deny.headers
-    if status == 401 and not any(name.lower() == b"www-authenticate" for name, _ in deny.headers):
+    if status == HTTPStatus.UNAUTHORIZED and not any(name.lower() == b"www-authenticate" for name, _ in deny.headers):
         headers.append((b"www-authenticate", b'Bearer error="invalid_token"' if deny.code == "invalid_token" else b"Bearer"))
     headers += extra_headers
     return Answer(status, headers, body)

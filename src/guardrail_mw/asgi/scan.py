@@ -1,8 +1,9 @@
 """A JSON document too long to hold, scanned for its usage as it passes.
 
-Held are: the names of the members that lead to the present place, and the usage object once it comes (up to `CAPTURED` bytes).
-The scanner knows strings from structure and how deep it is, so neither an answer that quotes a usage object nor a schema that the
-client sent and the server echoes (`response.tools[].parameters.properties.usage`) is taken for the server's count.
+Held are: the names of the members that lead to the present place, and the usage object once it comes (up to `CAPTURED`
+bytes). The scanner knows strings from structure and how deep it is, so neither an answer that quotes a usage object nor a
+schema that the client sent and the server echoes (`response.tools[].parameters.properties.usage`) is taken for the server's
+count.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ CAPTURED = 16_384
 """Bytes of a usage object; a longer one is left out."""
 
 _LONGEST_NAME = 64
+_QUOTE, _COLON, _BRACE = b'":{'
 _SHALLOW = 2
 _STRUCTURE = re.compile(rb'["{}\[\]:,]')
 _DEEP = re.compile(rb'["{}\[\]]')
@@ -57,20 +59,22 @@ class Scanner:
                 break
             at = found.end()
             mark = data[at - 1]
-            if mark == 0x22:
+            if mark == _QUOTE:
                 self._in_string, self._text = True, b""
-            elif mark in b"{[":
-                if self._open(mark):
-                    start = at - 1
             elif mark in b"}]":
                 self._close(data, start, at)
-            elif mark == 0x3A:
-                if self._depth <= _SHALLOW:
-                    self._name = self._names[self._depth] = self._text
-            else:
-                self._name = b""
+            elif mark not in b"{[":
+                self._between(mark)
+            elif self._open(mark):
+                start = at - 1
         if self._capture is not None:
             self._keep(data[start:])
+
+    def _between(self, mark: int) -> None:
+        """A colon, which makes the text before it a name, or a comma; asked for only where it is shallow."""
+        self._name = b""
+        if mark == _COLON:
+            self._name = self._names[self._depth] = self._text
 
     def _string(self, data: bytes, at: int) -> int:
         if self._escape:
@@ -84,7 +88,7 @@ class Scanner:
             self._text += data[at : min(end, at + _LONGEST_NAME + 1)]
         if end >= len(data):
             return end
-        if data[end] == 0x22:
+        if data[end] == _QUOTE:
             self._in_string = False
         else:
             self._escape = True  # a backslash that ends this piece
@@ -95,9 +99,9 @@ class Scanner:
         depth, name = self._depth, self._name
         self._depth = depth + 1
         self._name = b""
-        if depth == _SHALLOW and mark == 0x7B and not name and self._names[1] == b"data":
+        if depth == _SHALLOW and mark == _BRACE and not name and self._names[1] == b"data":
             self.items += 1
-        wanted = mark == 0x7B and self._capture is None and depth in (1, 2) and name == b"usage"
+        wanted = mark == _BRACE and self._capture is None and depth in (1, 2) and name == b"usage"
         if wanted and tuple(self._names[1 : depth + 1]) in _PATHS:
             self._capture, self._captured_at = bytearray(), depth
             return True
@@ -106,9 +110,10 @@ class Scanner:
     def _close(self, data: bytes, start: int, end: int) -> None:
         self._depth = max(0, self._depth - 1)
         if self._capture is not None and self._depth == self._captured_at:
+            captured = self._capture
             self._keep(data[start:end])
-            if self._capture is not None and len(self._capture) <= CAPTURED:
-                self.usage.append(bytes(self._capture))
+            if len(captured) <= CAPTURED:
+                self.usage.append(bytes(captured))
             self._capture = None
         if self._depth < _SHALLOW:
             self._names[self._depth + 1] = b""

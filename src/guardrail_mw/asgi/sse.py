@@ -1,7 +1,7 @@
 """Server-sent events and JSON documents, read as they pass, without being held.
 
-Source for events: HTML, section 9.2.6 "Interpreting an event stream". Lines end in LF, CR or CRLF, wherever the server cut its
-chunks.
+Source for events: HTML, section 9.2.6 "Interpreting an event stream". Lines end in LF, CR or CRLF, wherever the server cut
+its chunks.
 """
 
 from __future__ import annotations

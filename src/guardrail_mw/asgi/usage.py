@@ -1,8 +1,8 @@
 """What an exchange really used, read from the answer in passing.
 
-A `Meter` is shown every ASGI message that the app sends, after or before it goes on; it changes nothing, holds nothing back, and
-keeps at most 16 KiB of a stream that it has not looked at yet (so that sixty chunks cost one look), one unfinished event, or
-64 KiB of a whole answer. What is longer goes through a scanner that holds only a usage object.
+A `Meter` is shown every ASGI message that the app sends, after or before it goes on; it changes nothing, holds nothing back,
+and keeps at most 16 KiB of a stream that it has not looked at yet (so that sixty chunks cost one look), 64 KiB of one
+unfinished event or of a whole answer. What is longer goes through a scanner that holds only a usage object.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 import zlib
 from collections.abc import Iterable, Mapping
+from http import HTTPStatus
 from typing import Any
 
 from guardrail_mw.asgi.counts import Counts, loads, written
@@ -26,6 +27,7 @@ _USAGE = re.compile(rb'"usage"\s*:\s*\{')
 _TEXT = re.compile(rb'"(?:content|text|partial_json|thinking|delta)":\s?"([^"\\]+)"')
 _DURATION = re.compile(rb'\s*\{\s*(?:"(?:task|language)"\s*:\s*"[^"\\]*",\s*)*"duration"\s*:\s*"?([0-9.]+)')
 _FINAL = frozenset({"message_stop", "response.completed", "response.incomplete", "response.failed", "response.done"})
+_SNIFFED = 7
 _INFLATED = frozenset({b"gzip", b"x-gzip", b"deflate"})
 _NOTHING = Estimate()
 
@@ -38,8 +40,8 @@ class Meter:
         path: the request's; it tells images and audio from text.
     """
 
-    __slots__ = ("_chars", "_counts", "_deltas", "_estimate", "_events", "_final", "_images", "_inflate", "_kind", "_overhead", "_partial",
-                 "_mute", "_parts", "_path", "_scanner", "_size", "_waiting", "ended", "status")
+    __slots__ = ("_chars", "_counts", "_deltas", "_estimate", "_events", "_final", "_images", "_inflate", "_kind", "_mute",
+                 "_overhead", "_partial", "_parts", "_path", "_scanner", "_size", "_waiting", "ended", "status")
 
     def __init__(self, estimate: Estimate | None = None, path: str = "") -> None:
         self._estimate = estimate or _NOTHING
@@ -130,14 +132,14 @@ class Meter:
     def usage(self) -> Usage:
         """What was used, as far as it is known by now; may be asked again.
 
-        `complete` is False where the server did not say or the answer broke off. Then output is the larger of what the server
-        had said, the delta events seen, and their characters / 4. An answer that cannot be read (not JSON, or in an encoding
-        that the standard library has not, brotli or zstd) costs what was reserved, or its bytes / 4 if that is more. Gzip is
-        read, because both SDKs ask for it: else whoever asks for compression would pay an estimate.
+        `complete` is False where the server did not say or the answer broke off. Then output is the largest of what the
+        server had said, the delta events seen, and their characters / 4. An answer that cannot be read (not JSON, or in
+        an encoding that the standard library lacks, brotli or zstd) costs what was reserved, or its bytes / 4 if that is
+        more. Gzip is read, because both SDKs ask for it: else whoever asks for compression would pay an estimate.
         """
         self._look(last=self.ended)
         estimate = self._estimate
-        if self.status >= 400 and not self._counts:
+        if self.status >= HTTPStatus.BAD_REQUEST and not self._counts:
             return Usage(complete=False)
         if self._kind == "opaque" or not self.status:
             guess = max(estimate.output, self._size // 4) if self.status else 0
@@ -179,7 +181,7 @@ class Meter:
         elif head.startswith((b"data:", b"event:", b"id:", b"retry:", b":")):
             self._kind = "stream"
             self._events = Events()
-        elif len(head) > 6 or (head and self.ended):
+        elif len(head) >= _SNIFFED or (head and self.ended):
             self._kind = "opaque"
 
     def _stream(self, events: Events, block: bytes, *, last: bool) -> None:

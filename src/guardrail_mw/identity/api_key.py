@@ -26,7 +26,7 @@ from guardrail_mw.identity.cache import Recent
 from guardrail_mw.identity.failures import Failures
 from guardrail_mw.values import Credential
 
-__all__ = ["ApiKey", "ApiKeySettings", "Lookup"]
+__all__ = ["ApiKeySettings", "ApiKeySource", "Lookup"]
 
 KEPT = 3_600_000_000
 """µs for which an answer stands in while the lookup fails."""
@@ -34,7 +34,7 @@ KEPT = 3_600_000_000
 _ATTRIBUTES = ("account", "organisation", "tier", "payment", "acr", "ial")
 
 
-class ApiKey:
+class ApiKeySource:
     """Recognises whatever stands in its headers and begins as keys do here.
 
     Args:
@@ -206,7 +206,9 @@ def _find(listed: Mapping[bytes, ListedKey], key: bytes) -> ListedKey | None:
 
 
 def _is_attributes(found: object) -> bool:
-    return isinstance(found, Mapping) and all(name in _ATTRIBUTES and isinstance(value, str) for name, value in found.items())
+    if not isinstance(found, Mapping):
+        return False
+    return all(name in _ATTRIBUTES and isinstance(value, str) for name, value in found.items())
 
 
 def _unknown(detail: str = "a key that nobody knows") -> TokenError:

@@ -19,9 +19,9 @@ __all__ = ["ApiKeySettings", "ListedKey", "Lookup"]
 _STRICT = ConfigDict(strict=True, extra="forbid", frozen=True)
 
 Lookup: TypeAlias = Callable[[bytes], Mapping[str, str] | Awaitable[Mapping[str, str] | None] | None]
-"""Asked for a key, answers what is known of it: texts under account, organisation, tier, payment, acr, ial; or None for a key that
-it does not know. `account` names who owns the key, so that several keys of one owner pay together; without it each key pays for
-itself. It runs on the event loop: what takes time must be a coroutine. What it raises is counted."""
+"""Asked for a key, answers what is known of it: texts under account, organisation, tier, payment, acr, ial; or None for a key
+that it does not know. `account` names who owns the key, so that several keys of one owner pay together; without it each key pays
+for itself. It runs on the event loop: what takes time must be a coroutine. What it raises is counted."""
 
 
 class ListedKey(BaseModel):
@@ -54,7 +54,9 @@ def _listed(value: object) -> ListedKey:
         return value
     if isinstance(value, str):
         if not _HEX.fullmatch(value):
-            raise ValueError("expected 64 hexadecimal digits, the SHA-256 of a key (printf %s KEY | sha256sum), never the key itself")
+            raise ValueError(
+                "expected 64 hexadecimal digits, the SHA-256 of a key (printf %s KEY | sha256sum), never the key itself"
+            )
         return ListedKey(sha256=value)
     return ListedKey.model_validate(value)
 
@@ -66,7 +68,9 @@ def _lookup(value: object) -> object:
         except PluginError as error:
             raise ValueError(f"{error.public} {error.detail}".rstrip()) from error
     if not callable(value) or hasattr(value, "Settings"):
-        raise ValueError("expected the name of a plugin that takes a key and answers what is known of it, or in Python the callable itself")
+        raise ValueError(
+            "expected the name of a plugin that takes a key and answers what is known of it, or in Python the callable itself"
+        )
     return value
 
 
@@ -102,7 +106,7 @@ class ApiKeySettings(BaseModel):
     @model_validator(mode="after")
     def _fits(self) -> Self:
         if (self.trust == "keys") != bool(self.keys):
-            raise ValueError("`keys` and `trust: keys` belong together: a list is used with nothing else, and nothing else is proved by it")
+            raise ValueError("`keys` and `trust: keys` belong together: neither means anything without the other")
         if (self.trust == "lookup") != (self.lookup is not None):
             raise ValueError("`lookup` and `trust: lookup` belong together")
         if self.max_size.bytes > MAX_CREDENTIAL:

@@ -61,8 +61,8 @@ class Presented(NamedTuple):
 class Source(Protocol):
     """Tells whom a credential belongs to.
 
-    `identify` answers None for what it does not recognise: then the next source is asked. What it recognises and finds bad it
-    refuses with a `TokenError`, and no other source is asked. It answers at once where it can; an awaitable costs the hot path.
+    `identify` answers None for what it does not recognise: then the next source is asked. What it recognises and finds bad
+    it refuses with a `TokenError`, and no other source is asked. It answers at once where it can; an awaitable costs time.
     """
 
     @property

@@ -6,7 +6,6 @@ PyJWT would read the wall clock itself; here time is an argument.
 from __future__ import annotations
 
 import json
-import math
 from base64 import b64decode
 from collections.abc import Collection
 from typing import Any
@@ -17,6 +16,8 @@ __all__ = ["Claims", "check_claims", "peek_claims", "read_claims", "text_claim"]
 
 Claims = dict[str, Any]
 
+LATEST = 10**12
+"""Seconds since the epoch beyond which nothing is a time; NaN and infinities are not below it."""
 LONGEST_TEXT = 255
 """Bytes of a claim that names somebody; OpenID Connect Core 2 allows `sub` 255."""
 
@@ -24,8 +25,8 @@ LONGEST_TEXT = 255
 def peek_claims(token: bytes) -> Claims | None:
     """The claims as the token has them, nothing verified; None where there are none.
 
-    Read as leniently as any app behind might (padding, the other base64 alphabet, stray characters), so that a token cannot be
-    dressed up as something else for us alone; what is verified afterwards is read strictly.
+    Read as leniently as any app behind might (padding, the other base64 alphabet, stray characters), so that a token cannot
+    be dressed up as something else for us alone; what is verified afterwards is read strictly.
     """
     segments = token.split(b".", 2)
     if len(segments) != 3:  # noqa: PLR2004 - header, payload, signature
@@ -107,6 +108,6 @@ def _time(claims: Claims, name: str) -> int | None:
     value = claims.get(name)
     if value is None:
         return None
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value) or not 0 <= value < 10**12:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < LATEST:
         raise BadToken(f"its {name} is not a time")
     return int(value * 1_000_000)

@@ -1,7 +1,8 @@
 """Names for accounts, networks and evidence: keyed digests that say nothing without the key and cannot be made to collide.
 
-What is digested is framed (each part behind its length), so `("a", "bc")` and `("ab", "c")` differ, and each kind has its own
-personalisation of BLAKE2b (RFC 7693), so an account's digest is never a network's. 128 bits, 22 characters of base64url.
+What is digested is framed (each part behind its length), so `("a", "bc")` and `("ab", "c")` differ, and each kind has a
+personalisation of BLAKE2b (RFC 7693) of its own, so an account's digest is never a network's. 128 bits, 22 characters of
+base64url.
 """
 
 from __future__ import annotations

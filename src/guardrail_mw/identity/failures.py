@@ -1,4 +1,4 @@
-"""A budget for what fails, by network: verifying a signature costs 30 to 100 µs, looking a key up a query, and both are free to ask."""
+"""A budget for what fails, by network: a signature costs 30 to 100 µs to verify, a key a query, and both are free to ask for."""
 
 from __future__ import annotations
 

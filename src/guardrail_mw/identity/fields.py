@@ -16,7 +16,9 @@ def _header(value: str) -> str:
 
 
 HeaderName: TypeAlias = Annotated[
-    str, Field(pattern=r"^[a-z0-9!#$%&'*+.^_`|~-]{1,64}$", json_schema_extra={"examples": ["x-api-key"]}), AfterValidator(_header)
+    str,
+    Field(pattern=r"^[a-z0-9!#$%&'*+.^_`|~-]{1,64}$", json_schema_extra={"examples": ["x-api-key"]}),
+    AfterValidator(_header),
 ]
 """A header's name in lower case, as ASGI gives it."""
 

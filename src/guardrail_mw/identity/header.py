@@ -11,7 +11,7 @@ from guardrail_mw.identity.base import Context, Presented
 from guardrail_mw.identity.fields import HeaderName
 from guardrail_mw.values import Credential
 
-__all__ = ["Header", "HeaderSettings"]
+__all__ = ["HeaderSettings", "HeaderSource"]
 
 LONGEST = 512
 """Bytes of a value."""
@@ -44,7 +44,7 @@ class HeaderSettings(BaseModel):
         return self
 
 
-class Header:
+class HeaderSource:
     """Recognises a request from a trusted proxy that names an account.
 
     Args:
@@ -93,7 +93,8 @@ class Header:
         values = presented.attributes.get(header, [])
         if len(values) > 1:
             self._observer.count("identity.doubled_header")
-            raise TokenError("A header stands twice.", f"{header.decode()} from a proxy", status=400, code="ambiguous_credential")
+            detail = f"{header.decode()} from a proxy"
+            raise TokenError("A header stands twice.", detail, status=400, code="ambiguous_credential")
         value = values[0].strip(b" \t") if values else b""
         if len(value) > LONGEST:
             self._observer.count("identity.header_too_long")

@@ -1,8 +1,8 @@
 """Public keys, read from PEM, JWK (RFC 7517) or a plain secret, and what each may verify.
 
-PyJWT reads the numbers; we decide what a key is for, because PyJWT 2.15.1 looks at neither `use` nor `key_ops`. A key verifies the
-algorithms that its own `alg` names, or else all that its type and curve allow, so that no algorithm ever meets a key of another
-kind.
+PyJWT reads the numbers; we decide what a key is for, because PyJWT 2.15.1 looks at neither `use` nor `key_ops`. A key verifies
+the algorithm that its own `alg` names, or else all that its type and curve allow, so that no algorithm ever meets a key of
+another kind.
 """
 
 from __future__ import annotations
@@ -22,7 +22,8 @@ from jwt.api_jwk import PyJWK
 __all__ = ["SYMMETRIC", "Algorithm", "Key", "KeySet", "Material", "read_jwk", "read_jwks", "read_pem", "read_secret"]
 
 Algorithm: TypeAlias = Literal[
-    "RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "ES256K", "EdDSA", "HS256", "HS384", "HS512"
+    "RS256", "RS384", "RS512", "PS256", "PS384", "PS512",
+    "ES256", "ES384", "ES512", "ES256K", "EdDSA", "HS256", "HS384", "HS512",
 ]
 Material: TypeAlias = RSAPublicKey | EllipticCurvePublicKey | Ed25519PublicKey | Ed448PublicKey | bytes
 
@@ -68,7 +69,7 @@ class KeySet:
         self.prints = frozenset((key.kid, key.print) for key in self.keys)
 
     def candidates(self, kid: str | None, algorithm: str) -> tuple[Key, ...]:
-        """The keys a token may have been signed with: the one it names, else those without a name; without `kid`, any that fits."""
+        """The keys that may have signed a token: the one it names, else those without a name; without `kid`, any that fits."""
         if kid is None:
             return tuple(key for key in self.keys if algorithm in key.algorithms)[:_TRIED]
         named = self._by_kid.get(kid)
@@ -84,8 +85,10 @@ def read_secret(secret: bytes, algorithms: Collection[str]) -> Key:
     """A shared secret for HS256, HS384 or HS512.
 
     Raises:
-        ValueError: it is shorter than the hash of an algorithm that it is to verify (RFC 7518 3.2).
+        ValueError: it is shorter than the hash of an algorithm that it is to verify (RFC 7518 3.2), or known to everybody.
     """
+    if b"-----BEGIN" in secret:
+        raise ValueError("the secret is a key in PEM: a public key is no secret; give it under `keys`")
     needed = max((int(name[2:]) // 8 for name in algorithms if name in SYMMETRIC), default=32)
     if len(secret) < needed:
         raise ValueError(f"the secret has {len(secret)} bytes; {', '.join(sorted(algorithms))} needs at least {needed}")
@@ -130,8 +133,9 @@ def read_jwk(document: Mapping[str, Any], *, symmetric: bool) -> Key:
     if "d" in document:
         raise ValueError("it is a private key")
     name = document.get("alg")
+    reader = _reader(document)
     try:
-        material = PyJWK(dict(document), _curve_algorithm(document)).key
+        material = PyJWK(dict(document), reader).key
     except (jwt.PyJWTError, ValueError, TypeError, AttributeError) as error:
         raise ValueError("its numbers are not a public key") from error
     key = _key(kid, material)
@@ -152,7 +156,7 @@ def read_jwks(document: object, *, symmetric: bool = False) -> tuple[KeySet, lis
         ValueError: it is not a set, is too large, or none of its keys can be used.
     """
     if not isinstance(document, Mapping) or not isinstance(document.get("keys"), list):
-        raise ValueError("not a JSON Web Key Set: expected an object whose `keys` is a list")
+        raise ValueError("not a JSON Web Key Set: expected an object whose `keys` is a list")  # noqa: TRY004 - of one kind
     documents = document["keys"]
     if len(documents) > MOST_KEYS:
         raise ValueError(f"the set has {len(documents)} keys; at most {MOST_KEYS} are read")
@@ -172,7 +176,7 @@ def read_jwks(document: object, *, symmetric: bool = False) -> tuple[KeySet, lis
     return found, left_out
 
 
-def _curve_algorithm(document: Mapping[str, Any]) -> str:
+def _reader(document: Mapping[str, Any]) -> str:
     """The name under which PyJWT reads this key's numbers; what it may verify is decided afterwards."""
     kind, curve = document.get("kty"), document.get("crv")
     if kind == "RSA":
@@ -212,6 +216,6 @@ def _key(kid: str | None, material: object) -> Key:
     elif isinstance(material, Ed25519PublicKey | Ed448PublicKey):
         algorithms = frozenset({"EdDSA"})
     else:
-        raise ValueError("it is not a public key of RSA, EC, Ed25519 or Ed448")
+        raise ValueError("it is not a public key of RSA, EC, Ed25519 or Ed448")  # noqa: TRY004 - one kind for all
     public = material.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
     return Key(kid, algorithms, material, hashlib.sha256(public).digest())

@@ -1,7 +1,7 @@
-"""Keys that are fetched: kept fresh in the background, learned at once when a token names one that is new, kept when the issuer fails.
+"""Keys that are fetched: renewed in the background, learned at once when a token names a new one, kept when the issuer fails.
 
-A fetch runs in a thread of its own, with an event loop of its own, so that neither a slow issuer nor the loading of certificates
-holds up a request, and so that requests of any event loop can await the same fetch.
+A fetch runs in a thread and an event loop of its own, so that neither a slow issuer nor the loading of certificates holds up a
+request, and so that requests of any event loop can await the same fetch.
 """
 
 from __future__ import annotations
@@ -51,7 +51,11 @@ async def fetch(url: str) -> bytes:
     Raises:
         FetchError: whatever went wrong.
     """
-    headers = {"accept": "application/jwk-set+json, application/json", "accept-encoding": "identity", "user-agent": "guardrail_mw"}
+    headers = {
+        "accept": "application/jwk-set+json, application/json",
+        "accept-encoding": "identity",
+        "user-agent": "guardrail_mw",
+    }
     try:
         async with (
             asyncio.timeout(DEADLINE),
@@ -164,9 +168,9 @@ class RemoteKeys:
 
     def _run(self, future: Future[None], kid: str | None) -> None:
         """In the thread: fetch, take over, tell the waiters. Whatever an issuer sends must not keep `_running` for ever."""
-        gone = False
         try:
-            gone = self._take(asyncio.run(fetch(self.url)))
+            if self._take(asyncio.run(fetch(self.url))):
+                self._withdrawn()
             self.last_error = ""
             self._due = self._clock.monotonic() + PERIOD
         except Exception as error:  # noqa: BLE001 - see above; it is counted and told
@@ -175,11 +179,10 @@ class RemoteKeys:
             self._due = self._clock.monotonic() + (FIRST_RETRY if self.current is None else RETRY)
             if kid is not None:
                 self._cooling.pop(kid)
-        with self._lock:
-            self._running = None
-        if gone:
-            self._withdrawn()
-        future.set_result(None)
+        finally:
+            with self._lock:
+                self._running = None
+            future.set_result(None)
 
     def _take(self, body: bytes) -> bool:
         """Read a set and make it the current one; tells whether a key is gone."""

@@ -19,11 +19,11 @@ from guardrail_mw.identity.jws import BadToken, Header, read_header, verify
 from guardrail_mw.identity.jwt_settings import JwtSettings
 from guardrail_mw.values import Credential
 
-__all__ = ["Jwt", "JwtSettings"]
+__all__ = ["JwtSettings", "JwtSource"]
 
 
-class Jwt:
-    """Recognises tokens whose unverified `iss` is its own, and owns them: bad ones are refused, whatever other sources there are.
+class JwtSource:
+    """Recognises tokens whose unverified `iss` is its own, and owns them: bad ones are refused, whatever else there is.
 
     Args:
         settings: which issuer, and how its tokens are verified.
@@ -67,7 +67,8 @@ class Jwt:
         except BadToken as error:
             raise self._refusal(error) from error
         if self._failures.spent(presented.network, presented.parent):
-            raise self._refusal(BadToken("its network has sent too many tokens with bad signatures"), "identity.failures_spent")
+            spent = BadToken("its network has sent too many tokens with bad signatures")
+            raise self._refusal(spent, "identity.failures_spent")
         keys = self._static if self.remote is None else self.remote.current
         if keys is None:
             return self._after_fetch(presented, header, digest)
@@ -92,12 +93,12 @@ class Jwt:
         assert self.remote is not None  # noqa: S101 - only called where keys are fetched
         await self.remote.learn(header.kid)
         keys = self.remote.current
+        if keys is None:
+            raise self._refusal(BadToken("the issuer's keys could not be fetched"))
         try:
-            if keys is None:
-                raise BadToken("the issuer's keys could not be fetched")
             return self._verify(presented.credential, header, keys, digest)
         except BadToken as error:
-            raise (self._refusal(error) if keys is None else self._failed(presented, error)) from error
+            raise self._failed(presented, error) from error
 
     def _before_signature(self, token: bytes, claims: Claims) -> Header:
         """Whatever costs little: most bad tokens have simply expired."""

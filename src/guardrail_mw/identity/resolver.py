@@ -53,7 +53,7 @@ class Resolver:
 
     def __init__(self, settings: IdentitySettings, *, id_key: bytes, clock: Clock, observer: Observer | None = None) -> None:
         self._clock = clock
-        self._observer: Observer = observer or NullObserver()
+        self._observer: Observer = observer if observer is not None else NullObserver()
         self._digester = Digester(id_key)
         self._locator = Locator(settings, self._digester)
         self._crowd = Crowd(clock, self._observer)

@@ -31,7 +31,12 @@ class Settings(BaseModel):
     """What every section has in common: exact types, no unknown keys, no changes after it was read, no values in errors."""
 
     model_config = ConfigDict(
-        strict=True, extra="forbid", frozen=True, hide_input_in_errors=True, use_attribute_docstrings=True, allow_inf_nan=False,
+        strict=True,
+        extra="forbid",
+        frozen=True,
+        hide_input_in_errors=True,
+        use_attribute_docstrings=True,
+        allow_inf_nan=False,
     )
 
 
@@ -85,7 +90,10 @@ Amount: TypeAlias = Annotated[
 ]
 
 OneOrMany: TypeAlias = Annotated[
-    list[Word], BeforeValidator(_listed), Field(min_length=1, max_length=256), _one_or_many({"type": "string", "minLength": 1})
+    list[Word],
+    BeforeValidator(_listed),
+    Field(min_length=1, max_length=256),
+    _one_or_many({"type": "string", "minLength": 1}),
 ]
 """One text or a list of them; once read, always a list."""
 

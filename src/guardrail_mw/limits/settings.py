@@ -34,7 +34,7 @@ __all__ = [
 ]
 
 LARGEST: Final = 2**51
-"""The most that a bucket may be deep, in units × µs of its period, both divided by the gcd of amount and period.
+"""The most that a bucket may be deep, in units times µs of its period, both divided by the gcd of amount and period.
 
 Two such spans (a full bucket and one more charge) and the clock, until the year 2080, stay below 2^53, where the doubles of
 Lua stop being exact.
@@ -66,7 +66,7 @@ _Verdicts: TypeAlias = Annotated[
 class WhenSettings(Settings):
     """Whom a limit is for: all that is said here must hold.
 
-    A list holds for what is in it. One verdict, `acr` or `ial`, which have an order, holds for that and whatever is above it.
+    A list holds for what is in it. One verdict, `acr` or `ial`, which have an order, holds for that and what is above it.
     """
 
     authenticated: bool | None = None
@@ -106,6 +106,7 @@ class LimitSettings(Settings):
     per: list[Annotated[Dimension, WithJsonSchema({"enum": [*HOMES, "model", "route"]})]] = Field(max_length=4)
     """Whose usage is counted together: the first is the subject, the rest tell its uses apart; `[]` is everyone together."""
     unit: Unit = "requests"
+    """What is counted; `tokens` are input, cached, cache-write and output together, `usd` is by the prices in `models`."""
     rate: Rate | None = None
     """A token bucket that refills all the time: `60/minute`, `5 per 2 hours`."""
     window: Rate | None = None
@@ -117,6 +118,7 @@ class LimitSettings(Settings):
     burst: Amount | None = None
     """How deep the bucket of a `rate` is, in its unit; the rate's amount unless set."""
     when: WhenSettings | None = None
+    """Whom it is for; everybody unless set."""
     replaces: Slug | None = None
     """The limit that this one stands in for where its `when` holds."""
     shadow: bool = False
@@ -268,7 +270,7 @@ class LimitSettings(Settings):
         return LARGEST // self.reduced()[1]
 
     def fingerprint(self) -> str:
-        """Eight hex digits that change when its counters must begin anew: kind, unit, dimensions, amount or period changed."""
+        """Eight hex digits that change when its counters must begin anew: with kind, unit, dimensions, amount or period."""
         facts = (self.kind, self.unit, *self.per, self.amount_units(), self.period, self.calendar)
         return hashlib.sha256(repr(facts).encode()).hexdigest()[:8]
 
@@ -286,7 +288,7 @@ class PriceSettings(Settings):
     def picodollars(self) -> tuple[int, int, int, int]:
         """Whole pico-dollars (1e-12) for a token of input, cached, cache-write and output.
 
-        What an exchange costs is the sum of tokens × these, divided by 10^6 and rounded up: micro-dollars.
+        What an exchange costs is the sum of tokens times these, divided by 10^6 and rounded up: micro-dollars.
         """
         cached = self.input if self.cached is None else self.cached
         cache_write = self.input if self.cache_write is None else self.cache_write

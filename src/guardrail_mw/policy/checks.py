@@ -120,7 +120,8 @@ def _fits(parts: Parts) -> Iterator[Finding]:
     """A limit that holds less than one request costs never has room for one."""
     prices = [model.usd_per_million.output for model in parts.models.values() if model.usd_per_million is not None]
     output = parts.reserve.output
-    costs = {"requests": 1, "tokens": output, "input_tokens": 1, "output_tokens": output, "usd": int(max(prices, default=0) * output)}
+    dollars = int(max(prices, default=0) * output)
+    costs = {"requests": 1, "tokens": output, "input_tokens": 1, "output_tokens": output, "usd": dollars}
     for index, limit in parts.limits.items():
         cost, depth = costs[limit.unit], limit.burst_units()
         if limit.concurrency is not None or depth - limit.kept_units() >= cost:
@@ -138,11 +139,13 @@ def _prices(parts: Parts) -> Iterator[Finding]:
     priced = [name for name, model in parts.models.items() if model.usd_per_million is not None]
     for index, limit in parts.limits.items():
         if limit.unit == "usd" and not priced and len(parts.models) == len(parts.model_names):
-            yield ("limits", index, "unit"), "is usd, and no model has a price.", "Give prices in `models: {…: {usd_per_million: …}}`."
+            hint = "Give prices in `models: {…: {usd_per_million: …}}`."
+            yield ("limits", index, "unit"), "is usd, and no model has a price.", hint
     counted = [limit.name for limit in parts.limits.values() if limit.unit == "usd"]
     for name, model in parts.models.items():
         if counted and priced and model.usd_per_million is None:
-            yield ("models", name), f"has no price, and `{counted[0]}` counts dollars.", "Give `usd_per_million`, 0 if it is free."
+            hint = "Give `usd_per_million`, 0 if it is free."
+            yield ("models", name), f"has no price, and `{counted[0]}` counts dollars.", hint
 
 
 def _models(parts: Parts) -> Iterator[Finding]:
@@ -168,9 +171,10 @@ def _routes(parts: Parts) -> Iterator[Finding]:
     for index, route in parts.routes.items():
         for place, limit in enumerate(route.limits or ()):
             if limit not in limits:
-                yield ("routes", index, "limits", place), f"names `{limit}`, which is no limit.", nearest(limit, limits, "Limits")
-        if route.name is not None and names.setdefault(route.name, index) != index:
-            yield ("routes", index, "name"), f"`{route.name}` is the name of routes[{names[route.name]}] too.", "Name each route once."
+                path: Path = ("routes", index, "limits", place)
+                yield path, f"names `{limit}`, which is no limit.", nearest(limit, limits, "Limits")
+        if route.name is not None and (first := names.setdefault(route.name, index)) != index:
+            yield ("routes", index, "name"), f"`{route.name}` is the name of routes[{first}] too.", "Name each route once."
     yield from _reached(parts)
 
 
@@ -182,6 +186,7 @@ def _reached(parts: Parts) -> Iterator[Finding]:
             first = next(((other, wide) for other, wide in above if paths.covers(wide, glob)), None)
             if first is not None:
                 path: Path = ("routes", index, "path", place)
-                yield path, f"is never reached: routes[{first[0]}] ({first[1]}) matches first.", "Put the narrower route first."
+                what = f"is never reached: routes[{first[0]}] ({first[1]}) matches first."
+                yield path, what, "Put the narrower route first."
         if route.methods is None:
             above += [(index, glob) for glob in route.path]

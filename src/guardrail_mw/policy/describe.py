@@ -52,7 +52,7 @@ def _store(store: StoreSettings) -> Iterator[str]:
         "local": f"each process decides alone, with {share} of every limit",
     }
     if store.scheme == "memory":
-        also = " Several processes do not share it: each then allows the whole of every limit." if store.processes > 1 else ""
+        also = " Processes do not share it: each allows the whole of every limit." if store.processes > 1 else ""
         yield f"Counters are {where}, for up to {store.max_subjects} subjects.{also}"
     else:
         yield f"Counters are {where}; when it does not answer within {store.deadline}, {failing[store.on_error]}."

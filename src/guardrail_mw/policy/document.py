@@ -88,7 +88,7 @@ def _place_trouble(scheme: str, url: str) -> tuple[str, str] | None:
         hosts = [urlsplit(f"//{host}") for host in parts.netloc.rpartition("@")[2].split(",")]
         named = all(host.hostname and (host.port is None or host.port > 0) for host in hosts)
     except ValueError:
-        return "has a host or port that is none.", "Write host:port, [::1]:port for IPv6; %-escape a password's special characters."
+        return "has a host or port that is none.", "Write host:port or [::1]:port; %-escape a password's special characters."
     if scheme == "unix":
         return None if parts.path.strip("/") else ("names no socket.", "Write unix:///run/redis/redis.sock.")
     if not named:
@@ -99,7 +99,7 @@ def _place_trouble(scheme: str, url: str) -> tuple[str, str] | None:
 
 
 class RouteSettings(Settings):
-    """One item of `routes`. The first that matches a request wins whole; what matches none is guarded, in the problem dialect."""
+    """One item of `routes`. The first that matches wins whole; what matches none is guarded, in the problem dialect."""
 
     path: OneOrMany
     """`*` is anything within a segment, `**` any number of segments: `/v1/**` includes `/v1`."""
@@ -118,21 +118,20 @@ class RouteSettings(Settings):
     proves: bool | None = None
     """Whether a 2xx here proves the key that came with the request; as `metered` unless set."""
 
-    @model_validator(mode="after")
-    def _sound(self) -> Self:
-        problems = []
-        for path in self.path:
-            found = paths.trouble(path)
-            if found is not None:
-                problems.append(Problem("path", *found))
-        if self.exempt:
-            problems += [
-                Problem(key, "has no effect on an exempt route.", "Leave it out, or leave `exempt` out.")
-                for key in ("limits", "metered", "proves")
-                if getattr(self, key) is not None
-            ]
+    @field_validator("path")
+    @classmethod
+    def _paths(cls, path: list[str]) -> list[str]:
+        problems = [Problem("", *found) for each in path if (found := paths.trouble(each)) is not None]
         if problems:
             refuse(problems)
+        return path
+
+    @model_validator(mode="after")
+    def _sound(self) -> Self:
+        idle = [key for key in ("limits", "metered", "proves") if self.exempt and getattr(self, key) is not None]
+        if idle:
+            hint = "Leave it out, or leave `exempt` out."
+            refuse([Problem(key, "has no effect on an exempt route.", hint) for key in idle])
         return self
 
     @property
@@ -184,7 +183,7 @@ class Policy(Settings):
     routes: list[RouteSettings] = Field(default=[], max_length=256)
     reserve: ReserveSettings = ReserveSettings()
     inspect: InspectSettings = InspectSettings()
-    headers: list[Literal["ietf", "dialect"]] = ["ietf", "dialect"]
+    headers: list[Literal["ietf", "dialect"]] = Field(default=["ietf", "dialect"])
     """Rate headers: the IETF's fields, the route's dialect's own, both or none."""
     models: dict[_ModelName, ModelSettings] = Field(default={}, max_length=256)
     """Models that are counted apart, and their prices; whatever is not listed counts as `other`."""
@@ -193,7 +192,7 @@ class Policy(Settings):
     @field_validator("version", mode="before")
     @classmethod
     def _whole(cls, version: object) -> object:
-        return str(version) if isinstance(version, bool) else version
+        return version if type(version) is int else str(version)
 
     @model_validator(mode="after")
     def _coherent(self) -> Self:
@@ -224,11 +223,11 @@ class Policy(Settings):
 
     @cached_property
     def hash(self) -> str:
-        """Sixteen hex digits of all that it says, defaults included; the store's URL, which may hold a password, left out."""
-        said = self.model_dump(mode="json", by_alias=True, exclude={"extends": True, "store": {"url"}}, fallback=repr)
+        """Sixteen hex digits of all that it says, defaults included, but for the store's URL: it may hold a password."""
+        left_out: Any = {"extends": True, "store": {"url"}}
+        said = self.model_dump(mode="json", by_alias=True, exclude=left_out, fallback=repr)
         return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()[:16]
 
     def written(self) -> dict[str, Any]:
         """What was set, as written, what it extends included: loads to the same policy."""
-        said: dict[str, Any] = self.model_dump(mode="json", by_alias=True, exclude={"extends"}, exclude_unset=True, fallback=repr)
-        return said
+        return self.model_dump(mode="json", by_alias=True, exclude={"extends"}, exclude_unset=True, fallback=repr)

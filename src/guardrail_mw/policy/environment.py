@@ -1,13 +1,13 @@
 """`${NAME}` and `${NAME:-default}` in the texts of a policy.
 
-Substituted after parsing, and in values only, so that a variable can never add structure. The default holds where the variable
-is unset or empty. `$${` is a plain `${`.
+Substituted after parsing, and in values only, so that a variable can never add structure. The default holds where the
+variable is unset or empty. `$${` is a plain `${`.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Final
 
 from guardrail_mw.policy.nodes import Node, Path, Reader
@@ -34,9 +34,8 @@ def _substitute(node: Node, path: Path, environ: Mapping[str, str], reader: Read
             return "${"
         name, default = found["name"], found["default"]
         if name is None:
-            reader.complain(
-                node, path, "has a `${` that is no reference to a variable.", "Write ${NAME} or ${NAME:-default}; $${ is a plain ${."
-            )
+            hint = "Write ${NAME} or ${NAME:-default}; $${ is a plain ${."
+            reader.complain(node, path, "has a `${` that is no reference to a variable.", hint)
             node.broken = True
             return found[0]
         node.substituted = True
@@ -44,9 +43,8 @@ def _substitute(node: Node, path: Path, environ: Mapping[str, str], reader: Read
         if default is not None and not text:
             return default
         if name not in environ:
-            reader.complain(
-                node, path, f"needs the environment variable {name}, which is not set.", f"Set it, or write ${{{name}:-default}}."
-            )
+            hint = f"Set it, or write ${{{name}:-default}}."
+            reader.complain(node, path, f"needs the environment variable {name}, which is not set.", hint)
             node.broken = True
         elif text:
             node.variables[name] = text
@@ -65,9 +63,14 @@ def hide(text: str, node: Node, otherwise: str) -> str:
     return text
 
 
-def mask(text: str, root: Node) -> str:
-    """`text` with every variable's value that stands in it whole put back to `${NAME}`."""
-    secrets = {secret: name for _, node in root.walk() for name, secret in node.variables.items() if len(secret) >= _GIVEAWAY}
-    for secret in sorted(secrets, key=len, reverse=True):
-        text = text.replace(secret, f"${{{secrets[secret]}}}")
-    return text
+def mask(root: Node) -> Callable[[str], str]:
+    """What puts every variable's value that stands in a text whole back to `${NAME}`."""
+    held = [(secret, name) for _, node in root.walk() for name, secret in node.variables.items()]
+    secrets = {secret: name for secret, name in held if len(secret) >= _GIVEAWAY}
+
+    def masked(text: str) -> str:
+        for secret in sorted(secrets, key=len, reverse=True):
+            text = text.replace(secret, f"${{{secrets[secret]}}}")
+        return text
+
+    return masked

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from typing import Any, NamedTuple, TypeVar
 
@@ -15,7 +15,7 @@ from guardrail_mw.limits.settings import LimitSettings, ModelSettings, ReserveSe
 from guardrail_mw.policy import checks, merge
 from guardrail_mw.policy.document import Policy, RouteSettings
 from guardrail_mw.policy.environment import mask, substitute
-from guardrail_mw.policy.nodes import Node, Path, Reader, dotted, scalar
+from guardrail_mw.policy.nodes import MAX_PROBLEMS, Node, Path, Reader, dotted, scalar
 from guardrail_mw.policy.translate import Found, translate
 
 __all__ = ["Examined", "examine", "load", "loads"]
@@ -27,7 +27,7 @@ def load(source: str | os.PathLike[str] | Mapping[str, Any] | Policy, *, environ
     """Read a policy.
 
     Args:
-        source: a file's path, the name of a policy that ships (`guardrail:balanced`), a mapping, or a policy, which is given back.
+        source: a file's path, the name of a policy that ships (`guardrail:balanced`), a mapping, or a policy (given back).
         environ: what `${NAME}` refers to; the process's environment unless given.
 
     Raises:
@@ -63,7 +63,8 @@ def examine(source: str | os.PathLike[str] | Mapping[str, Any], *, environ: Mapp
         policy = loading.policy(source)
     except PolicyError as error:
         problems = error
-    return Examined(policy, problems, {name: loading.digests.get(name, "") for name in loading.sources if not name.startswith((merge.BUILTIN, "<"))})
+    files = [name for name in loading.sources if not name.startswith((merge.BUILTIN, "<"))]
+    return Examined(policy, problems, {name: loading.digests.get(name, "") for name in files})
 
 
 class _Loading:
@@ -82,21 +83,33 @@ class _Loading:
             raise PolicyError(_once(_sorted(self._reader.problems) + error.problems)) from error.__cause__
         problems = [*self._reader.problems, *_structure(root)]
         policy, found = _validate(root)
-        problems += [_place(each, root) for each in found]
+        masked = mask(root)
+        problems += [_place(each, root, masked) for each in found]
         if problems or policy is None:
             raise PolicyError(_once(_sorted(problems)))
         return policy
 
     def tree(self, source: Any, name: str | None = None) -> Node:
         """The document's tree, what it extends merged in."""
+        alone = not self.sources
         root = self._read(source, name)
         if not isinstance(root.value, dict):
             problem = Problem("", "is not a map of keys to values.", "Begin with `version: 1`.", root.source, root.line)
             raise PolicyError([problem])
         extends = root.value.get("extends")
+        if extends is not None or not alone:
+            self._version(root)
         if extends is not None and isinstance(extends.value, str):
             return merge.merge(self._base(extends), root)
         return root
+
+    def _version(self, root: Node) -> None:
+        """Each file of a chain is a policy of its own; merged, one's version would hide another's."""
+        version = root.at(("version",))
+        if version is None:
+            self._reader.complain(root, ("version",), "is missing.", "Write `version: 1`.")
+        elif version.value != 1 and len(self.sources) > 1:
+            self._reader.complain(version, ("version",), "is not 1.", "Write `version: 1`.")
 
     def _read(self, source: Any, name: str | None) -> Node:
         """One document's tree, the environment put in."""
@@ -120,30 +133,33 @@ class _Loading:
             raise self._stop(extends, f"goes in a circle: {chain}.", "Extend a policy that stands by itself.")
         if len(self.sources) >= merge.MAX_CHAIN:
             raise self._stop(extends, f"makes a chain of more than {merge.MAX_CHAIN}.", "Write it flatter.")
+        text = b""
+        problem: Problem | None = None
         try:
             text = merge.read(name)
         except PolicyError as error:
             self.sources.append(name)
             problem = error.problems[0]
-            raise self._stop(extends, f"names a policy that {problem.message}", problem.hint) from error.__cause__
+        if problem is not None:  # not in the handler: the cause names the file, which may come from the environment
+            raise self._stop(extends, f"names a policy that {problem.message}", problem.hint)
         return self.tree(text, name)
 
     def _stop(self, extends: Node, message: str, hint: str) -> PolicyError:
-        message, hint = mask(message, extends), mask(hint, extends)
-        return PolicyError([Problem("extends", message, hint, extends.source, extends.line)])
+        masked = mask(extends)
+        return PolicyError([Problem("extends", masked(message), masked(hint), extends.source, extends.line)])
 
 
 def _structure(root: Node) -> Iterator[tuple[int, Problem]]:
-    """Keys that were left empty: a forgotten `when:` must not mean everybody. In a plugin's settings null may mean something."""
+    """Keys that were left empty: a forgotten `when:` must not mean everybody. A plugin may give null a meaning."""
     seen: set[int] = set()
     for path, node in root.walk():
         if node.value is None and path and "with" not in path and id(node) not in seen:
             seen.add(id(node))
-            yield _place(Found(path, "is empty.", "Give it a value, or leave the key out.", keyed=True), root)
+            yield _place(Found(path, "is empty.", "Give it a value, or leave the key out.", keyed=True), root, str)
 
 
 def _validate(root: Node) -> tuple[Policy | None, list[Found]]:
-    """The policy or what is wrong with it. A text from the environment counts as a number or boolean where one is expected."""
+    """The policy, or what is wrong with it. Where a number or boolean is expected the environment may give it as text."""
     policy, errors = _attempt(root)
     again = False
     for error in errors:
@@ -157,20 +173,21 @@ def _validate(root: Node) -> tuple[Policy | None, list[Found]]:
     if policy is not None:
         return policy, []
     found = [each for error in errors if error["loc"] or error["type"] != "problems" for each in translate(error, root)]
-    found = _first(each for each in found if not _dull(root.at(each.path)))
+    found = _first(each for each in found if not _told(each.path, root))
     return None, found + [Found(*finding) for finding in checks.check(_parts(root))]
 
 
-def _dull(node: Node | None) -> bool:
-    """Whether it has been complained of already."""
-    return node is not None and (node.broken or node.value is None)
+def _told(path: Path, root: Node) -> bool:
+    """Whether what stands there has been complained of already: by the environment, or as empty (see `_structure`)."""
+    node = root.at(path)
+    return node is not None and (node.broken or (node.value is None and "with" not in path))
 
 
 def _attempt(root: Node) -> tuple[Policy | None, list[Any]]:
     try:
         return Policy.model_validate(root.plain()), []
     except ValidationError as error:
-        return None, error.errors(include_url=False, include_input=False)
+        return None, error.errors(include_url=False, include_input=False)[:MAX_PROBLEMS]
 
 
 def _first(found: Iterable[Found]) -> list[Found]:
@@ -221,7 +238,7 @@ def _sound(model: type[_T], node: Node | None) -> _T | None:
     return None
 
 
-def _place(found: Found, root: Node) -> tuple[int, Problem]:
+def _place(found: Found, root: Node, masked: Callable[[str], str]) -> tuple[int, Problem]:
     """Where a problem stands: its value's line, or its key's; what is missing stands where it is missing from."""
     node, path = root, found.path
     while (at := root.at(path)) is None:
@@ -233,8 +250,7 @@ def _place(found: Found, root: Node) -> tuple[int, Problem]:
         container = isinstance(node.value, dict | list)
         if found.keyed or container:
             line = parent.key_lines.get(str(path[-1]), line)
-    message, hint = mask(found.message, root), mask(found.hint, root)
-    return node.order, Problem(dotted(found.path), message, hint, node.source, line)
+    return node.order, Problem(dotted(found.path), masked(found.message), masked(found.hint), node.source, line)
 
 
 def _sorted(problems: list[tuple[int, Problem]]) -> list[Problem]:
@@ -242,4 +258,9 @@ def _sorted(problems: list[tuple[int, Problem]]) -> list[Problem]:
 
 
 def _once(problems: list[Problem]) -> list[Problem]:
-    return list(dict.fromkeys(problems))
+    """Each problem once, as many as anybody would read."""
+    kept = list(dict.fromkeys(problems))
+    if len(kept) <= MAX_PROBLEMS + 1:
+        return kept
+    more = Problem("", f"has {len(kept) - MAX_PROBLEMS} problems more.", "Mend these first.", kept[0].source)
+    return [*kept[:MAX_PROBLEMS], more]

@@ -1,7 +1,7 @@
 """`extends:`: one policy changes another.
 
-Maps merge key by key, what extends wins. `limits` merge by name, in place: a new figure (`rate`, `window`, `budget`,
-`concurrency`) takes the old one's place, its `burst` and `unit` with it; new names come after. All other lists are replaced whole.
+Maps merge key by key, what extends wins. `limits` merge by name, in place, and new names come after: a new figure (`rate`,
+`window`, `budget`, `concurrency`) takes the old one's place and drops its `burst`. All other lists are replaced whole.
 """
 
 from __future__ import annotations
@@ -28,16 +28,16 @@ MAX_CHAIN: Final = 8
 
 def builtins() -> list[str]:
     """The policies that ship: `guardrail:balanced` and so on."""
-    folder = files("guardrail_mw.policy") / "builtin"
-    return sorted(f"{BUILTIN}{item.name.removesuffix('.yaml')}" for item in folder.iterdir() if item.name.endswith(".yaml"))
+    names = [item.name for item in (files("guardrail_mw.policy") / "builtin").iterdir()]
+    return sorted(f"{BUILTIN}{name.removesuffix('.yaml')}" for name in names if name.endswith(".yaml"))
 
 
 def locate(name: str, beside: str) -> str:
     """The source that `extends: name` means in the policy `beside`: a built-in's name, or a file's path."""
     if name.startswith(BUILTIN):
         return name
-    folder = os.path.dirname(beside) if beside and not beside.startswith((BUILTIN, "<")) else ""
-    return os.path.normpath(os.path.join(folder, name))
+    folder = FilePath() if beside.startswith((BUILTIN, "<")) else FilePath(beside).parent
+    return os.path.normpath(folder / name)
 
 
 def read(source: str) -> bytes:
@@ -48,7 +48,8 @@ def read(source: str) -> bytes:
     """
     if source.startswith(BUILTIN):
         if source not in builtins():
-            raise PolicyError([Problem("", "does not ship with guardrail-mw.", nearest(source, builtins(), "There are"), source)])
+            hint = nearest(source, builtins(), "There are")
+            raise PolicyError([Problem("", "does not ship with guardrail-mw.", hint, source)])
         return (files("guardrail_mw.policy") / "builtin" / f"{source.removeprefix(BUILTIN)}.yaml").read_bytes()
     try:
         with FilePath(source).open("rb") as file:

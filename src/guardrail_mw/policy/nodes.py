@@ -1,8 +1,8 @@
 """A document as a tree in which every value knows its place.
 
 The YAML that is read here is small on purpose: maps, lists, texts, decimal numbers, `true` and `false`. Nothing else has a
-meaning: no tags, no merge keys, no dates, octals or sexagesimals, no `yes` and `no`. The tree is built from PyYAML's events, so
-nothing is ever constructed, and every limit is held while reading.
+meaning: no tags, no merge keys, no dates, octals or sexagesimals, no `yes` and `no`. The tree is built from PyYAML's events,
+so nothing is ever constructed, and every limit is held while reading.
 """
 
 from __future__ import annotations
@@ -17,12 +17,13 @@ import yaml
 
 from guardrail_mw.errors import PolicyError, Problem
 
-__all__ = ["Node", "Path", "Reader", "dotted", "scalar"]
+__all__ = ["MAX_PROBLEMS", "Node", "Path", "Reader", "dotted", "scalar"]
 
 Path: TypeAlias = tuple[str | int, ...]
 
 MAX_BYTES: Final = 256 * 1024
 MAX_DEPTH: Final = 32
+MAX_PROBLEMS: Final = 100
 MAX_WEIGHT: Final = 20_000
 """Values in a document, aliases counted as often as they are used; each hundred characters of a text count as one more."""
 
@@ -113,7 +114,7 @@ class Reader:
             PolicyError: it cannot be read at all: not UTF-8, not YAML, empty, too large, too deep, a bomb.
         """
         if len(text) > MAX_BYTES:
-            _stop(source, None, f"is larger than {MAX_BYTES // 1024} KiB.", "A policy is a page or two; is this the right file?")
+            _stop(source, None, f"is larger than {MAX_BYTES // 1024} KiB.", "A policy is a page or two: is this the file?")
         try:
             decoded = text.decode("utf-8-sig")
         except UnicodeDecodeError as error:
@@ -121,8 +122,9 @@ class Reader:
         return _Composer(self, decoded, source).document()
 
     def mapping(self, mapping: Mapping[Any, Any], source: str) -> Node:
-        """Take a mapping of Python: dicts, lists and leaves. A key whose value is None counts as left out, but
-        in a plugin's own settings (`with`).
+        """Take a mapping of Python: dicts, lists and leaves.
+
+        A key whose value is None counts as left out, but in a plugin's own settings (`with`).
 
         Raises:
             PolicyError: it is too large or too deep, or holds itself.
@@ -146,7 +148,15 @@ class Reader:
         return node
 
     def complain(self, node: Node, path: Path, message: str, hint: str, line: int | None = None) -> None:
-        """Keep a problem."""
+        """Keep a problem.
+
+        Raises:
+            PolicyError: there are more than anybody would read.
+        """
+        if len(self.problems) >= MAX_PROBLEMS:
+            _stop(
+                node.source, node.line, f"has more than {MAX_PROBLEMS} problems; reading stopped here.", "Mend these first."
+            )
         problem = Problem(dotted(path), message, hint, node.source, node.line if line is None else line)
         self.problems.append((node.order, problem))
 
@@ -261,7 +271,9 @@ class _Composer:
         self._weight += weight
         if self._weight > MAX_WEIGHT:
             _stop(
-                self._source, self._line, f"has more than {MAX_WEIGHT} values once its aliases are written out.",
+                self._source,
+                self._line,
+                f"has more than {MAX_WEIGHT} values once its aliases are written out.",
                 "A policy is small; is this the right file?",
             )
 

@@ -11,8 +11,10 @@ import asyncio
 import os
 import signal
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
+from importlib.util import find_spec
+from pathlib import Path
 from typing import Any, ClassVar, Final
 
 from guardrail_mw.errors import PolicyError
@@ -20,13 +22,9 @@ from guardrail_mw.policy.document import Policy
 from guardrail_mw.policy.loader import Examined, examine
 from guardrail_mw.policy.merge import digest
 
-try:
-    import watchfiles
-except ImportError:  # pragma: no cover - depends on what is installed
-    watchfiles = None  # type: ignore[assignment]
-
 __all__ = ["Watcher"]
 
+_NOTIFIED: Final = find_spec("watchfiles") is not None
 _DEBOUNCE: Final = 50
 """ms for an editor to finish writing."""
 
@@ -107,9 +105,9 @@ class Watcher:
 
     async def _pause(self, wake: asyncio.Event) -> None:
         """Until a file seems to have changed, somebody pokes, or the interval is over."""
-        folders = {folder for file in self._seen for folder in _folders(file) if os.path.isdir(folder)}
+        folders = _folders(self._seen)
         if not wake.is_set():
-            if watchfiles is not None and folders:
+            if _NOTIFIED and folders:
                 await _notified(folders, wake, self._interval)
             else:
                 with suppress(TimeoutError):
@@ -117,7 +115,9 @@ class Watcher:
         wake.clear()
 
 
-async def _notified(folders: set[str], wake: asyncio.Event, interval: float) -> None:
+async def _notified(folders: set[Path], wake: asyncio.Event, interval: float) -> None:
+    import watchfiles
+
     changes = watchfiles.awatch(
         *folders,
         stop_event=wake,
@@ -132,9 +132,10 @@ async def _notified(folders: set[str], wake: asyncio.Event, interval: float) -> 
     await changes.aclose()
 
 
-def _folders(file: str) -> tuple[str, str]:
-    """Where a file is named, and where it really lies."""
-    return os.path.dirname(os.path.abspath(file)), os.path.dirname(os.path.realpath(file))
+def _folders(files: Iterable[str]) -> set[Path]:
+    """Where the files are named, and where they really lie."""
+    folders = {folder for file in files for folder in (Path(file).absolute().parent, Path(file).resolve().parent)}
+    return {folder for folder in folders if folder.is_dir()}
 
 
 class _Hangups:

@@ -1,7 +1,7 @@
 """The JSON Schema of a policy, for editors and for whoever writes policies by program.
 
-Made from the models; `schema.json` is the copy that ships, and a test holds the two equal. It says of a *file* what can be said
-of one: wherever a value is expected `${NAME}` may stand, and a file that extends another may leave out what that one says.
+Made from the models; `schema.json` is the copy that ships, and a test holds the two equal. It says of a *file* what can be
+said of one: wherever a value is expected `${NAME}` may stand, and a file that extends another may leave out what that says.
 """
 
 from __future__ import annotations

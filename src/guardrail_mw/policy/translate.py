@@ -97,11 +97,12 @@ def _key(error: ErrorDetails, path: Path, root: Node) -> Found:
         return Found((*path, key), "is missing.", hint, keyed=True)
     key = str(path[-1]) if path else ""
     if len(path) == 1 and key in LATER:
-        return Found(path, f"`{key}` is not available in this version of guardrail-mw.", "Leave this section out.", keyed=True)
+        return Found(path, f"`{key}` is not available in this version.", "Leave this section out.", keyed=True)
     names = _keys(path[:-1], root)
     near = get_close_matches(key, LATER, n=1, cutoff=0.8) if len(path) == 1 else []
     if near and not get_close_matches(key, names, n=1, cutoff=0.8):
-        return Found(path, "is not a known key.", f"Did you mean `{near[0]}`? It is not available in this version.", keyed=True)
+        hint = f"Did you mean `{near[0]}`? It is not available in this version."
+        return Found(path, "is not a known key.", hint, keyed=True)
     return Found(path, "is not a known key.", nearest(key, names), keyed=True)
 
 
@@ -141,19 +142,19 @@ def _message(kind: str, context: dict[str, Any], said: str, node: Node) -> tuple
         return f"{_stands(node, cause.wrong)}; expected {cause.expected}.", ""
     if kind == "literal_error":
         return _choice(context["expected"], node)
-    if kind in _BOUNDS:
-        name, word = _BOUNDS[kind]
-        return f"{stands}; expected {word} {context[name]}.", ""
-    if kind == "string_pattern_mismatch":
-        return f"{stands}; expected {_PATTERNS.get(context['pattern'], context['pattern'])}.", ""
     wanted = _wanted(kind, context)
     if wanted:
         return f"{stands}; expected {wanted}.", _cure(wanted, node.value)
     other = _SAID.get(kind)
     if other is not None:
         return other(context), ""
+    return hide(_detail(cause, said), node, "is not valid; it comes from the environment and is not shown."), ""
+
+
+def _detail(cause: object, said: str) -> str:
+    """What a validator that is not ours said, as a sentence."""
     detail = str(cause) if isinstance(cause, Exception) else said
-    return hide(f"is not valid: {detail}{'' if detail.endswith(('.', '?')) else '.'}", node, "is not valid; what stands here comes from the environment and is not shown."), ""
+    return f"is not valid: {detail}" if detail.endswith((".", "?")) else f"is not valid: {detail}."
 
 
 _SAID: Final[dict[str, Callable[[dict[str, Any]], str]]] = {
@@ -167,6 +168,11 @@ _SAID: Final[dict[str, Callable[[dict[str, Any]], str]]] = {
 
 
 def _wanted(kind: str, context: dict[str, Any]) -> str:
+    if kind in _BOUNDS:
+        name, word = _BOUNDS[kind]
+        return f"{word} {context[name]}"
+    if kind == "string_pattern_mismatch":
+        return _PATTERNS.get(context["pattern"], f"what matches {context['pattern']}")
     if kind == "finite_number" or (kind == "is_instance_of" and context.get("class") == "Decimal"):
         return "a finite number"
     head, _, tail = kind.rpartition("_")

@@ -1,8 +1,8 @@
 """When to stop asking a store, and when to begin again. A state machine: time is an argument, in monotonic µs.
 
 Closed, it counts what real requests met. Open, no request asks; a probe does, at most ten times a second, and after a few
-successes in a row the breaker closes. There is no half-open state, so that no request is ever the probe and no crowd comes back
-to a store that has answered once.
+successes in a row the breaker closes. There is no half-open state: no request is ever the probe, and no crowd comes back to
+a store that has answered once.
 """
 
 from __future__ import annotations

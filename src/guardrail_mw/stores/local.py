@@ -1,7 +1,7 @@
 """A process that must decide alone: the same bill on a store of its own, at its share of every limit.
 
-`processes` share a limit, so each lets a fraction through: a rate's period is multiplied by their number, everything that is an
-amount is divided by it, rounded down but never below 1. What then no longer fits passes when the bucket (the window, the
+`processes` share a limit, so each lets a fraction through: a rate's period is multiplied by their number, everything that is
+an amount is divided by it, rounded down but never below 1. What then no longer fits passes when the bucket (the window, the
 budget, the share) is new, and owes the rest: exactly what a bucket as deep as the cost does.
 """
 
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from math import gcd
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 from guardrail_mw.stores.base import Bill, Budget, Distinct, Entry, Gcra, Lease, Receipt, Settlement, Share, Window
 
@@ -21,8 +21,6 @@ __all__ = ["Alone", "scaled"]
 HELD = 100_000
 """Open receipts of the shared store that are remembered at most."""
 
-_Counted = TypeVar("_Counted", Window, Budget)
-
 
 def scaled(step: Step, processes: int) -> Step:
     """One process's share of a step. A cost that did not fit the whole does not fit the share either."""
@@ -30,13 +28,14 @@ def scaled(step: Step, processes: int) -> Step:
         case Gcra():
             return _gcra(step, processes)
         case Window() | Budget():
-            return _counted(step, processes)
+            return step._replace(amount=_room(step.cost, step.amount, processes))
         case Lease():
             return step._replace(limit=_part(step.limit, processes))
         case Share():
             return step._replace(cap=_room(step.cost, step.cap, processes))
-        case Distinct():
-            return step
+        case Distinct():  # counted, never limited
+            pass
+    return step
 
 
 def _gcra(step: Gcra, processes: int) -> Gcra:
@@ -49,10 +48,6 @@ def _gcra(step: Gcra, processes: int) -> Gcra:
         burst=burst,
         kept=burst - depth,
     )
-
-
-def _counted(step: _Counted, processes: int) -> _Counted:
-    return step._replace(amount=_room(step.cost, step.amount, processes))
 
 
 def _part(whole: int, processes: int) -> int:

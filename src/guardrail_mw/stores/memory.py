@@ -64,6 +64,20 @@ class MemoryStore:
         self._spent: dict[str, int] = {}
         self._switches: dict[str, str] = {}
 
+    @classmethod
+    def from_url(
+        cls, url: str, *, deadline: int, max_subjects: int, clock: Clock | None, observer: Observer | None
+    ) -> MemoryStore:
+        """The store for `memory://`. It answers at once, so it needs no deadline.
+
+        Raises:
+            ValueError: something stands behind `memory://`.
+        """
+        if url != "memory://":
+            raise ValueError(f"is {url!r}, and nothing may stand behind memory://.")
+        del deadline
+        return cls(clock=clock, max_subjects=max_subjects, observer=observer)
+
     # Charging
 
     async def charge(self, bill: Bill) -> Receipt:

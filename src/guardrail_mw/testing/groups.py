@@ -167,7 +167,8 @@ class Sentinel:
         for process in self.sentinels:
             if not process.ask("PING"):
                 process.restart()
-        self.sentinels[0].wait_until(lambda: len({self._seen_by(each) for each in self.sentinels}) == 1, "agree with the others")
+        first = self.sentinels[0]
+        first.wait_until(lambda: len({self._seen_by(each) for each in self.sentinels}) == 1, "agree with the others")
         master = self.master
         for process in self.data:
             if not process.ask("PING"):
@@ -191,7 +192,8 @@ def _complete(sentinel: Process) -> bool:
 
 def _in_step(data: list[Process]) -> bool:
     told = [each.ask("INFO", "replication") for each in data]
-    return sorted("role:master" in each for each in told) == [False, True] and any("master_link_status:up" in each for each in told)
+    masters, followers = (sum(sign in each for each in told) for sign in ("role:master", "master_link_status:up"))
+    return masters == followers == 1
 
 
 def _master_for(sentinels: list[Process]) -> Any:

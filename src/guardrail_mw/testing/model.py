@@ -118,7 +118,7 @@ class Model:
             return Receipt(bill, "stale", now, self.standing(bill.candidate), ())
         fits = self._fits(bill, seen=True)
         if not self._admits(bill, fits):
-            if self._split:
+            if self._split and len(bill.entries) > 1:
                 self._give_back(bill)
             return Receipt(bill, "denied", now, None, self._readings(bill, fits))
         marks: dict[int, _Mark | int | None] = {}
@@ -147,7 +147,7 @@ class Model:
     def peek(self, bill: Bill) -> Receipt:
         """See `Store.peek`; the readings show the state as it is."""
         fits = self._fits(bill, seen=False)
-        standing = self.standing(bill.candidate) if bill.candidate else Standing()
+        standing = self.standing(bill.candidate) if bill.candidate else None
         code: Any = "admitted" if self._admits(bill, fits) else "denied"
         return Receipt(bill, code, self._clock.now(), standing, self._readings(bill, fits, charged=False))
 

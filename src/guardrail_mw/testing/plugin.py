@@ -1,4 +1,4 @@
-"""Fixtures for whoever tests a store, a scorer or an app against real servers; loaded by pytest once the package is installed.
+"""Fixtures for whoever tests a store, a scorer or an app against real servers; pytest finds them once this is installed.
 
 A server is started when a test first asks for it and lives to the end of the session. Tests share it, each under a prefix of
 its own (`guardrail_prefix`); one that harms its server starts its own (`guardrail_start`). What the machine lacks skips a
@@ -67,7 +67,7 @@ def guardrail_valkey() -> Iterator[Server]:
 
 @pytest.fixture(scope="session")
 def guardrail_fakeredis() -> Iterator[Server]:
-    """fakeredis over TCP."""
+    """A fakeredis, over TCP."""
     yield from _session("fakeredis")
 
 

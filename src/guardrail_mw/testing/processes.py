@@ -1,8 +1,8 @@
 """One Redis or Valkey process: found, started empty, frozen, killed, and stopped for certain.
 
-Everything listens on 127.0.0.1, keeps nothing on disk that matters and lives in a temporary directory of its own. Whatever is
-still running when the interpreter ends is killed and reaped by pid; on Linux the kernel does it even if the interpreter itself
-is killed (`setpriv --pdeathsig`, where util-linux has it).
+Everything listens on 127.0.0.1, keeps nothing on disk that matters and lives in a temporary directory of its own. Whatever
+is still running when the interpreter ends is killed and reaped by pid; on Linux the kernel kills it even if the interpreter
+itself is killed (`setpriv --pdeathsig`, where util-linux has it).
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ def redis_binary() -> str:
     if named and "://" not in named:
         found = shutil.which(named)
         if found is None:
-            raise ServerMissing(f"GUARDRAIL_TEST_REDIS={named} is no program. Set it to the path of redis-server, or to a URL.")
+            raise ServerMissing(f"GUARDRAIL_TEST_REDIS={named} is no program. Set it to the path of redis-server or a URL.")
         return found
     return shutil.which("redis-server") or _valkey("No redis-server. Install it with: apt-get install redis-server")
 
@@ -178,7 +178,7 @@ class Process:
         raise ServerMissing(f"{self._command[0]} on port {self.port} did not {what}. Its log ends:\n{tail}")
 
     def ask(self, *words: str) -> str:
-        """Send one inline command on a connection of its own; what comes back as it is, empty when nothing does within a second."""
+        """Send one inline command on a connection of its own: the raw reply, empty when none comes within a second."""
         try:
             with socket.create_connection((HOST, self.port), timeout=1) as wire:
                 wire.sendall(" ".join(words).encode() + b"\r\n")

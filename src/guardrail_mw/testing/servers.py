@@ -159,7 +159,7 @@ class External:
         raise self._refusal()
 
     def _refusal(self) -> ServerMissing:
-        return ServerMissing(f"{self.url} is somebody else's. Set GUARDRAIL_TEST_REDIS to the path of a redis-server instead.")
+        return ServerMissing(f"{self.url} is somebody else's. Set GUARDRAIL_TEST_REDIS to a redis-server's path instead.")
 
     thaw = kill = restart = freeze
 
@@ -236,7 +236,7 @@ def start_valkey(*options: str) -> Server:
 
 
 def start_fakeredis() -> Server:
-    """fakeredis over TCP."""
+    """A fakeredis, over TCP."""
     return Fakeredis()
 
 

@@ -6,10 +6,12 @@ import asyncio
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
+from itertools import count
 from time import monotonic
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
-from guardrail_mw.stores.redis import codec, nodes
+from guardrail_mw.stores.base import Bill, Entry, Gcra, Step
+from guardrail_mw.stores.redis import RedisStore, codec, nodes
 from guardrail_mw.stores.redis.batches import Lane
 from guardrail_mw.stores.redis.pipes import Call, Pipe
 
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
 
     from guardrail_mw.testing.servers import Server
 
+Start: TypeAlias = "Callable[..., Server]"
 LONG = 10.0
 """Seconds: a deadline that no test reaches, however busy the machine."""
 
@@ -145,3 +148,16 @@ def ours(server: Server) -> list[int]:
     client = server.client()
     mine = client.client_id()
     return [int(each["id"]) for each in client.client_list() if int(each["id"]) != mine]
+
+
+_ids = count()
+
+
+def bill(home: str, *others: str, steps: tuple[Step, ...] = (Gcra("k", 1, 1, 3_600_000_000, 1000),)) -> Bill:
+    """Charges `steps` (one unit of 1000, of which one comes back in an hour) to each home; the first pays."""
+    return Bill(f"{next(_ids):024x}", tuple(Entry(each, steps) for each in (home, *others)), home)
+
+
+async def left(store: RedisStore, home: str, step: Gcra = Gcra("k", 1, 1, 3_600_000_000, 1000)) -> int:  # noqa: B008
+    """Units left of a home's limit."""
+    return (await store.peek(bill(home, steps=(step,)))).readings[0].remaining

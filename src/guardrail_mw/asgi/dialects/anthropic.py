@@ -6,10 +6,12 @@ our code and figures are; the whole body is the exception's text.
 
 from __future__ import annotations
 
+from http import HTTPStatus
+
 from guardrail_mw.asgi.dialects.base import extra, members, quote, sentence
 from guardrail_mw.values import Deny
 
-__all__ = ["OVERLOADED", "Anthropic", "dialect"]
+__all__ = ["ANTHROPIC", "OVERLOADED", "Anthropic"]
 
 OVERLOADED = 529
 """What Anthropic answers when it sheds load."""
@@ -41,12 +43,12 @@ class Anthropic:
         """See `Dialect.error`."""
         told = extra(deny, now)
         status = self.status(deny)
-        kind = _TYPES.get(status) or ("invalid_request_error" if status < 500 else "api_error")
+        kind = _TYPES.get(status) or ("invalid_request_error" if status < HTTPStatus.INTERNAL_SERVER_ERROR else "api_error")
         return _JSON, (
             f'{{"type":"error","error":{{"type":"{kind}","message":{quote(sentence(deny, told))},'
             f'"details":{{"error_code":{quote(deny.code)}{members(deny, told)}}}}}}}'
         ).encode()
 
 
-dialect = Anthropic()
+ANTHROPIC = Anthropic()
 """The entry point."""

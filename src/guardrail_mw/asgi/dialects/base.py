@@ -10,6 +10,9 @@ from guardrail_mw.values import Deny
 
 __all__ = ["Dialect", "Extra", "extra", "members", "quote", "sentence"]
 
+_SOON = 60
+"""Seconds up to which people would rather read a wait than a time."""
+
 
 class Dialect(Protocol):
     """One vendor's errors."""
@@ -61,7 +64,9 @@ def sentence(deny: Deny, told: Extra) -> str:
         text += f" Limit: {told.limit}."
     if told.wait is None:
         return text
-    return f"{text} Try again at {told.reset_at}." if told.reset_at and told.wait > 60 else f"{text} Try again in {told.wait} s."
+    if told.reset_at and told.wait > _SOON:
+        return f"{text} Try again at {told.reset_at}."
+    return f"{text} Try again in {told.wait} s."
 
 
 def members(deny: Deny, told: Extra) -> str:

@@ -1,15 +1,17 @@
 """OpenAI's errors: `{"error": {"message", "type", "param", "code", …}}`.
 
-Its SDK shows `error.message` as the exception's text, takes `code`, `param` and `type` from `error`, and chooses the class by
-status; 413 and 415 come out as `APIStatusError`.
+Its SDK shows `error.message` as the exception's text, takes `code`, `param` and `type` from `error`, and chooses the class
+by status; 413 and 415 come out as `APIStatusError`.
 """
 
 from __future__ import annotations
 
+from http import HTTPStatus
+
 from guardrail_mw.asgi.dialects.base import extra, members, quote, sentence
 from guardrail_mw.values import Deny
 
-__all__ = ["OpenAI", "dialect"]
+__all__ = ["OPENAI", "OpenAI"]
 
 _TYPES = {401: "authentication_error", 403: "permission_error", 429: "rate_limit_error", 503: "service_unavailable_error"}
 _JSON = b"application/json"
@@ -34,7 +36,8 @@ class OpenAI:
         `insufficient_quota` where a budget is spent; everything else has ours.
         """
         told = extra(deny, now)
-        kind = _TYPES.get(deny.status) or ("invalid_request_error" if deny.status < 500 else "server_error")
+        client = deny.status < HTTPStatus.INTERNAL_SERVER_ERROR
+        kind = _TYPES.get(deny.status) or ("invalid_request_error" if client else "server_error")
         code = deny.code
         if code == "rate_limited":
             spent = deny.refusal is not None and deny.refusal.kind == "budget"
@@ -46,5 +49,5 @@ class OpenAI:
         ).encode()
 
 
-dialect = OpenAI()
+OPENAI = OpenAI()
 """The entry point."""

@@ -7,7 +7,7 @@ from http import HTTPStatus
 from guardrail_mw.asgi.dialects.base import extra, members, quote, sentence
 from guardrail_mw.values import Deny
 
-__all__ = ["Problem", "dialect"]
+__all__ = ["PROBLEM", "Problem"]
 
 _IANA = "https://iana.org/assignments/http-problem-types#"
 _TYPES = {"rate_limited": _IANA + "quota-exceeded", "overloaded": _IANA + "temporary-reduced-capacity"}
@@ -45,5 +45,5 @@ def _phrase(status: int) -> str:
         return "Error"
 
 
-dialect = Problem()
+PROBLEM = Problem()
 """The entry point."""

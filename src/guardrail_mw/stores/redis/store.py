@@ -58,6 +58,18 @@ class RedisStore:
         self._guards: dict[asyncio.AbstractEventLoop, AsyncIterator[None]] = {}
         self._opening = threading.Lock()
 
+    @classmethod
+    def from_url(
+        cls, url: str, *, deadline: int, max_subjects: int, clock: Clock | None, observer: Observer | None
+    ) -> RedisStore:
+        """The store that `url` names, as a policy opens it. A server keeps any number of subjects, within its memory.
+
+        Raises:
+            ValueError: the URL is not one.
+        """
+        del max_subjects
+        return cls(url, deadline=deadline, clock=clock, observer=observer)
+
     def _book(self) -> Book:
         loop = asyncio.get_running_loop()
         return self._books.get(loop) or self._begin(loop)

@@ -1,0 +1,138 @@
+"""What http requests and sockets have in common at the edge."""
+
+from __future__ import annotations
+
+import logging
+from random import random
+from typing import TYPE_CHECKING, Any, Literal
+
+from guardrail_mw.asgi.fields import Limit, Template
+from guardrail_mw.asgi.respond import close_turn, send_refusal
+from guardrail_mw.engine import refusals
+from guardrail_mw.errors import TokenError
+from guardrail_mw.values import Allow, Deny, Facts, Subject
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from guardrail_mw.asgi.dialects.base import Dialect
+    from guardrail_mw.asgi.types import App, Receive, Scope, Send
+    from guardrail_mw.engine import Engine, Exchange, Guardrail
+    from guardrail_mw.limits.plan import Tariff
+    from guardrail_mw.stores.base import Receipt
+
+__all__ = ["Edge", "facts_of", "own_path"]
+
+logger = logging.getLogger("guardrail_mw")
+
+_STRIPPED = (b"x-guardrail", b"x_guardrail")
+_CUT = 512
+_REMEMBERED = 256
+
+Header = tuple[bytes, bytes]
+
+
+def own_path(scope: Scope) -> str:
+    """The path below the app's root. Source: ASGI 3.0, `path` includes `root_path`."""
+    path: str = scope["path"]
+    root: str = scope.get("root_path") or ""
+    if root and path.startswith(root) and path[len(root) : len(root) + 1] in {"", "/"}:
+        return path[len(root) :] or "/"
+    return path
+
+
+def facts_of(scope: Scope, path: str, kind: Literal["http", "websocket"]) -> Facts:
+    """Read the scope. What pretends to come from us is taken out, for the app as well."""
+    headers = scope["headers"]
+    if not isinstance(headers, list):
+        headers = list(headers)
+    if [1 for name, _ in headers if name.startswith(_STRIPPED)]:
+        headers = scope["headers"] = [header for header in headers if not header[0].startswith(_STRIPPED)]
+    client = scope.get("client")
+    return Facts(scope.get("method", "GET"), path, headers, peer=(client[0] if client else "") or "unix", kind=kind)
+
+
+class Edge:
+    """Identifies, charges and refuses, for both kinds of connection."""
+
+    def __init__(self, app: App, guardrail: Guardrail, dialects: Mapping[str, Dialect]) -> None:
+        self.app = app
+        self.guardrail = guardrail
+        self.dialects = dialects
+
+    async def identify(self, exchange: Exchange) -> Subject | Deny:
+        """Whom the request is attributed to, or why its credential is refused; in shadow it falls back to its network."""
+        engine, facts = exchange.engine, exchange.facts
+        try:
+            found = engine.identify(facts)
+            return found if isinstance(found, Subject) else await found
+        except TokenError as error:
+            deny = self.bad(exchange, error)
+            return deny if deny is not None else engine.resolver.fallback(facts)
+
+    def bad(self, exchange: Exchange, error: TokenError) -> Deny | None:
+        """Bad input: the refusal, or None in shadow, where it is noted."""
+        deny = refusals.bad_input(exchange.id, error)
+        logger.info("%s: %s (%s) %r", exchange.id, error.public, error.code, error.detail[:_CUT])
+        if exchange.engine.mode == "enforce":
+            return deny
+        if exchange.would is None:
+            exchange.would = deny
+        return None
+
+    def obey(self, exchange: Exchange, deny: Deny | None) -> Deny | None:
+        """Decide; in shadow what would have been done is noted, and nothing is."""
+        decision = deny if deny is not None else exchange.engine.decide(exchange)
+        if isinstance(decision, Deny):
+            if exchange.engine.mode == "enforce":
+                exchange.decision = decision
+                return decision
+            if exchange.would is None:
+                exchange.would = decision
+            decision = Allow(exchange.id)
+        exchange.decision = decision
+        return None
+
+    async def refuse(self, exchange: Exchange, deny: Deny, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer with the refusal; what was charged goes back first."""
+        exchange.decision = deny
+        exchange.engine.cancel(exchange)
+        await send_refusal(
+            scope,
+            receive,
+            send,
+            deny,
+            self.dialects[exchange.dialect],
+            self.rate_fields(exchange),
+            random=random(),  # noqa: S311 - jitter, no secret
+            now=exchange.receipt.now if exchange.receipt is not None else None,
+        )
+
+    async def close_turn(self, send: Send, deny: Deny) -> None:
+        """Close a socket whose turn is refused."""
+        await close_turn(send, deny)
+
+    def rate_fields(self, exchange: Exchange) -> list[Header]:
+        """The fields that tell what is left; none in shadow, none where nothing was charged."""
+        receipt, tariff = exchange.receipt, exchange.tariff
+        if receipt is None or tariff is None or exchange.engine.mode != "enforce":
+            return []
+        return _template(tariff, exchange).render(receipt.readings, receipt.now)
+
+    def receipt_open(self, receipt: Receipt | None) -> bool:
+        """Whether it must be renewed until it is settled."""
+        return receipt is not None and receipt.open
+
+
+def _template(tariff: Tariff, exchange: Exchange) -> Template:
+    """The fields of a tariff, made once. What belongs to everyone, or refuses nobody, is not shown."""
+    template: Any = tariff.template
+    if template is None:
+        shown = [
+            Limit(slot.limit.name, slot.limit.kind, slot.limit.unit, slot.limit.depth, slot.limit.window, place=index)
+            for index, slot in enumerate(tariff.slots)
+            if not (slot.share or slot.limit.shared or slot.limit.shadow)
+        ]
+        template = tariff.template = Template(shown, exchange.dialect, exchange.engine.policy.headers)
+    kept: Template = template
+    return kept

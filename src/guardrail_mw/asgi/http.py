@@ -1,0 +1,156 @@
+"""One http request through the pipeline."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from guardrail_mw.asgi.body import BodyReader, Unread
+from guardrail_mw.asgi.edge import Edge, facts_of, own_path
+from guardrail_mw.asgi.inspect import inspect, refuse_encoded, should_offload
+from guardrail_mw.asgi.usage import Meter
+from guardrail_mw.engine import refusals
+from guardrail_mw.errors import TokenError
+from guardrail_mw.values import Deny, Subject
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Mapping
+
+    from guardrail_mw.asgi.body import BodyBudget
+    from guardrail_mw.asgi.dialects.base import Dialect
+    from guardrail_mw.asgi.edge import Header
+    from guardrail_mw.asgi.types import App, Message, Receive, Scope, Send
+    from guardrail_mw.engine import Engine, Exchange, Guardrail
+    from guardrail_mw.engine.core import Outcome
+
+__all__ = ["Http"]
+
+_PREFLIGHT = b"access-control-request-method"
+
+
+class Http(Edge):
+    """Guards http requests."""
+
+    def __init__(self, app: App, guardrail: Guardrail, dialects: Mapping[str, Dialect], budget: BodyBudget) -> None:
+        super().__init__(app, guardrail, dialects)
+        self._budget = budget
+
+    async def __call__(self, engine: Engine, scope: Scope, receive: Receive, send: Send) -> None:
+        """Guard one request."""
+        path = own_path(scope)
+        method = scope["method"]
+        route = engine.router.find(path, method)
+        facts = facts_of(scope, path, "http")
+        if route.exempt or (method == "OPTIONS" and any(name == _PREFLIGHT for name, _ in facts.headers)):
+            await self.app(scope, receive, send)
+            return
+        exchange = engine.begin(route, facts)
+        found = await self.identify(exchange)
+        if not isinstance(found, Subject):
+            await self.refuse(exchange, found, scope, receive, send)
+        elif route.measured:
+            policy = engine.policy.inspect
+            reader = BodyReader(receive, policy.max_body.bytes, self._budget, facts.headers)
+            try:
+                deny = await self._read(exchange, reader)
+                await self._charge(exchange, found, deny, scope, reader.receive, send)
+            finally:
+                reader.close()
+        else:
+            await self._charge(exchange, found, None, scope, receive, send)
+
+    async def _read(self, exchange: Exchange, reader: BodyReader) -> Deny | None:
+        """Inspect the body; what is wrong with it, unless this is shadow: then it goes on as it is, uninspected."""
+        engine = exchange.engine
+        reserve = engine.policy.reserve
+        try:
+            refuse_encoded(exchange.facts.headers)
+            body = await reader.read()
+            if isinstance(body, Unread):
+                return refusals.overloaded(exchange.id) if body is Unread.OVER_BUDGET else None
+            arguments = (exchange.facts.headers, body, reserve)
+            if should_offload(len(body)):
+                estimate = await asyncio.to_thread(inspect, *arguments, path=exchange.facts.path, strict=reserve.strict)
+            else:
+                estimate = inspect(*arguments, path=exchange.facts.path, strict=reserve.strict)
+        except TokenError as error:
+            return self.bad(exchange, error)
+        exchange.estimate = estimate
+        exchange.model = engine.planner.models.key(estimate.model)
+        return None
+
+    async def _charge(
+        self, exchange: Exchange, subject: Subject, deny: Deny | None, scope: Scope, receive: Receive, send: Send
+    ) -> None:
+        engine = exchange.engine
+        tariff = engine.plan(exchange, subject)
+        if deny is None:
+            deny = await engine.charge(exchange, tariff)
+        deny = self.obey(exchange, deny)
+        if deny is not None:
+            await self.refuse(exchange, deny, scope, receive, send)
+            return
+        scope.setdefault("state", {})["guardrail"] = exchange
+        fields = [(b"x-guardrail-decision", exchange.id.encode()), *self.rate_fields(exchange)]
+        meter = Meter(exchange.estimate, exchange.facts.path) if tariff.measured else None
+        await self._pass(exchange, _Responder(send, fields, meter), scope, receive)
+
+    async def _pass(self, exchange: Exchange, responder: _Responder, scope: Scope, receive: Receive) -> None:
+        """Let the app answer, and settle whatever happens."""
+        receipt = exchange.receipt
+        keeper = self.guardrail.keeper()
+        held = receipt is not None and receipt.open
+        if held:
+            keeper.hold(exchange)
+        crashed = False
+        try:
+            await self.app(scope, receive, responder.send)
+        except Exception:
+            crashed = True
+            raise
+        finally:
+            if held:
+                keeper.release(exchange)
+            status = responder.status
+            outcome = _outcome(status, crashed=crashed)
+            meter = responder.meter
+            usage = meter.usage() if meter is not None and outcome in {"answered", "abandoned"} else None
+            exchange.engine.settle(exchange, outcome, status=status, usage=usage)
+
+
+def _outcome(status: int, *, crashed: bool) -> Outcome:
+    """How it ended. What the client walked out on before the first byte pays its prompt; what broke costs nothing."""
+    if not status:
+        return "failed" if crashed else "abandoned"
+    if status >= 500:  # noqa: PLR2004
+        return "failed"
+    return "refused" if status >= 400 else "answered"  # noqa: PLR2004
+
+
+class _Responder:
+    """Stands between the app and the server: adds fields to the head, and lets the rest pass as it comes."""
+
+    __slots__ = ("_fields", "_send", "meter", "status")
+
+    def __init__(self, send: Send, fields: list[Header], meter: Meter | None) -> None:
+        self._send = send
+        self._fields = fields
+        self.meter = meter
+        self.status = 0
+        """0 until the answer has begun."""
+
+    def send(self, message: Message) -> Awaitable[None]:
+        """For the app. A plain function, so that passing on costs no second coroutine."""
+        if message["type"] == "http.response.start":
+            self.status = message["status"]
+            ours = {name for name, _ in self._fields}
+            theirs = [header for header in message.get("headers", ()) if header[0].lower() not in ours]
+            message = {**message, "headers": theirs + self._fields}
+        if self.meter is None:
+            return self._send(message)
+        return self._metered(self.meter, message)
+
+    async def _metered(self, meter: Meter, message: Message) -> None:
+        """Pass on first: the client never waits for the meter."""
+        await self._send(message)
+        meter.message(message)

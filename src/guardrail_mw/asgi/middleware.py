@@ -1,0 +1,109 @@
+"""`GuardrailMiddleware`: pure ASGI, and the only reader of scope.
+
+Starlette's, FastAPI's and any other server's way of adding a middleware works; so does a server that calls it with the app
+alone (`vllm serve MODEL --middleware guardrail_mw.GuardrailMiddleware`), for then the environment says the rest.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING
+
+from guardrail_mw import plugins
+from guardrail_mw.asgi.body import BodyBudget
+from guardrail_mw.asgi.http import Http
+from guardrail_mw.asgi.websocket import WebSocket
+from guardrail_mw.engine import Guardrail
+
+if TYPE_CHECKING:
+    from guardrail_mw.asgi.types import App, Message, Receive, Scope, Send
+    from guardrail_mw.clock import Clock
+    from guardrail_mw.engine.guardrail import PolicySource
+    from guardrail_mw.stores.base import Store
+
+__all__ = ["GuardrailMiddleware"]
+
+logger = logging.getLogger("guardrail_mw")
+
+SHUTDOWN = 5.0
+"""Seconds that a shutdown waits for what was settled to reach the store."""
+_DIALECTS = ("openai", "anthropic", "problem")
+
+
+class GuardrailMiddleware:
+    """Guards an ASGI app.
+
+    Args:
+        app: the app behind.
+        policy: a path, the name of a policy that ships, a mapping, a `Policy`, or a `Guardrail` that is shared with others.
+            None reads the environment (`GUARDRAIL_POLICY`, `GUARDRAIL_STORE`, `GUARDRAIL_MODE`); with none named it runs
+            `guardrail:watch`, which refuses nothing.
+        store: in place of the store that the policy names.
+        clock: in place of the machine's; for tests.
+
+    Raises:
+        PolicyError: a named policy is bad; every problem at once. The app does not start.
+        PluginError: a plugin that the policy names is missing.
+    """
+
+    def __init__(
+        self,
+        app: App,
+        policy: PolicySource | Guardrail | None = None,
+        *,
+        store: Store | None = None,
+        clock: Clock | None = None,
+    ) -> None:
+        self.app = app
+        if isinstance(policy, Guardrail):
+            if store is not None or clock is not None:
+                raise TypeError("a Guardrail has its own store and clock; give them to it, not to the middleware")
+            self.guardrail = policy
+        else:
+            self.guardrail = Guardrail(policy, store=store, clock=clock)
+        dialects = {name: plugins.load("dialects", name) for name in _DIALECTS}
+        self._budget = BodyBudget(self.guardrail.policy.inspect.budget.bytes)
+        self._http = Http(app, self.guardrail, dialects, self._budget)
+        self._websocket = WebSocket(app, self.guardrail, dialects)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """One connection of the server's."""
+        kind = scope["type"]
+        if kind == "http":
+            engine = self.guardrail.engine
+            if engine.mode != "off":
+                await self._http(engine, scope, receive, send)
+                return
+        elif kind == "websocket":
+            engine = self.guardrail.engine
+            if engine.mode != "off":
+                await self._websocket(engine, scope, receive, send)
+                return
+        elif kind == "lifespan":
+            await self._lifespan(scope, receive, send)
+            return
+        await self.app(scope, receive, send)
+
+    async def _lifespan(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass the lifespan on, and live as long."""
+
+        async def starting() -> Message:
+            message = await receive()
+            if message["type"] == "lifespan.startup":
+                await self.guardrail.start()
+            return message
+
+        async def ending(message: Message) -> None:
+            if message["type"] in {"lifespan.shutdown.complete", "lifespan.shutdown.failed"}:
+                await self._close()
+            await send(message)
+
+        await self.app(scope, starting, ending)
+
+    async def _close(self) -> None:
+        try:
+            async with asyncio.timeout(SHUTDOWN):
+                await self.guardrail.close()
+        except TimeoutError:
+            logger.error("What was settled did not reach the store within %g s of the shutdown.", SHUTDOWN)

@@ -1,0 +1,95 @@
+"""One socket through the pipeline: charged as a request when it opens, and again for each message that the client sends."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from guardrail_mw.asgi.edge import Edge, facts_of, own_path
+from guardrail_mw.values import Deny, Subject
+
+if TYPE_CHECKING:
+    from guardrail_mw.asgi.types import Message, Receive, Scope, Send
+    from guardrail_mw.engine import Engine, Exchange
+
+__all__ = ["WebSocket"]
+
+_HANDSHAKE = "GET"
+
+
+class WebSocket(Edge):
+    """Guards sockets."""
+
+    async def __call__(self, engine: Engine, scope: Scope, receive: Receive, send: Send) -> None:
+        """Guard one socket."""
+        path = own_path(scope)
+        exchange = engine.begin(engine.router.find(path, _HANDSHAKE), facts_of(scope, path, "websocket"))
+        found = await self.identify(exchange)
+        if not isinstance(found, Subject):
+            await self.refuse(exchange, found, scope, receive, send)
+            return
+        deny = await engine.charge(exchange, engine.plan(exchange, found))
+        deny = self.obey(exchange, deny)
+        if deny is not None:
+            await self.refuse(exchange, deny, scope, receive, send)
+            return
+        scope.setdefault("state", {})["guardrail"] = exchange
+        await self._pass(exchange, _Turns(self, exchange, receive, send), scope)
+
+    async def _pass(self, exchange: Exchange, turns: _Turns, scope: Scope) -> None:
+        keeper = self.guardrail.keeper()
+        held = exchange.receipt is not None and exchange.receipt.open
+        if held:
+            keeper.hold(exchange)
+        crashed = False
+        try:
+            await self.app(scope, turns.receive, turns.send)
+        except Exception:
+            crashed = True
+            raise
+        finally:
+            if held:
+                keeper.release(exchange)
+            exchange.engine.settle(exchange, "failed" if crashed and not turns.accepted else "answered")
+
+    async def turn(self, exchange: Exchange) -> Deny | None:
+        """Charge one message of the client's: all limits but the slots, which the socket holds."""
+        subject = exchange.subject
+        if subject is None:
+            return None
+        engine = self.guardrail.engine
+        turn = engine.begin(exchange.route, exchange.facts)
+        tariff = engine.plan(turn, subject).turns()
+        turn.tariff = tariff
+        return self.obey(turn, await engine.charge(turn, tariff))
+
+
+class _Turns:
+    """Stands between the app and the server."""
+
+    def __init__(self, edge: WebSocket, exchange: Exchange, receive: Receive, send: Send) -> None:
+        self._edge = edge
+        self._exchange = exchange
+        self._receive = receive
+        self._send = send
+        self._closed = False
+        self.accepted = False
+
+    async def receive(self) -> Message:
+        """For the app: the client's messages, until one is refused; then the socket is closed and the app told so."""
+        message = await self._receive()
+        if message["type"] != "websocket.receive" or self._closed:
+            return message
+        deny = await self._edge.turn(self._exchange)
+        if deny is None:
+            return message
+        self._closed = True
+        await self._edge.close_turn(self._send, deny)
+        return {"type": "websocket.disconnect", "code": 1013, "reason": deny.id}
+
+    async def send(self, message: Message) -> None:
+        """For the app: passes on, as it is, until the socket was closed over a refused turn."""
+        if self._closed:
+            return
+        if message["type"] == "websocket.accept":
+            self.accepted = True
+        await self._send(message)

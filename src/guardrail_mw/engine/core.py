@@ -1,0 +1,304 @@
+"""The engine: identify, charge, score, decide, settle. Immutable; a reload compiles a new one.
+
+A request's exchange keeps the engine that it began with, so it is settled on the plan that it was charged on.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable
+from typing import TYPE_CHECKING, Literal
+
+from guardrail_mw.engine import refusals
+from guardrail_mw.engine.exchange import NOTHING, Exchange
+from guardrail_mw.engine.identifiers import identifiers
+from guardrail_mw.engine.routes import Router
+from guardrail_mw.engine.standings import Standings
+from guardrail_mw.errors import StoreError
+from guardrail_mw.limits.plan import Place, Planner, Tariff, Traits
+from guardrail_mw.stores.base import Bill, Change, Entry, Reading, Receipt, Settlement
+from guardrail_mw.values import Allow, Decision, Deny, Facts, Standing, Subject, Usage
+
+if TYPE_CHECKING:
+    from guardrail_mw.clock import Clock
+    from guardrail_mw.engine.routes import Route
+    from guardrail_mw.identity.resolver import Resolver
+    from guardrail_mw.policy import Policy
+    from guardrail_mw.stores.base import Store
+    from guardrail_mw.values import Mode, Observer
+
+__all__ = ["Engine", "Outcome"]
+
+logger = logging.getLogger("guardrail_mw")
+
+Outcome = Literal["answered", "refused", "failed", "abandoned"]
+"""How an exchange ended: with an answer (2xx, 3xx), with the app's 4xx, with a 5xx or an exception before the first byte (it
+costs nothing), or because the client went away (it pays its prompt and what it was sent)."""
+
+_KEPT_TARIFFS = 64
+_UNITS = frozenset({"requests", "tokens", "input_tokens", "output_tokens", "usd"})
+_PROVED = (Change("set", "proved", "1"),)
+_UNPROVED = (Change("unset", "proved"),)
+_DENIED_FOR = 1_000_000
+
+
+class Engine:
+    """One policy, compiled, on one store.
+
+    Args:
+        policy: what is decided.
+        mode: enforce, shadow or off: the policy's unless the environment or a switch says otherwise.
+        resolver: attributes requests to subjects.
+        store: charged once a request.
+        standings: what this process knows of accounts; outlives the engine.
+        clock: for what is cached inside the process.
+        observer: hears `engine.*`.
+        shadowed: limits that a switch has turned to shadow.
+    """
+
+    def __init__(  # noqa: PLR0913 - what an engine is made of
+        self,
+        policy: Policy,
+        *,
+        mode: Mode,
+        resolver: Resolver,
+        store: Store,
+        standings: Standings,
+        clock: Clock,
+        observer: Observer,
+        shadowed: frozenset[str] = frozenset(),
+    ) -> None:
+        self.policy = policy
+        self.mode = mode
+        self.resolver = resolver
+        self.shadowed = shadowed
+        self.planner = Planner(policy.limits, policy.models, policy.identity.assurance, shadowed)
+        self.router = Router(policy, self.planner.reads)
+        self._store = store
+        self._standings = standings
+        self._clock = clock
+        self._observer = observer
+        self._full: dict[tuple[str, bool], tuple[int, int]] = {}
+        """Shared request limits that refused: until when, and when they will admit (monotonic µs)."""
+
+    # Identify
+
+    def begin(self, route: Route, facts: Facts) -> Exchange:
+        """A new exchange, with its id."""
+        return Exchange(self, identifiers(), route, facts)
+
+    def identify(self, facts: Facts) -> Subject | Awaitable[Subject]:
+        """Whom the request is attributed to. Raises `TokenError` as `Resolver.identify` does."""
+        return self.resolver.identify(facts)
+
+    def plan(self, exchange: Exchange, subject: Subject) -> Tariff:
+        """What holds for the exchange, as far as its subject's standing is known to this process."""
+        candidate = subject.candidate
+        standing = exchange.standing = self._standings.get(candidate)
+        exchange.subject = subject
+        key = (self, exchange.route.index, exchange.facts.method, exchange.model, standing.version)
+        found = subject.cache.get(key)
+        if found is None:
+            found = self._tariff(exchange, subject, standing)
+            if len(subject.cache) >= _KEPT_TARIFFS:
+                subject.cache.clear()
+            subject.cache[key] = found
+        exchange.tariff, exchange.authenticated = found
+        tariff: Tariff = exchange.tariff
+        return tariff
+
+    def _tariff(self, exchange: Exchange, subject: Subject, standing: Standing) -> tuple[Tariff, bool]:
+        fields = standing.fields
+        route = exchange.route
+        authenticated = subject.authenticated or (bool(subject.candidate) and fields.get("proved") == "1")
+        traits = Traits(
+            route=route.names,
+            method=exchange.facts.method,
+            model=exchange.model,
+            authenticated=authenticated,
+            verified=subject.verified or fields.get("verified") == "1",
+            tier=fields.get("tier", subject.tier),
+            organisation=subject.organisation_name,
+            verdict=fields.get("verdict", "none"),
+            acr=fields.get("acr", subject.acr),
+            ial=fields.get("ial", subject.ial),
+            source=subject.source,
+        )
+        place = Place(
+            account=subject.candidate if authenticated else subject.account,
+            network=subject.network,
+            network_parent=subject.network_parent or "e",
+            organisation=subject.organisation,
+            cluster=f"c:{fields['cluster']}" if fields.get("cluster") else "",
+            authenticated=authenticated,
+        )
+        plan = self.planner.plan(route.limits, traits, metered=route.metered)
+        return plan.tariff(place, exchange.model, route.label), authenticated
+
+    # Charge
+
+    async def charge(self, exchange: Exchange, tariff: Tariff) -> Deny | None:
+        """Charge the exchange, in one round trip; two where this process first meets a change in the account's standing.
+
+        Returns what to do where nothing was charged because the request or the store does not allow it; else None, and the
+        receipt lies in the exchange.
+        """
+        subject = exchange.subject
+        assert subject is not None  # noqa: S101 - planned before
+        cost = self.planner.cost
+        for _ in range(2):
+            if exchange.estimate is not NOTHING:
+                limit = tariff.too_large(exchange.estimate, cost)
+                if limit is not None:
+                    return refusals.too_large(exchange.id, limit)
+            bill = self._bill(exchange, subject, tariff)
+            exchange.receipt = self._refused_before(exchange, tariff, bill)
+            if exchange.receipt is not None:
+                return None
+            try:
+                receipt = await self._store.charge(bill)
+            except StoreError as error:
+                return self._without_store(exchange, error)
+            if receipt.code != "stale":
+                exchange.receipt = receipt
+                self._note_refusal(exchange, tariff, receipt)
+                return None
+            self._standings.put(subject.candidate, receipt.standing or Standing())
+            tariff = self.plan(exchange, subject)
+        return await self._stale_twice(exchange, self._bill(exchange, subject, tariff))
+
+    def _bill(self, exchange: Exchange, subject: Subject, tariff: Tariff) -> Bill:
+        entries = tariff.fixed
+        if entries is None or exchange.estimate.items != 1:
+            entries = tariff.entries(exchange.estimate, self.planner.cost)
+        candidate = subject.candidate
+        if exchange.authenticated:
+            return Bill(exchange.id, entries, candidate, candidate, exchange.standing.version, True)  # noqa: FBT003 - proved
+        return Bill(exchange.id, entries, subject.account, candidate, exchange.standing.version)
+
+    async def _stale_twice(self, exchange: Exchange, bill: Bill) -> Deny | None:
+        """The standing changed again between two looks: the store's answers are of no use now."""
+        error = StoreError("The account's standing keeps changing.")
+        alone = getattr(self._store, "alone", None)
+        if alone is None:
+            return self._without_store(exchange, error)
+        try:
+            exchange.receipt = await alone(bill, error)
+        except StoreError as failure:
+            return self._without_store(exchange, failure)
+        return None
+
+    def _without_store(self, exchange: Exchange, error: StoreError) -> Deny | None:
+        """`on_error`: allow lets the request pass uncharged; deny, and local where it fails too, refuses it."""
+        self._observer.count("engine.undecided")
+        logger.debug("charge %s: %s", exchange.id, error)
+        exchange.receipt = None
+        return None if self.policy.store.on_error == "allow" else refusals.unavailable(exchange.id)
+
+    def _refused_before(self, exchange: Exchange, tariff: Tariff, bill: Bill) -> Receipt | None:
+        """A refusal by a limit that belongs to everyone, from memory: for a second at most it is not asked for again."""
+        if not self._full:
+            return None
+        now = self._clock.monotonic()
+        readings: list[Reading] = []
+        refused = False
+        for slot in tariff.slots:
+            held = self._full.get((slot.limit.code, exchange.authenticated)) if not slot.share else None
+            if held is not None and held[0] > now:
+                readings.append(Reading(ok=False, remaining=0, reset=held[1] - now, wait=held[1] - now))
+                refused = True
+            else:
+                readings.append(Reading(ok=True, remaining=0, reset=0, wait=0))
+        if not refused:
+            return None
+        self._observer.count("engine.denied_from_memory")
+        return Receipt(bill, "denied", self._clock.now(), None, tuple(readings))
+
+    def _note_refusal(self, exchange: Exchange, tariff: Tariff, receipt: Receipt) -> None:
+        if receipt.code != "denied" or receipt.local or exchange.estimate.items != 1:
+            return
+        now = self._clock.monotonic()
+        for slot, reading in zip(tariff.slots, receipt.readings, strict=True):
+            limit = slot.limit
+            if not (reading.ok or limit.shadow or slot.share) and limit.shared and limit.unit == "requests" and limit.window:
+                until = now + min(reading.wait, _DENIED_FOR)
+                self._full[limit.code, exchange.authenticated] = (until, now + reading.wait)
+
+    # Decide
+
+    def decide(self, exchange: Exchange) -> Decision:
+        """What the receipt comes to. A store that could not be asked, where the policy allows that, is an Allow."""
+        receipt = exchange.receipt
+        if receipt is None or receipt.code == "admitted":
+            return Allow(exchange.id)
+        assert exchange.tariff is not None  # noqa: S101 - charged
+        refusal = exchange.tariff.refusal(receipt.readings)
+        if refusal is None:  # denied by nobody: a store that breaks its contract must not refuse people
+            return Allow(exchange.id)
+        return refusals.by_limit(exchange.id, refusal)
+
+    # Settle
+
+    def settle(self, exchange: Exchange, outcome: Outcome, *, status: int = 0, usage: Usage | None = None) -> None:
+        """Say how the exchange ended. Queues; never waits, never fails a request; once for an exchange."""
+        if exchange.settled:
+            return
+        exchange.settled = True
+        receipt = exchange.receipt
+        if receipt is None or receipt.code != "admitted":
+            return
+        changes = self._learned(exchange, outcome, status)
+        if outcome == "failed":
+            self._store.settle([Settlement(receipt, "cancelled", (), changes)])
+        elif receipt.open or changes:
+            self._store.settle([Settlement(receipt, "settled", self._used(exchange, outcome, usage), changes)])
+
+    def cancel(self, exchange: Exchange) -> None:
+        """Give everything back: the request was refused after it was charged, or never reached the app."""
+        self.settle(exchange, "failed")
+
+    def _used(self, exchange: Exchange, outcome: Outcome, usage: Usage | None) -> tuple[int | None, ...]:
+        assert exchange.tariff is not None  # noqa: S101 - charged
+        if usage is None and outcome == "refused":
+            usage = Usage()
+        if usage is None:
+            return (None,) * len(exchange.tariff.slots)
+        used = self.planner.used
+        return tuple([None if slot.share else used(slot.limit, usage, exchange.model) for slot in exchange.tariff.slots])
+
+    def _learned(self, exchange: Exchange, outcome: Outcome, status: int) -> tuple[Change, ...]:
+        """What the app's answer says of a key that only the app can prove: a 2xx proves it, a 401 unproves it."""
+        subject = exchange.subject
+        if subject is None or not subject.candidate or subject.authenticated or not exchange.route.proves:
+            return ()
+        if 200 <= status < 300 and outcome == "answered" and not exchange.authenticated:  # noqa: PLR2004
+            self.resolver.vouch(exchange.facts)
+            return _PROVED
+        if status == 401 and exchange.authenticated:  # noqa: PLR2004
+            return _UNPROVED
+        return ()
+
+    async def add(self, exchange: Exchange, unit: str, n: int) -> None:
+        """See `Exchange.add`."""
+        if unit not in _UNITS:
+            raise ValueError(f"unknown unit {unit!r}; known are {', '.join(sorted(_UNITS))}")
+        if type(n) is not int or n < 0:
+            raise ValueError(f"expected a whole number of at least 0, got {n!r}")
+        receipt, tariff = exchange.receipt, exchange.tariff
+        if not n or receipt is None or receipt.code != "admitted" or tariff is None:
+            return
+        entries, readings, used = [], [], []
+        slots = iter(tariff.slots)
+        for entry in receipt.bill.entries:
+            steps = []
+            for step in entry.steps:
+                limit = next(slots).limit
+                if limit.unit == unit and "cost" in step._fields and "cap" not in step._fields:
+                    steps.append(step._replace(cost=0, reserved=False))  # type: ignore[call-arg]
+                    readings.append(Reading(ok=True, remaining=0, reset=0, wait=0, mark=(0, 0, 0, 0)))
+                    used.append(n)
+            entries.append(Entry(entry.home, tuple(steps), entry.parent))
+        if used:
+            bill = receipt.bill._replace(entries=tuple(entries))
+            owed = Receipt(bill, "admitted", receipt.now, None, tuple(readings), local=receipt.local)
+            self._store.settle([Settlement(owed, "settled", tuple(used))])

@@ -1,0 +1,99 @@
+"""What the pipeline knows of one request, and what the app finds in `scope["state"]["guardrail"]`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from guardrail_mw.values import Estimate, Standing
+
+if TYPE_CHECKING:
+    from guardrail_mw.engine.core import Engine
+    from guardrail_mw.engine.routes import Route
+    from guardrail_mw.limits.plan import Tariff
+    from guardrail_mw.stores.base import Reading, Receipt
+    from guardrail_mw.values import Decision, Facts, Subject
+
+__all__ = ["NOTHING", "Exchange", "Limited"]
+
+NOTHING = Estimate()
+UNKNOWN = Standing()
+
+
+class Limited:
+    """How one limit stands, for the app to read."""
+
+    __slots__ = ("name", "remaining", "reset", "unit")
+
+    def __init__(self, name: str, unit: str, remaining: int, reset: int) -> None:
+        self.name = name
+        self.unit = unit
+        self.remaining = remaining
+        self.reset = reset
+        """µs until it is as new."""
+
+    def __repr__(self) -> str:
+        return f"<{self.name}: {self.remaining} {self.unit} left, whole in {self.reset / 1_000_000:g} s>"
+
+
+class Exchange:
+    """One request on its way through the pipeline.
+
+    The app reads `id`, `subject`, `decision` and `readings`, and charges what only it knows with `await add(unit, n)`.
+    """
+
+    __slots__ = (
+        "added", "authenticated", "decision", "dialect", "engine", "estimate", "facts", "id", "model", "receipt", "route",
+        "settled", "standing", "subject", "tariff", "would",
+    )  # fmt: skip
+
+    def __init__(self, engine: Engine, identity: str, route: Route, facts: Facts) -> None:
+        self.engine = engine
+        self.id = identity
+        self.route = route
+        self.dialect = route.dialect
+        self.facts = facts
+        self.subject: Subject | None = None
+        self.authenticated = False
+        """Whether the credential was proved, by a source or by the app's answers so far."""
+        self.standing = UNKNOWN
+        self.estimate = NOTHING
+        self.model = "other"
+        self.tariff: Tariff | None = None
+        self.receipt: Receipt | None = None
+        self.decision: Decision | None = None
+        """What was done."""
+        self.would: Decision | None = None
+        """What shadow mode would have done, where that differs."""
+        self.added: list[tuple[str, int]] = []
+        self.settled = False
+
+    @property
+    def readings(self) -> tuple[Limited, ...]:
+        """The limits that hold for this request, as they stand after it was charged."""
+        if self.receipt is None or self.tariff is None or not self.receipt.readings:
+            return ()
+        return tuple(
+            Limited(slot.limit.name, slot.limit.unit, reading.remaining, reading.reset)
+            for slot, reading in zip(self.tariff.slots, self.receipt.readings, strict=True)
+            if not slot.share
+        )
+
+    async def add(self, unit: str, n: int) -> None:
+        """Charge what only the app knows: a tool call (`requests`), an image's `tokens`, micro-dollars (`usd`).
+
+        It is owed, whatever the limits hold: what is spent is spent. On a request that is not metered it is charged at once,
+        else with the settlement of the exchange.
+
+        Args:
+            unit: requests, tokens, input_tokens, output_tokens or usd.
+            n: how many; whole, at least 0. Micro-dollars for usd.
+
+        Raises:
+            ValueError: an unknown unit, or not a whole number of at least 0.
+        """
+        await self.engine.add(self, unit, n)
+
+    def reading(self, index: int) -> Reading:
+        """The store's reading of one of the tariff's slots."""
+        assert self.receipt is not None  # noqa: S101 - asked only of what was charged
+        return self.receipt.readings[index]

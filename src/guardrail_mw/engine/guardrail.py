@@ -1,0 +1,233 @@
+"""`Guardrail`: owns the store and the running engine, and has what is not one request's."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import multiprocessing
+import os
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, get_args
+from weakref import WeakKeyDictionary
+
+from guardrail_mw import plugins
+from guardrail_mw.clock import Clock, SystemClock
+from guardrail_mw.engine.core import Engine
+from guardrail_mw.engine.counts import Counts
+from guardrail_mw.engine.keeper import SWITCHES_EVERY, Keeper
+from guardrail_mw.engine.standings import Standings
+from guardrail_mw.errors import PluginError, PolicyError, Problem
+from guardrail_mw.identity.keys import Secrets
+from guardrail_mw.identity.resolver import Resolver
+from guardrail_mw.policy import Policy, load
+from guardrail_mw.policy.reload import Watcher
+from guardrail_mw.stores.base import Store, Switches
+from guardrail_mw.stores.resilient import Resilient
+from guardrail_mw.values import Mode
+
+if TYPE_CHECKING:
+    from guardrail_mw.policy import StoreSettings
+    from guardrail_mw.values import Observer
+
+__all__ = ["Guardrail", "PolicySource"]
+
+logger = logging.getLogger("guardrail_mw")
+
+PolicySource = str | os.PathLike[str] | Mapping[str, Any] | Policy
+"""A file's path, the name of a policy that ships (`guardrail:balanced`), a mapping, or a `Policy`."""
+
+_MODES: tuple[Mode, ...] = get_args(Mode)
+_KINDS = {"memory": "memory"} | dict.fromkeys(("redis", "rediss", "unix", "redis+sentinel", "redis+cluster"), "redis")
+
+
+class Guardrail:
+    """A policy at work.
+
+    Args:
+        policy: None reads `GUARDRAIL_POLICY`; where that is not set either, `guardrail:watch` runs and says so.
+        store: in place of the one that the policy names.
+        clock: in place of the machine's; tests drive both kinds of store with it.
+        environ: in place of `os.environ`.
+        observer: hears what is counted.
+
+    Raises:
+        PolicyError: the policy, or what the environment says, cannot be run; all problems at once.
+        PluginError: a plugin that the policy names cannot be loaded.
+    """
+
+    def __init__(
+        self,
+        policy: PolicySource | None = None,
+        *,
+        store: Store | None = None,
+        clock: Clock | None = None,
+        environ: Mapping[str, str] | None = None,
+        observer: Observer | None = None,
+    ) -> None:
+        self._environ = dict(os.environ if environ is None else environ)
+        self._clock = clock or SystemClock()
+        self.counts = Counts(observer)
+        """What happened so far, by name."""
+        self._source = self._named(policy)
+        running = load(self._source, environ=self._environ)
+        self._mode = self._environment_mode()
+        self._switches: dict[str, str] = {}
+        self.store: Store = store or self._open(running.store, None if clock is None else clock)
+        shared = not (store is None and self._url(running.store).startswith("memory:"))
+        self._shared = shared and not type(store).__name__.startswith("Memory")
+        self.secrets = Secrets.read(self._environ, shared=self._shared)
+        self._standings = Standings()
+        self._resolver = self._resolve(running)
+        self._keepers: WeakKeyDictionary[asyncio.AbstractEventLoop, Keeper] = WeakKeyDictionary()
+        self.engine = self._compile(running)
+        """The running engine. A reload swaps it; an exchange keeps the one that it began with."""
+        self._warn_of_workers()
+
+    # What it is made of
+
+    def _named(self, policy: PolicySource | None) -> PolicySource:
+        if policy is not None:
+            return policy
+        named = self._environ.get("GUARDRAIL_POLICY", "").strip()
+        if not named:
+            logger.warning("No policy was named: guardrail:watch runs, which refuses nothing. Name one in GUARDRAIL_POLICY.")
+        return named or "guardrail:watch"
+
+    def _environment_mode(self) -> Mode | None:
+        given = self._environ.get("GUARDRAIL_MODE", "").strip()
+        for mode in _MODES:
+            if given == mode:
+                return mode
+        if given:
+            raise PolicyError([Problem("GUARDRAIL_MODE", "is not a mode.", "Set shadow, enforce or off.", source="environment")])
+        return None
+
+    def _url(self, settings: StoreSettings) -> str:
+        return self._environ.get("GUARDRAIL_STORE", "").strip() or settings.url
+
+    def _open(self, settings: StoreSettings, clock: Clock | None) -> Store:
+        url = self._url(settings)
+        scheme = url.partition("://")[0]
+        kind = plugins.load("stores", _KINDS.get(scheme, scheme))
+        try:
+            store: Store = kind.from_url(
+                url, deadline=settings.deadline.us, max_subjects=settings.max_subjects, clock=clock, observer=self.counts
+            )
+        except ValueError as error:
+            raise PolicyError([Problem("store.url", str(error), source="environment" if url != settings.url else "")]) from error
+        except ImportError as error:
+            cure = "Install it with: pip install 'guardrail-mw[redis]'"
+            raise PluginError(f"The store for {scheme}:// needs a package that is not installed ({error.name}). {cure}") from error
+        if scheme == "memory":
+            return store
+        return Resilient(
+            store,
+            on_error=settings.on_error,
+            processes=settings.processes,
+            clock=self._clock,
+            observer=self.counts,
+        )
+
+    def _resolve(self, policy: Policy) -> Resolver:
+        return Resolver(policy.identity, id_key=self.secrets.id_key, clock=self._clock, observer=self.counts)
+
+    def _compile(self, policy: Policy) -> Engine:
+        """The engine for a policy under what the switches and the environment say: switch before environment before file."""
+        shadowed = frozenset(rule for rule, mode in self._switches.items() if rule and mode == "shadow")
+        switched = self._switches.get("", "")
+        mode = next((each for each in _MODES if each == switched), None) or self._mode or policy.mode
+        return Engine(
+            policy,
+            mode=mode,
+            resolver=self._resolver,
+            store=self.store,
+            standings=self._standings,
+            clock=self._clock,
+            observer=self.counts,
+            shadowed=shadowed,
+        )
+
+    def _warn_of_workers(self) -> None:
+        workers = self._environ.get("WEB_CONCURRENCY", "")
+        several = (workers.isdigit() and int(workers) > 1) or multiprocessing.parent_process() is not None
+        if several and not self._shared:
+            logger.warning(
+                "The store is memory:// and this is one of several workers: each counts for itself, so limits are as many times "
+                "larger. Set GUARDRAIL_STORE=redis://… to share them."
+            )
+
+    # Reload
+
+    @property
+    def policy(self) -> Policy:
+        """The policy that runs."""
+        return self.engine.policy
+
+    def apply(self, policy: Policy) -> None:
+        """Run another policy from the next request on. What is under way ends on the one that it began with."""
+        before = self.engine.policy
+        if policy.store != before.store:
+            logger.warning("The policy's store settings changed: they hold after a restart.")
+        if policy.identity != before.identity:
+            retired, self._resolver = self._resolver, self._resolve(policy)
+            try:
+                asyncio.get_running_loop().create_task(retired.aclose(), name="guardrail retire")  # noqa: RUF006 - ends by itself
+            except RuntimeError:
+                logger.debug("no loop runs: the old sources end with the process")
+        self.engine = self._compile(policy)
+        self._resolver.forget()
+        self.counts.count("policy.applied")
+        logger.info("Policy %s runs (mode %s).", policy.hash, self.engine.mode)
+
+    def refused(self, error: PolicyError) -> None:
+        """A new policy is bad: say so; the running one stays."""
+        self.counts.count("policy.refused")
+        logger.error("The changed policy was refused, the running one stays. %s", error)
+
+    async def read_switches(self) -> None:
+        """See what operators have switched, and obey. Every 0.5 s on a shared store."""
+        if not isinstance(self.store, Switches):
+            return
+        switches = await self.store.read_switches()
+        if switches != self._switches:
+            self._switches = switches
+            self.engine = self._compile(self.engine.policy)
+            self._resolver.forget()
+            self.counts.count("switches.changed")
+            logger.warning("Switches: %s. Mode %s.", switches or "none", self.engine.mode)
+
+    # Its life
+
+    def keeper(self) -> Keeper:
+        """The background work of the running loop, begun at the first call in it."""
+        loop = asyncio.get_running_loop()
+        keeper = self._keepers.get(loop)
+        if keeper is None:
+            keeper = self._keepers[loop] = Keeper(self.store)
+            if self._shared and isinstance(self.store, Switches):
+                keeper.often("switches", SWITCHES_EVERY, self.read_switches)
+            if isinstance(self._source, (str, os.PathLike)):
+                watcher = Watcher(self._source, self.apply, self.refused, running=self.policy, environ=self._environ)
+                keeper.start("policy watch", watcher.run())
+        return keeper
+
+    async def start(self) -> None:
+        """Get ready ahead of the first request. Servers that never say when they start need not: the first request does."""
+        self.keeper()
+        await self._resolver.start()
+
+    async def renew(self) -> None:
+        """Renew what is open in this loop now; it happens by itself every 10 s."""
+        await self.keeper().renew()
+
+    async def drain(self) -> None:
+        """Wait until what was settled has reached the store."""
+        await self.store.drain()
+
+    async def close(self) -> None:
+        """Drain, and end what runs in the background of this loop. It may be used again afterwards."""
+        keeper = self._keepers.pop(asyncio.get_running_loop(), None)
+        if keeper is not None:
+            await keeper.stop()
+        await self._resolver.aclose()
+        await self.store.close()

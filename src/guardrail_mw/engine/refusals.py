@@ -1,0 +1,53 @@
+"""The refusals that the pipeline can decide, with their constant texts."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from guardrail_mw.values import Deny, Refusal
+
+if TYPE_CHECKING:
+    from guardrail_mw.errors import TokenError
+    from guardrail_mw.limits.plan import Limit
+
+__all__ = ["bad_input", "by_limit", "overloaded", "too_large", "unavailable"]
+
+_WORDS: Final = {
+    "token_bucket": "Rate limit reached",
+    "sliding_window": "Rate limit reached",
+    "budget": "Budget used up",
+    "concurrency": "Too many requests at once",
+    "share": "Too much of the server's capacity is reserved by your unfinished requests",
+}
+_SHED_WAIT: Final = 1_000_000
+
+
+def by_limit(identity: str, refusal: Refusal) -> Deny:
+    """A limit refused: 429, or, where the limit is everyone's, 503: the caller did nothing wrong."""
+    if refusal.shared:
+        message = "The server is at capacity."
+        return Deny(identity, "overloaded", 503, message, ("shed",), refusal, retry=True, wait=refusal.wait)
+    message = f"{_WORDS[refusal.kind]}: {refusal.unit} {refusal.amount}."
+    return Deny(identity, "rate_limited", 429, message, (refusal.kind,), refusal, retry=True, wait=refusal.wait)
+
+
+def overloaded(identity: str) -> Deny:
+    """The process holds as much as it may."""
+    return Deny(identity, "overloaded", 503, "The server is at capacity.", ("inspect_budget",), retry=True, wait=_SHED_WAIT)
+
+
+def unavailable(identity: str) -> Deny:
+    """The store failed, and the policy says deny."""
+    message = "The service cannot decide about requests at the moment."
+    return Deny(identity, "unavailable", 503, message, ("store",), retry=True, wait=_SHED_WAIT)
+
+
+def bad_input(identity: str, error: TokenError) -> Deny:
+    """A credential or a body is bad: the client's fault, in constant words; the detail stays in the log."""
+    return Deny(identity, error.code, error.status, error.public, ("bad_input",))
+
+
+def too_large(identity: str, limit: Limit) -> Deny:
+    """A request that a limit can never admit, however long one waits."""
+    message = f"The request needs more than the limit {limit.name} ({limit.figure} {limit.unit}) ever holds."
+    return Deny(identity, "exceeds_limit", 400, message, ("exceeds_limit",))

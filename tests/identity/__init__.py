@@ -1,0 +1,1 @@
+"""Tests of identity; a package, so that they can share `kit`."""

@@ -1,0 +1,101 @@
+"""Claims: whose, for whom, from when until when."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from guardrail_mw.identity.claims import check_claims, peek_claims, read_claims, text_claim
+from guardrail_mw.identity.jws import BadToken
+
+from .kit import NOW, claims, token
+
+LEEWAY = 30_000_000
+NOW_US = NOW * 1_000_000
+
+
+def check(now: int = NOW_US, **more: Any) -> int:
+    return check_claims(claims(**more), audience={"model-api", "other-name"}, now=now, leeway=LEEWAY)
+
+
+def test_exp_comes_back_in_microseconds() -> None:
+    assert check() == (NOW + 3600) * 1_000_000
+    assert check(exp=NOW + 0.5) == NOW_US + 500_000
+
+
+@pytest.mark.parametrize(
+    ("more", "good"),
+    [
+        ({"exp": NOW - 29}, True),
+        ({"exp": NOW - 30}, False),
+        ({"exp": None}, False),
+        ({"nbf": NOW + 30}, True),
+        ({"nbf": NOW + 31}, False),
+        ({"iat": NOW + 31}, False),
+        ({"iat": NOW - 10**6}, True),
+        ({"exp": "9999999999"}, False),
+        ({"exp": True}, False),
+        ({"exp": float("inf")}, False),
+        ({"exp": float("nan")}, False),
+        ({"exp": 10**400}, False),
+        ({"exp": -1}, False),
+        ({"nbf": []}, False),
+        ({"aud": "other-name"}, True),
+        ({"aud": ["somebody", "model-api"]}, True),
+        ({"aud": ["somebody"]}, False),
+        ({"aud": "model"}, False),
+        ({"aud": "model-api "}, False),
+        ({"aud": []}, False),
+        ({"aud": {}}, False),
+        ({"aud": [["model-api"]]}, False),
+        ({"aud": None}, False),
+    ],
+)
+def test_time_and_audience(more: dict[str, Any], good: bool) -> None:
+    if good:
+        assert check(**more)
+        return
+    with pytest.raises(BadToken):
+        check(**more)
+
+
+def test_an_audience_that_is_not_asked_for() -> None:
+    assert check_claims(claims(aud="anybody"), audience=None, now=NOW_US, leeway=0)
+    with pytest.raises(BadToken):
+        check_claims(claims(aud="anybody"), audience=(), now=NOW_US, leeway=0)
+
+
+def test_peeking_is_as_lenient_as_anybody() -> None:
+    head, payload, signature = token().split(b".")
+    for dressed in (
+        payload,
+        payload + b"=",
+        payload + b"===",
+        payload[:5] + b"!" + payload[5:],
+        payload[:5] + b"\xff" + payload[5:],
+        payload.replace(b"-", b"+").replace(b"_", b"/"),
+    ):
+        assert peek_claims(b".".join([head, dressed, signature])) == claims()
+    assert peek_claims(b".".join([head, payload, signature, b"more"])) == claims()
+
+
+@pytest.mark.parametrize("raw", [b"", b"sk-abc", b"a.b", b"..", b"a.W10.c", b"a.!.c", b"a." + b"W1tb" * 1500 + b".c", b"a.\xff.c"])
+def test_what_has_no_claims(raw: bytes) -> None:
+    assert peek_claims(raw) is None
+
+
+@pytest.mark.parametrize("payload", [b"", b"[]", b"null", b"\xff", b"{", b"[" * 9000])
+def test_a_payload_must_be_an_object(payload: bytes) -> None:
+    with pytest.raises(BadToken):
+        read_claims(payload)
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [("acme", "acme"), ("", ""), (2, "2"), (True, ""), (2.5, ""), (None, ""), (["a"], ""), ("é" * 127, "é" * 127), ("é" * 128, ""),
+     (10**30, ""), ("\ud800", "\ud800")],
+)
+def test_text_claims(value: object, text: str) -> None:
+    assert text_claim({"x": value}, "x") == text
+    assert text_claim({"x": value}, "") == ""

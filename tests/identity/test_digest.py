@@ -1,0 +1,54 @@
+"""Digests: keyed, framed, of one length."""
+
+from __future__ import annotations
+
+import re
+from hashlib import blake2b
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from guardrail_mw.identity.digest import Digester
+
+from .kit import ID_KEY
+
+DIGESTER = Digester(ID_KEY)
+
+
+def test_a_digest_by_hand() -> None:
+    """base64url of BLAKE2b over each part behind its length, four bytes big-endian."""
+    framed = b"\x00\x00\x00\x03jwt" + b"\x00\x00\x00\x01i" + b"\x00\x00\x00\x05alice"
+    raw = blake2b(framed, digest_size=16, key=ID_KEY, person=b"account").digest()
+    alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
+    number = int.from_bytes(raw, "big") << 4  # 128 bits and 4 of padding are 22 digits of 6
+    expected = "".join(alphabet[number >> 6 * place & 63] for place in reversed(range(22)))
+    assert DIGESTER.account("jwt", "i", "alice") == f"a:{expected}"
+
+
+@given(st.lists(st.tuples(st.text(), st.text(), st.binary()), min_size=2, max_size=2, unique=True))
+def test_different_accounts_have_different_digests(pair: list[tuple[str, str, bytes]]) -> None:
+    one, other = (DIGESTER.account(source.encode("utf-8", "replace").decode(), issuer.encode("utf-8", "replace").decode(), value)
+                  for source, issuer, value in pair)
+    assert re.fullmatch(r"a:[A-Za-z0-9_-]{22}", one)
+    same = [(s.encode("utf-8", "replace"), i.encode("utf-8", "replace"), v) for s, i, v in pair]
+    assert (one == other) == (same[0] == same[1])
+
+
+def test_parts_cannot_be_moved_over_their_borders() -> None:
+    assert len({DIGESTER.account(*parts) for parts in (("a", "b", "c"), ("ab", "", "c"), ("a", "", "bc"), ("", "ab", "c"))}) == 4
+
+
+def test_kinds_do_not_meet() -> None:
+    digests = (DIGESTER.account("", "", "x")[2:], DIGESTER.organisation("", "", "x")[2:], DIGESTER.evidence("", "x"))
+    assert len(set(digests)) == 3
+
+
+def test_another_key_gives_other_digests() -> None:
+    assert Digester(b"another key of at least sixteen").network(b"x") != DIGESTER.network(b"x")
+
+
+@pytest.mark.parametrize("length", [0, 15, 65])
+def test_a_key_of_the_wrong_length_is_refused(length: int) -> None:
+    with pytest.raises(ValueError, match=f"has {length} bytes; it needs 16 to 64"):
+        Digester(bytes(length))

@@ -1,0 +1,210 @@
+"""What the store has charged is what callers were told: whoever leaves, whenever, and however the server stalls."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import threading
+
+import pytest
+
+from guardrail_mw.errors import StoreError, StoreTimeout
+from guardrail_mw.stores.base import Bill, Gcra
+from guardrail_mw.stores.redis import RedisStore
+from guardrail_mw.stores.redis.pipes import Pipe
+from guardrail_mw.testing.servers import Server
+
+from .transport import Counts, Start, bill, left, until
+
+pytestmark = pytest.mark.anyio
+HOUR = 3_600_000_000
+PATIENT = 5_000_000
+STEP = Gcra("k", 1, 1, HOUR, 100_000)
+OPEN = STEP._replace(reserved=True)
+KINDS = ["redis", "valkey", "cluster"]
+
+
+@pytest.fixture(params=KINDS)
+def real(request: pytest.FixtureRequest) -> Server:
+    """Each server that is no imitation."""
+    server: Server = request.getfixturevalue(f"guardrail_{request.param}")
+    return server
+
+
+def hit(*, receipt: bool = False) -> Bill:
+    return bill("a:1", "n:2", "e", steps=(OPEN if receipt else STEP,))
+
+
+async def charged(store: RedisStore) -> list[int]:
+    """Units that each home was charged."""
+    await store.drain()
+    return [STEP.burst - await left(store, home, STEP) for home in ("a:1", "n:2", "e")]
+
+
+class Crowd:
+    """Callers, and how many of them were told that they are admitted."""
+
+    def __init__(self, store: RedisStore) -> None:
+        self.store = store
+        self.told = 0
+        self.failed: list[StoreError] = []
+
+    async def __call__(self, *, receipt: bool = False) -> None:
+        try:
+            answer = await self.store.charge(hit(receipt=receipt))
+        except StoreError as error:
+            self.failed.append(error)
+        else:
+            self.told += answer.code == "admitted"
+
+
+@pytest.mark.parametrize("receipt", [False, True])
+async def test_a_waiter_cancelled_at_any_turn_of_the_loop(real: Server, guardrail_prefix: str, receipt: bool) -> None:  # noqa: FBT001
+    store = RedisStore(real.url, deadline=PATIENT, prefix=guardrail_prefix)
+    await store.charge(hit())
+    crowd = Crowd(store)
+    for turns in range(60):
+        tasks = [asyncio.create_task(crowd(receipt=receipt)) for _ in range(3)]
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        for task in tasks[:2]:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+    assert 60 <= crowd.told
+    assert await charged(store) == [1 + crowd.told] * 3
+    await store.close()
+
+
+@pytest.mark.parametrize("receipt", [False, True])
+async def test_a_waiter_cancelled_between_the_answer_and_its_waking(
+    real: Server,
+    guardrail_prefix: str,
+    receipt: bool,  # noqa: FBT001
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    counts = Counts()
+    store = RedisStore(real.url, deadline=PATIENT, prefix=guardrail_prefix, observer=counts)
+    await store.charge(hit())
+    crowd = Crowd(store)
+    tasks: list[asyncio.Task[None]] = []
+    heard = Pipe.data_received
+
+    def cancel_after(self: Pipe, data: bytes) -> None:
+        heard(self, data)
+        for task in tasks:
+            task.cancel()
+
+    monkeypatch.setattr(Pipe, "data_received", cancel_after)
+    tasks += [asyncio.create_task(crowd(receipt=receipt)) for _ in range(5)]
+    ends = await asyncio.gather(*tasks, return_exceptions=True)
+    monkeypatch.undo()
+    assert [type(end) for end in ends] == [asyncio.CancelledError] * 5
+    assert await charged(store) == [1] * 3
+    assert counts.of["store.given_back"] >= 5
+    await store.close()
+
+
+async def test_a_waiter_whose_coroutine_is_closed(guardrail_redis: Server, guardrail_prefix: str) -> None:
+    store = RedisStore(guardrail_redis.url, deadline=PATIENT, prefix=guardrail_prefix)
+    await store.open()
+    charge = store.charge(hit())
+    charge.send(None)
+    await asyncio.sleep(0)
+    charge.close()
+    assert await charged(store) == [0] * 3
+    await store.close()
+
+
+async def test_who_is_late_is_told_so_and_what_comes_of_it_is_given_back(real: Server, guardrail_prefix: str) -> None:
+    counts = Counts()
+    store = RedisStore(real.url, prefix=guardrail_prefix, observer=counts)
+    await store.open()
+    await until_open(store)
+    # A clock that is believed to be an hour ahead lets commands run that should have been too late.
+    book = store._book()  # noqa: SLF001
+    for lane in book._lanes():  # noqa: SLF001
+        lane.time._high = lane.time._low = lane.time._high + HOUR  # noqa: SLF001
+    crowd = Crowd(store)
+    real.freeze()
+    await asyncio.gather(*[crowd() for _ in range(20)])
+    real.thaw()
+    assert crowd.told == 0
+    assert {type(error) for error in crowd.failed} == {StoreTimeout}
+    assert len(crowd.failed) == 20
+    assert await charged(store) == [0] * 3
+    assert counts.of["store.given_back"] >= 20
+    assert "store.lost_charges" not in counts.of
+    await store.close()
+
+
+async def test_a_command_that_arrives_late_charges_nothing(real: Server, guardrail_prefix: str) -> None:
+    counts = Counts()
+    store = RedisStore(real.url, prefix=guardrail_prefix, observer=counts)
+    await store.open()
+    await until_open(store)
+    crowd = Crowd(store)
+    real.freeze()
+    await asyncio.gather(*[crowd() for _ in range(20)])
+    real.thaw()
+    assert len(crowd.failed) == 20
+    assert await charged(store) == [0] * 3
+    assert "store.given_back" not in counts.of
+    await store.close()
+
+
+async def until_open(store: RedisStore) -> None:
+    """Until every node has been reached: a first connection takes longer than a deadline of 25 ms may leave."""
+    await until(lambda: all(lane.time.known for lane in store._book()._lanes()))  # noqa: SLF001
+    for home in ("a:1", "n:2", "e"):
+        await left(store, home, STEP)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_deadlines_of_milliseconds_over_a_server_that_stalls(kind: str, guardrail_start: Start) -> None:
+    server = guardrail_start(kind)
+    dice = random.Random(20260224)  # noqa: S311 - not for secrets
+    counts = Counts()
+    stores = [RedisStore(server.url, deadline=each * 1000, observer=counts) for each in (1, 3, 8, 25)]
+    for store in stores:
+        await store.open()
+    over = threading.Event()
+
+    def stall() -> None:
+        while not over.is_set():
+            server.freeze()
+            over.wait(dice.uniform(0.001, 0.06))
+
+            thaw(server)
+            over.wait(dice.uniform(0.001, 0.06))
+
+    stalling = threading.Thread(target=stall)
+    stalling.start()
+    told = 0
+    leavers = random.Random(7)  # noqa: S311
+    try:
+        for _ in range(40):
+            crowds = [Crowd(store) for store in stores]
+            tasks = [asyncio.create_task(crowds[each % 4](receipt=each % 8 < 4)) for each in range(100)]
+            for task in tasks:
+                if leavers.random() < 0.3:
+                    asyncio.get_running_loop().call_later(leavers.uniform(0, 0.02), task.cancel)
+            await asyncio.wait(tasks)
+            await asyncio.sleep(leavers.uniform(0, 0.02))
+            told += sum(crowd.told for crowd in crowds)
+    finally:
+        over.set()
+        stalling.join()
+    for store in stores:
+        await store.drain()
+    assert told > 0
+    after = await charged(stores[3])
+    lost = counts.of["store.lost_charges"]
+    assert all(told <= each <= told + lost for each in after), (told, lost, after, counts.of)
+    for store in stores:
+        await store.close()
+
+
+def thaw(server: Server) -> None:
+    """A cluster's own `thaw` waits until its nodes agree; here nobody waits."""
+    for process in getattr(server, "nodes", [server]):
+        process.thaw()

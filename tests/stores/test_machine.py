@@ -1,0 +1,75 @@
+"""Hypothesis drives each of our stores beside the plain model, and every answer must be the same."""
+
+from __future__ import annotations
+
+import os
+from uuid import uuid4
+
+import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis.stateful import run_state_machine_as_test
+
+from guardrail_mw.stores.base import Store
+from guardrail_mw.stores.memory import MemoryStore
+from guardrail_mw.stores.redis.store import RedisStore
+from guardrail_mw.testing.clock import FakeClock
+from guardrail_mw.testing.machine import StoreMachine
+from guardrail_mw.testing.servers import Server
+
+TIMES = int(os.environ.get("GUARDRAIL_EXAMPLES", "1"))
+"""Multiplies how many histories are tried."""
+
+
+def drive(machine: type[StoreMachine], examples: int) -> None:
+    """Run a machine. Derandomised: the same histories each time; what a longer search finds becomes a test of its own."""
+    run_state_machine_as_test(
+        machine,
+        settings=settings(
+            max_examples=examples * TIMES,
+            stateful_step_count=30,
+            deadline=None,
+            database=None,
+            derandomize=TIMES == 1,
+            report_multiple_bugs=False,
+            suppress_health_check=list(HealthCheck),
+        ),
+    )
+
+
+def test_memory() -> None:
+    class Memory(StoreMachine):
+        def make_store(self, clock: FakeClock) -> Store:
+            return MemoryStore(clock=clock)
+
+    drive(Memory, 150)
+
+
+def test_memory_that_is_full() -> None:
+    """With room for every home but no more, nothing is lost."""
+
+    class Small(StoreMachine):
+        def make_store(self, clock: FakeClock) -> Store:
+            return MemoryStore(clock=clock, max_subjects=5)
+
+    drive(Small, 40)
+
+
+@pytest.mark.parametrize(("kind", "examples"), [("fakeredis", 12), ("redis", 60), ("valkey", 60)])
+def test_one_server(request: pytest.FixtureRequest, kind: str, examples: int) -> None:
+    server: Server = request.getfixturevalue(f"guardrail_{kind}")
+
+    class Redis(StoreMachine):
+        def make_store(self, clock: FakeClock) -> Store:
+            return RedisStore(server.url, deadline=10_000_000, prefix=f"m{uuid4().hex}:", clock=clock)
+
+    drive(Redis, examples)
+
+
+def test_cluster(guardrail_cluster: Server) -> None:
+    class Cluster(StoreMachine):
+        exact = False
+
+        def make_store(self, clock: FakeClock) -> Store:
+            return RedisStore(guardrail_cluster.url, deadline=10_000_000, prefix=f"m{uuid4().hex}:", clock=clock)
+
+    drive(Cluster, 40)
