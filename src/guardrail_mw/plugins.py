@@ -40,7 +40,7 @@ def load(kind: str, name: str) -> Any:
     """The object behind an entry point.
 
     Raises:
-        PluginError: there is none of that name, or importing it failed; says which are there and what to do.
+        PluginError: there is none of that name, or importing it failed, however; says which are there and what to do.
     """
     points = installed(kind)
     if name not in points:
@@ -50,8 +50,9 @@ def load(kind: str, name: str) -> Any:
         raise PluginError(f"No plugin {name!r} among the {kind}; installed: {known}.{hint}")
     try:
         return points[name].load()
-    except ImportError as error:
-        raise PluginError(f"The plugin {name!r} ({_origin(points[name])}) cannot be imported:", str(error)) from error
+    except Exception as error:
+        reason = f"{type(error).__name__}: {error}"
+        raise PluginError(f"The plugin {name!r} ({_origin(points[name])}) cannot be imported:", reason) from error
 
 
 def _origin(point: EntryPoint) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import tracemalloc
 import zlib
 from typing import Any
 
@@ -179,6 +180,19 @@ class TestWhole:
         meter.body(packed, more=False)
         assert meter.usage() == Usage(20, 30, 5, 7)
 
+    def test_a_compressed_answer_is_never_held_unpacked(self) -> None:
+        packed = gzip.compress(b'{"a":"' + b"x" * 30_000_000 + b'","usage":' + json.dumps(OPENAI).encode() + b"}")
+        meter = Meter(RESERVED)
+        meter.start(200, [*JSON, (b"content-encoding", b"gzip")])
+        tracemalloc.start()
+        try:
+            meter.body(packed, more=False)
+            peak = tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+        assert meter.usage() == Usage(20, 30, 0, 7)
+        assert peak < 1_000_000
+
     @pytest.mark.parametrize("encoding", [b"gzip", b"br", b"zstd"])
     def test_what_cannot_be_unpacked_costs_what_was_reserved(self, encoding: bytes) -> None:
         body = json.dumps({"usage": OPENAI}).encode()
@@ -225,6 +239,8 @@ class TestWhole:
         deep = b'{"content":' + b'[{"content":' * 900 + b"1" + b"}]" * 900 + b"}"
         assert whole(deep).complete is False
         assert whole(b"[" * 100_000).complete is False
+        for levels in range(200, 500, 5):  # deep enough for the reader's own recursion, not for the parser's
+            assert whole(b'{"content":' + b'[{"content":' * levels + b"1" + b"}]" * levels + b"}").complete is False
 
 
 class TestLong:
@@ -374,6 +390,13 @@ class TestStreams:
         assert stream(events(chunk(fake), {"choices": [], "usage": OPENAI}, "[DONE]")) == Usage(20, 30, 0, 7)
         assert stream(events(chunk(fake), "[DONE]")) == Usage(100, output=-(-len(fake) // 4), complete=False)
 
+    def test_usage_is_seen_in_an_event_as_long_as_the_one_before(self) -> None:
+        usage = {"prompt_tokens": 5, "completion_tokens": 6}
+        plain = chunk("a", usage=None, pad="x" * (len(json.dumps(usage)) - len("null")))
+        said = chunk("b", usage=usage, pad="")
+        assert len(events(plain)) == len(events(said))
+        assert stream(events(plain, plain, said)) == Usage(5, output=6)
+
     def test_an_echoed_schema_is_not_usage(self) -> None:
         tools = [{"parameters": {"properties": {"usage": {"input_tokens": 0, "output_tokens": 0}}}}]
         for pad in ("", "x" * 2 * HELD):
@@ -450,6 +473,18 @@ class TestStreams:
         meter.body(b"", more=False)
         assert meter.usage() == (Usage(20, 30, 0, 7) if shape == "chat" else Usage(20, 30, 5, 7))
         assert meter._deltas == (3 if shape == "chat" else 2)
+
+    @given(st.sampled_from(["\n", "\r\n", "\r"]), st.lists(st.integers(0, 120), max_size=12))
+    def test_data_of_several_lines_however_it_is_cut(self, ending: str, cuts: list[int]) -> None:
+        body = b'data: {"choices": [],\ndata: "usage": {"prompt_tokens": 5,\ndata: "completion_tokens": 6}}\n\n'
+        body = body.replace(b"\n", ending.encode())
+        places = sorted(min(cut, len(body)) for cut in cuts)
+        meter = Meter(RESERVED)
+        meter.start(200, STREAM)
+        for start, end in zip([0, *places], [*places, len(body)], strict=True):
+            meter.body(body[start:end], more=True)
+            meter.usage()
+        assert meter.usage() == Usage(5, output=6)
 
     @given(st.lists(st.text(min_size=1, max_size=12), max_size=30), st.booleans(), st.integers(1, 400))
     def test_the_short_way_counts_as_the_long_one_does(self, contents: list[str], ascii_only: bool, piece: int) -> None:

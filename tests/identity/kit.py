@@ -29,9 +29,9 @@ ID_KEY = b"0123456789abcdef0123456789abcdef"
 
 
 class Counts(Counter[str]):
-    """An observer."""
+    """An observer that remembers."""
 
-    def count(self, event: str, by: int = 1) -> None:  # type: ignore[override] - the observer's word, not Counter's
+    def count(self, event: str, by: int = 1) -> None:
         """Note it."""
         self[event] += by
 
@@ -46,15 +46,16 @@ def private_key(kind: str, number: int = 0) -> Any:  # noqa: ARG001 - tells keys
 
 def public_jwk(kind: str, number: int = 0, **more: Any) -> dict[str, Any]:
     """The public half, with whatever members besides."""
-    algorithm = {"RS256": RSAAlgorithm, "ES256": ECAlgorithm, "EdDSA": OKPAlgorithm}[kind]
-    document = json.loads(algorithm.to_jwk(private_key(kind, number).public_key()))
+    algorithm: Any = {"RS256": RSAAlgorithm, "ES256": ECAlgorithm, "EdDSA": OKPAlgorithm}[kind]
+    document: dict[str, Any] = json.loads(algorithm.to_jwk(private_key(kind, number).public_key()))
     document.pop("key_ops", None)
     return document | more
 
 
 def public_pem(kind: str, number: int = 0) -> str:
     """The public half in PEM."""
-    return private_key(kind, number).public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode()
+    public = private_key(kind, number).public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+    return str(public, "ascii")
 
 
 def claims(**more: Any) -> dict[str, Any]:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import pytest
+
 from guardrail_mw.identity import crowd
 from guardrail_mw.identity.crowd import APART, Crowd
 from guardrail_mw.identity.network import Place
 from guardrail_mw.testing.clock import FakeClock
-
-import pytest
 
 from .kit import Counts
 

@@ -23,7 +23,8 @@ def guarded(*more: Any, **settings: Any) -> Resolver:
 
 
 def test_a_trusted_proxy_names_the_account() -> None:
-    request = facts(("x-user", " alice "), ("x-org", "acme"), ("x-tier", "pro"), ("x-forwarded-for", "203.0.113.9"), peer=PROXY)
+    told = [("x-user", " alice "), ("x-org", "acme"), ("x-tier", "pro"), ("x-forwarded-for", "203.0.113.9")]
+    request = facts(*told, peer=PROXY)
     subject = at_once(guarded(issuer="gate").identify(request))
     digester = Digester(ID_KEY)
     assert subject.account == digester.account("header", "gate", b"alice")

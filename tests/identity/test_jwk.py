@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from cryptography.hazmat.primitives.asymmetric import dsa, rsa
+from cryptography.hazmat.primitives.asymmetric import dsa, ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 from jwt.algorithms import RSAAlgorithm
 
@@ -63,7 +63,8 @@ def test_keys_for_something_else_are_refused(document: dict[str, Any], why: str)
 
 
 @pytest.mark.parametrize(
-    ("more", "why"), [({"alg": "A256GCM"}, "alg"), ({"k": ""}, "k is not|0 bytes"), ({"k": "c2hvcnQ"}, "5 bytes"), ({"k": 5}, "k is")]
+    ("more", "why"),
+    [({"alg": "A256GCM"}, "alg"), ({"k": ""}, "k is not|0 bytes"), ({"k": "c2hvcnQ"}, "5 bytes"), ({"k": 5}, "k is")],
 )
 def test_secrets_that_are_none_are_refused(more: dict[str, Any], why: str) -> None:
     with pytest.raises(ValueError, match=why):
@@ -71,7 +72,7 @@ def test_secrets_that_are_none_are_refused(more: dict[str, Any], why: str) -> No
 
 
 def test_weak_keys_are_refused() -> None:
-    weak = json.loads(RSAAlgorithm.to_jwk(rsa.generate_private_key(65537, 1024).public_key()))
+    weak = json.loads(RSAAlgorithm.to_jwk(rsa.generate_private_key(65537, 1024).public_key()))  # noqa: S505 - on purpose
     weak.pop("key_ops")
     with pytest.raises(ValueError, match="1024 bits; RSA keys need 2048 to 8192"):
         read_jwk(weak, symmetric=False)
@@ -87,6 +88,9 @@ def test_pem_that_is_no_public_key() -> None:
         read_pem(private)
     with pytest.raises(ValueError, match="-----BEGIN PUBLIC KEY-----"):
         read_pem("hello")
+    curve = ec.generate_private_key(ec.BrainpoolP256R1()).public_key()
+    with pytest.raises(ValueError, match="curve brainpoolP256r1 is not one that JWTs use"):
+        read_pem(curve.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode())
     other = dsa.generate_parameters(2048).generate_private_key().public_key()
     with pytest.raises(ValueError, match="not a public key of RSA"):
         read_pem(other.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode())
@@ -111,7 +115,7 @@ def test_two_keys_of_one_kid_name_neither() -> None:
 
 @pytest.mark.parametrize("document", [None, [], {}, {"keys": {}}, {"keys": []}, {"keys": [SECRET]}, {"keys": [{}] * 65}])
 def test_what_is_no_set_of_keys_is_refused(document: object) -> None:
-    with pytest.raises(ValueError, match="not a JSON Web Key Set|no key that verifies|at most 64"):
+    with pytest.raises(ValueError, match=r"not a JSON Web Key Set|no key that verifies|at most 64"):
         read_jwks(document)
 
 
@@ -129,7 +133,7 @@ def test_a_token_without_kid_is_tried_with_four_keys() -> None:
 
 
 DECLARED = {1, 7}
-"""1 mixes a shared secret with a public key, which is ours to allow in a policy; 7 is a ROCA modulus, which is not looked for."""
+"""1 mixes a shared secret with a public key, which a policy refuses and a set may do; 7 is a ROCA modulus, not looked for."""
 
 
 def test_wycheproof(guardrail_shared: Path) -> None:

@@ -17,7 +17,7 @@ from .kit import assemble, claims, private_key, public_jwk, public_pem, token
 
 ALL = frozenset(get_args(Algorithm))
 EXCEPTIONS = {346, 347, 350, 351, 367, 370, 372, 373}
-"""Declared in the vectors' README: byte for byte a valid case, beyond base64url, or of an algorithm that the key does not name."""
+"""Declared in the vectors' README: byte for byte a valid case, beyond base64url, or of an algorithm that the key has not."""
 
 
 SECRET = b"s" * 32

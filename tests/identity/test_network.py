@@ -58,7 +58,7 @@ def home(text: str, prefix: int | None = None) -> str:
         (b"[2001:db8::1", None),
         (b"[2001:db8::1]80", None),
         (b"2001:db8::1::2", None),
-        ("１９２.0.2.1".encode(), None),
+        ("\uff11\uff19\uff12.0.2.1".encode(), None),
         (b"\xff\xfe", None),
         (b"1" * 5000, None),
         (b"::1%" + b"x" * 100, None),
@@ -124,7 +124,8 @@ def test_a_long_chain_of_proxies_ends_somewhere() -> None:
 
 sent = st.lists(
     st.binary(max_size=60).map(lambda raw: raw.replace(b"\r", b"").replace(b"\n", b""))
-    | st.sampled_from([b"6.6.6.6", b'for="', b"for=6.6.6.6;", b'for="6.6.6.6', b"for=6.6.6.6, for=10.0.0.3", b",", b'\\"', b"unknown"]),
+    | st.sampled_from([b"6.6.6.6", b'for="', b"for=6.6.6.6;", b'for="6.6.6.6', b"for=6.6.6.6, for=10.0.0.3"])
+    | st.sampled_from([b",", b'\\"', b"unknown"]),
     max_size=4,
 )
 hop = st.sampled_from(["10.0.0.3", "10.200.0.4", "fd00::7"])

@@ -30,15 +30,24 @@ from guardrail_mw.policy.describe import describe, sentence
         ),
         (
             {"per": ["cluster"], "when": {"verdict": "suspect", "verified": True}, "rate": "1/day"},
-            "each cluster of accounts may use 1 request per day, up to 1 at once, if verified and its verdict is suspect or above.",
+            (
+                "each cluster of accounts may use 1 request per day, up to 1 at once, "
+                "if verified and its verdict is suspect or above."
+            ),
         ),
         (
             {"per": [], "rate": "10/second", "keep": "30%"},
-            "everyone together may use 10 requests per second, up to 10 at once. Once only 30% is left, that is kept for the authenticated.",
+            (
+                "everyone together may use 10 requests per second, up to 10 at once. "
+                "Once only 30% is left, that is kept for the authenticated."
+            ),
         ),
         (
             {"per": ["organisation"], "unit": "output_tokens", "rate": "10/second", "replaces": "y", "strict": True},
-            "each organisation may use 10 output tokens per second, up to 10 at once. It stands in for `y`. All that a request allows is reserved.",
+            (
+                "each organisation may use 10 output tokens per second, up to 10 at once. It stands in for `y`. "
+                "All that a request allows is reserved."
+            ),
         ),
     ],
 )

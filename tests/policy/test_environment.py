@@ -41,7 +41,10 @@ def test_a_value_adds_no_structure(problems: Problems) -> None:
 
 
 def test_numbers_and_booleans_where_they_are_expected() -> None:
-    text = "version: 1\nstore: {processes: '${N}'}\nreserve: {strict: '${B}'}\nlimits: [{name: '${N}', per: [], rate: '${N}/minute'}]\n"
+    text = (
+        "version: 1\nstore: {processes: '${N}'}\nreserve: {strict: '${B}'}\n"
+        "limits: [{name: '${N}', per: [], rate: '${N}/minute'}]\n"
+    )
     policy = loads(text, environ={"N": "8", "B": "true"})
     assert (policy.store.processes, policy.reserve.strict, policy.limits[0].name) == (8, True, "8")
 
@@ -88,8 +91,10 @@ PLACES = [
     "routes: [{path: '/${S}'}, {path: '/${S}'}]",
     "models: {a: {names: ['${S}', '${S}'], usd_per_million: '${S}'}}",
     "limits: [{name: '${S}', per: ['${S}'], rate: '${S}', unit: '${S}', when: {verdict: '${S}'}}]",
-    "limits: [{name: a, per: [account], rate: 1/minute, replaces: '${S}', when: {route: '${S}', model: '${S}', source: '${S}'}}]",
-    "limits: [{name: a, per: [account], window: '${S}'}, {name: b, per: [account], budget: '${S}'}, {name: c, per: [], keep: '${S}'}]",
+    "limits: [{name: a, per: [account], rate: 1/minute, replaces: '${S}'}]",
+    "limits: [{name: a, per: [account], rate: 1/minute, when: {route: '${S}', model: '${S}', source: '${S}'}}]",
+    "limits: [{name: a, per: [account], window: '${S}'}, {name: b, per: [account], budget: '${S}'}]",
+    "limits: [{name: a, per: [], rate: 1/minute, keep: '${S}'}]",
     "inspect: {max_body: '${S}'}",
     "friction: {x: '${S}'}",
     "unknown: '${S}'",
@@ -108,12 +113,18 @@ def test_no_problem_shows_what_a_variable_holds(place: str, secret: str) -> None
     assert not [piece for piece in pieces if piece in str(caught.value.__context__ or "")]
 
 
+def _refusal(text: str, value: str) -> PolicyError | None:
+    try:
+        loads(text, environ={"S": value})
+    except PolicyError as error:
+        return error
+    return None
+
+
 @given(st.text(min_size=1, max_size=30), st.sampled_from(PLACES))
 def test_any_value_is_read_or_refused(value: str, place: str) -> None:
-    try:
-        loads(f"version: 1\n{place}\n", environ={"S": value})
-    except PolicyError as error:
-        assert error.problems
+    found = _refusal(f"version: 1\n{place}\n", value)
+    assert found is None or found.problems
 
 
 def test_a_policy_does_not_print_its_stores_password() -> None:

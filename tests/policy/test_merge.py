@@ -65,7 +65,7 @@ def test_a_new_figure_takes_the_old_ones_place(folder: Path) -> None:
     policy = load(
         extended(
             folder,
-            "limits:\n  - {name: requests, window: 9/hour}\n  - {name: slots, rate: 9/hour}\n  - {name: tokens, concurrency: 3}\n",
+            "limits: [{name: requests, window: 9/hour}, {name: slots, rate: 9/hour}, {name: tokens, concurrency: 3}]\n",
         )
     )
     assert [(limit.kind, limit.unit, limit.figure) for limit in policy.limits] == [

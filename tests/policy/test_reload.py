@@ -9,6 +9,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from types import FrameType
 
 import pytest
 
@@ -143,10 +144,14 @@ def running(watching: Watcher) -> Iterator[asyncio.Task[None]]:
 
 
 @contextmanager
-def hangups(handler: Callable[..., object] | int) -> Iterator[None]:
-    before = signal.signal(signal.SIGHUP, handler)  # type: ignore[arg-type]
+def hangups(handler: Callable[[int, FrameType | None], object] | signal.Handlers) -> Iterator[None]:
+    before = signal.signal(signal.SIGHUP, handler)
     yield
     signal.signal(signal.SIGHUP, before)
+
+
+def write(file: Path, mode: str) -> None:
+    file.write_text(f"version: 1\nmode: {mode}\n")
 
 
 async def told_of(told: Told) -> None:
@@ -164,17 +169,21 @@ async def ended(task: asyncio.Task[None]) -> None:
 @pytest.mark.parametrize("notified", [True, False])
 async def test_sighup_reads_anew_and_chains(file: Path, monkeypatch: pytest.MonkeyPatch, notified: bool) -> None:
     monkeypatch.setattr(reload, "_NOTIFIED", notified)
-    told, heard = Told(), list[int]()
-    with hangups(lambda number, _: heard.append(number)):
+    told, heard, passed_on = Told(), list[int](), asyncio.Event()
+
+    def handler(number: int, _: object) -> None:
+        heard.append(number)
+        passed_on.set()
+
+    with hangups(handler):
         before = signal.getsignal(signal.SIGHUP)
         watching = Watcher(file, told.policy, told.error)
         with running(watching) as task:
             await told_of(told)
-            file.write_text("version: 1\nmode: off\n")
+            write(file, "off")
             os.kill(os.getpid(), signal.SIGHUP)
             await told_of(told)
-            while not heard:
-                await asyncio.sleep(0)
+            await asyncio.wait_for(passed_on.wait(), 30)
             await ended(task)
         assert [policy.mode for policy in told.policies] == ["shadow", "off"]
         assert heard == [signal.SIGHUP]
@@ -191,12 +200,12 @@ async def test_two_watchers_share_the_signal(file: Path) -> None:
         ):
             await told_of(first)
             await told_of(second)
-            file.write_text("version: 1\nmode: off\n")
+            write(file, "off")
             os.kill(os.getpid(), signal.SIGHUP)
             await told_of(first)
             await told_of(second)
             await ended(one)
-            file.write_text("version: 1\nmode: enforce\n")
+            write(file, "enforce")
             os.kill(os.getpid(), signal.SIGHUP)
             await told_of(second)
             await ended(other)
@@ -212,9 +221,9 @@ async def test_a_written_file_is_noticed(file: Path, monkeypatch: pytest.MonkeyP
     told = Told()
     with running(Watcher(file, told.policy, told.error, interval=0.05)) as task:
         await told_of(told)
-        file.write_text("version: 1\nmode: on\n")
+        write(file, "on")
         await told_of(told)
-        file.write_text("version: 1\nmode: off\n")
+        write(file, "off")
         await told_of(told)
         await ended(task)
     assert ([policy.mode for policy in told.policies], len(told.errors)) == (["shadow", "off"], 1)

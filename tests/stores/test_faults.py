@@ -414,6 +414,8 @@ async def test_a_slot_moves_under_load(guardrail_start: Start, mode: str) -> Non
             reply = await asyncio.to_thread(step)
             assert str(reply).startswith("+OK")
             answers += await asyncio.gather(*load)
+            await g.until_available()
+            answers += [await g.decide() for _ in range(5)]
         await g.comes_back()
         answers += [await g.decide() for _ in range(20)]
         assert set(answers) <= {"store", mode}

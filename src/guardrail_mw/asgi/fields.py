@@ -52,13 +52,24 @@ class Reading(Protocol):
     """What a store says of a step; `guardrail_mw.stores.base.Reading` is one."""
 
     @property
-    def ok(self) -> bool: ...
+    def ok(self) -> bool:
+        """Whether it admitted."""
+        ...
+
     @property
-    def remaining(self) -> int: ...
+    def remaining(self) -> int:
+        """Units left."""
+        ...
+
     @property
-    def reset(self) -> int: ...
+    def reset(self) -> int:
+        """µs until it is as new."""
+        ...
+
     @property
-    def wait(self) -> int: ...
+    def wait(self) -> int:
+        """µs until it would admit."""
+        ...
 
 
 def sf_item(value: Bare, parameters: Mapping[str, Bare] | None = None) -> str:

@@ -25,6 +25,16 @@ if TYPE_CHECKING:
 
 __all__ = ["Http"]
 
+OURS = frozenset(
+    [b"x-guardrail-decision", b"ratelimit", b"ratelimit-policy"]
+    + [f"x-ratelimit-{what}-{unit}".encode() for what in ("limit", "remaining", "reset") for unit in ("requests", "tokens")]
+    + [
+        f"anthropic-ratelimit-{unit}-{what}".encode()
+        for what in ("limit", "remaining", "reset")
+        for unit in ("requests", "tokens", "input-tokens", "output-tokens")
+    ]
+)
+"""Fields that we may add. Where the app sends one that we send too (a proxy's upstream did), ours stands alone."""
 _PREFLIGHT = b"access-control-request-method"
 
 
@@ -143,9 +153,11 @@ class _Responder:
         """For the app. A plain function, so that passing on costs no second coroutine."""
         if message["type"] == "http.response.start":
             self.status = message["status"]
-            ours = {name for name, _ in self._fields}
-            theirs = [header for header in message.get("headers", ()) if header[0].lower() not in ours]
-            message = {**message, "headers": theirs + self._fields}
+            theirs = message.get("headers", ())
+            if [1 for name, _ in theirs if name in OURS]:
+                ours = {name for name, _ in self._fields}
+                theirs = [header for header in theirs if header[0] not in ours]
+            message = {**message, "headers": [*theirs, *self._fields]}
         if self.meter is None:
             return self._send(message)
         return self._metered(self.meter, message)

@@ -16,8 +16,8 @@ from guardrail_mw.asgi.prompt import Prompt, items_of
 from guardrail_mw.errors import TokenError
 from guardrail_mw.values import Estimate
 
-__all__ = ["CONTAINERS", "DEPTH", "INSPECTED", "MOST", "OFFLOAD", "BodyBudget", "BodyReader", "Reserve", "Reserving", "Unread",
-           "estimate", "inspect", "refuse_encoded", "should_offload"]
+__all__ = ["CONTAINERS", "DEPTH", "INSPECTED", "MOST", "OFFLOAD", "BodyBudget", "BodyReader", "Reserve", "Reserving",
+           "Unread", "estimate", "inspect", "refuse_encoded", "should_offload"]
 
 DEPTH = 64
 """Levels of nesting that are read; deeper is refused."""
@@ -25,7 +25,8 @@ MOST = 1 << 40
 """The largest estimate: far above any burst (an estimate above it reserves the burst), far below 2^53."""
 CONTAINERS = 1_000_000
 """Braces and brackets in a body. A list of tiny objects takes thirty times its length in memory once it is parsed; what a
-model can read has far fewer. Those inside strings count too: that is cheap, and errs only for prompts that no model could read.
+model can read has far fewer. Those inside strings count too: that is cheap, and errs only for prompts that no model could
+read.
 """
 OFFLOAD = 65_536
 """Bytes above which parsing is better done off the loop: 2 ns a byte for text, but up to 70 for tiny objects."""
@@ -44,12 +45,17 @@ _NOT_TEXT = b"\xef\xbb\xbf\xff\xfe\x00 \t\r\n"
 
 
 class Reserving(Protocol):
-    """What is assumed before the answer is known: the policy's `reserve`."""
+    """What is assumed before the answer is known: the policy's `reserve`. Both are tokens."""
 
     @property
-    def output(self) -> int: ...  # tokens
+    def output(self) -> int:
+        """For an answer."""
+        ...
+
     @property
-    def media(self) -> int: ...  # tokens for an image, a sound, a file
+    def media(self) -> int:
+        """For an image, a sound or a file of a prompt."""
+        ...
 
 
 class Reserve(NamedTuple):

@@ -18,7 +18,7 @@ CAPTURED = 16_384
 _LONGEST_NAME = 64
 _QUOTE, _COLON, _BRACE = b'":{'
 _SHALLOW = 2
-_STRUCTURE = re.compile(rb'["{}\[\]:,]')
+_STRUCTURE = re.compile(rb'["{}\[\]:]')
 _DEEP = re.compile(rb'["{}\[\]]')
 _INSIDE = re.compile(rb'[^"\\]*+(?:\\.[^"\\]*+)*+', re.DOTALL)
 _PATHS = frozenset({(b"usage",), (b"response", b"usage"), (b"message", b"usage")})
@@ -63,18 +63,12 @@ class Scanner:
                 self._in_string, self._text = True, b""
             elif mark in b"}]":
                 self._close(data, start, at)
-            elif mark not in b"{[":
-                self._between(mark)
+            elif mark == _COLON:
+                self._name = self._names[self._depth] = self._text
             elif self._open(mark):
                 start = at - 1
         if self._capture is not None:
             self._keep(data[start:])
-
-    def _between(self, mark: int) -> None:
-        """A colon, which makes the text before it a name, or a comma; asked for only where it is shallow."""
-        self._name = b""
-        if mark == _COLON:
-            self._name = self._names[self._depth] = self._text
 
     def _string(self, data: bytes, at: int) -> int:
         if self._escape:
@@ -101,7 +95,7 @@ class Scanner:
         self._name = b""
         if depth == _SHALLOW and mark == _BRACE and not name and self._names[1] == b"data":
             self.items += 1
-        wanted = mark == _BRACE and self._capture is None and depth in (1, 2) and name == b"usage"
+        wanted = mark == _BRACE and self._capture is None and name == b"usage"
         if wanted and tuple(self._names[1 : depth + 1]) in _PATHS:
             self._capture, self._captured_at = bytearray(), depth
             return True
@@ -115,8 +109,6 @@ class Scanner:
             if len(captured) <= CAPTURED:
                 self.usage.append(bytes(captured))
             self._capture = None
-        if self._depth < _SHALLOW:
-            self._names[self._depth + 1] = b""
 
     def _keep(self, piece: bytes) -> None:
         if self._capture is not None and len(self._capture) <= CAPTURED:

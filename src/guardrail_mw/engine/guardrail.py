@@ -79,6 +79,7 @@ class Guardrail:
         self._standings = Standings()
         self._resolver = self._resolve(running)
         self._keepers: WeakKeyDictionary[asyncio.AbstractEventLoop, Keeper] = WeakKeyDictionary()
+        self._latest: tuple[asyncio.AbstractEventLoop | None, Keeper] = (None, Keeper(self.store))
         self.engine = self._compile(running)
         """The running engine. A reload swaps it; an exchange keeps the one that it began with."""
         self._warn_of_workers()
@@ -201,6 +202,8 @@ class Guardrail:
     def keeper(self) -> Keeper:
         """The background work of the running loop, begun at the first call in it."""
         loop = asyncio.get_running_loop()
+        if loop is self._latest[0]:
+            return self._latest[1]
         keeper = self._keepers.get(loop)
         if keeper is None:
             keeper = self._keepers[loop] = Keeper(self.store)
@@ -209,6 +212,7 @@ class Guardrail:
             if isinstance(self._source, (str, os.PathLike)):
                 watcher = Watcher(self._source, self.apply, self.refused, running=self.policy, environ=self._environ)
                 keeper.start("policy watch", watcher.run())
+        self._latest = (loop, keeper)
         return keeper
 
     async def start(self) -> None:
@@ -227,6 +231,7 @@ class Guardrail:
     async def close(self) -> None:
         """Drain, and end what runs in the background of this loop. It may be used again afterwards."""
         keeper = self._keepers.pop(asyncio.get_running_loop(), None)
+        self._latest = (None, self._latest[1])
         if keeper is not None:
             await keeper.stop()
         await self._resolver.aclose()

@@ -19,9 +19,9 @@ __all__ = ["ApiKeySettings", "ListedKey", "Lookup"]
 _STRICT = ConfigDict(strict=True, extra="forbid", frozen=True)
 
 Lookup: TypeAlias = Callable[[bytes], Mapping[str, str] | Awaitable[Mapping[str, str] | None] | None]
-"""Asked for a key, answers what is known of it: texts under account, organisation, tier, payment, acr, ial; or None for a key
-that it does not know. `account` names who owns the key, so that several keys of one owner pay together; without it each key pays
-for itself. It runs on the event loop: what takes time must be a coroutine. What it raises is counted."""
+"""Asked for a key, answers what is known of it: texts under account, organisation, tier, payment, acr, ial; or None for a
+key that it does not know. `account` names who owns the key, so that several keys of one owner pay together; without it each
+key pays for itself. It runs on the event loop: what takes time must be a coroutine. What it raises is counted."""
 
 
 class ListedKey(BaseModel):
@@ -69,7 +69,7 @@ def _lookup(value: object) -> object:
             raise ValueError(f"{error.public} {error.detail}".rstrip()) from error
     if not callable(value) or hasattr(value, "Settings"):
         raise ValueError(
-            "expected the name of a plugin that takes a key and answers what is known of it, or in Python the callable itself"
+            "expected the name of a plugin that takes a key and answers what is known of it, or in Python a callable"
         )
     return value
 

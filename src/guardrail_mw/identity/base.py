@@ -7,7 +7,7 @@ An entry point of the group `guardrail_mw.identities` is a `SourceType`: a class
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
-from typing import NamedTuple, Protocol, runtime_checkable
+from typing import NamedTuple, Protocol, TypeVar, runtime_checkable
 
 from pydantic import BaseModel
 
@@ -15,6 +15,8 @@ from guardrail_mw.clock import Clock
 from guardrail_mw.values import Credential, Observer
 
 __all__ = ["MAX_CREDENTIAL", "Context", "NullObserver", "Presented", "Source", "SourceType"]
+
+S_contra = TypeVar("S_contra", bound=BaseModel, contravariant=True)
 
 MAX_CREDENTIAL = 8192
 """Bytes of a credential; whatever is longer is refused before anything reads it."""
@@ -97,7 +99,7 @@ class Source(Protocol):
         ...
 
 
-class SourceType(Protocol):
+class SourceType(Protocol[S_contra]):
     """What an entry point of `guardrail_mw.identities` is."""
 
     @property
@@ -105,6 +107,6 @@ class SourceType(Protocol):
         """The model of `with`; strict, refusing what it does not know."""
         ...
 
-    def __call__(self, settings: BaseModel, context: Context, /) -> Source:
+    def __call__(self, settings: S_contra, context: Context, /) -> Source:
         """Build the source."""
         ...

@@ -1,8 +1,9 @@
 """Which networks are told apart, so that one who owns many cannot make a stranger of himself with each.
 
-A /48 holds 65,536 networks of /64 and costs next to nothing. At most 64 of them that have proved nothing are told apart at a
-time; the others share the /48's home. IPv4 needs no such table: a /24 has only 256 addresses, an address cannot be forged over
-TCP and costs money, and most are shared already (offices, carriers' NAT), so that merging neighbours would hit strangers.
+A /48 holds 65,536 networks of /64 and costs next to nothing. At most 64 of them that have proved nothing are told apart at
+a time; the others share the /48's home. IPv4 needs no such table: a /24 has only 256 addresses, an address cannot be forged
+over TCP and costs money, and most are shared already (offices, carriers' NAT), so that merging neighbours would hit
+strangers.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A budget for what fails, by network: a signature costs 30 to 100 µs to verify, a key a query, and both are free to ask for."""
+"""A budget by network for what fails: a signature costs 30 to 100 µs to verify, a key a query; asking costs nothing."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """Public keys, read from PEM, JWK (RFC 7517) or a plain secret, and what each may verify.
 
-PyJWT reads the numbers; we decide what a key is for, because PyJWT 2.15.1 looks at neither `use` nor `key_ops`. A key verifies
-the algorithm that its own `alg` names, or else all that its type and curve allow, so that no algorithm ever meets a key of
-another kind.
+PyJWT reads the numbers; we decide what a key is for, because PyJWT 2.15.1 looks at neither `use` nor `key_ops`. A key
+verifies the algorithm that its own `alg` names, or else all that its type and curve allow, so that no algorithm ever meets
+a key of another kind.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ class KeySet:
         self.prints = frozenset((key.kid, key.print) for key in self.keys)
 
     def candidates(self, kid: str | None, algorithm: str) -> tuple[Key, ...]:
-        """The keys that may have signed a token: the one it names, else those without a name; without `kid`, any that fits."""
+        """The keys that may have signed a token: the one it names, else the nameless; without `kid`, any that fits."""
         if kid is None:
             return tuple(key for key in self.keys if algorithm in key.algorithms)[:_TRIED]
         named = self._by_kid.get(kid)

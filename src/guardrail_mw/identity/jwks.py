@@ -1,7 +1,7 @@
-"""Keys that are fetched: renewed in the background, learned at once when a token names a new one, kept when the issuer fails.
+"""Fetched keys: renewed in the background, learned at once when a token names a new one, kept when the issuer fails.
 
-A fetch runs in a thread and an event loop of its own, so that neither a slow issuer nor the loading of certificates holds up a
-request, and so that requests of any event loop can await the same fetch.
+A fetch runs in a thread and an event loop of its own, so that neither a slow issuer nor the loading of certificates holds
+up a request, and so that requests of any event loop can await the same fetch.
 """
 
 from __future__ import annotations
@@ -105,10 +105,13 @@ class RemoteKeys:
 
     def freshen(self) -> None:
         """Start a fetch in the background when the last is too long ago. Never waits."""
-        if self._running is None and self._clock.monotonic() >= self._due:
+        if self._is_due():
             with self._lock:
-                if self._running is None and self._clock.monotonic() >= self._due:
+                if self._is_due():
                     self._launch()
+
+    def _is_due(self) -> bool:
+        return self._running is None and self._clock.monotonic() >= self._due
 
     async def ready(self) -> None:
         """Wait for the first keys; comes back without them when the issuer fails."""

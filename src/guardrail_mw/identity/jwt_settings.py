@@ -51,7 +51,9 @@ class JwtSettings(BaseModel):
     """What may sign. Never taken from the token."""
     jwks: str | dict[str, Any] | None = None
     """Where the issuer publishes its keys, or a JSON Web Key Set itself."""
-    keys: list[Annotated[str | dict[str, Any], AfterValidator(_check_key)]] | None = Field(default=None, min_length=1, max_length=64)
+    keys: list[Annotated[str | dict[str, Any], AfterValidator(_check_key)]] | None = Field(
+        default=None, min_length=1, max_length=64
+    )
     """Public keys, in PEM or as JWK."""
     secret: SecretStr | None = None
     """For HS256, HS384 and HS512: shared with the issuer, from the environment (`${JWT_SECRET}`)."""
@@ -70,7 +72,7 @@ class JwtSettings(BaseModel):
     @classmethod
     def _one_family(cls, value: list[Algorithm]) -> list[Algorithm]:
         if SYMMETRIC & set(value) and not set(value) <= SYMMETRIC:
-            raise ValueError("HS algorithms share a secret, the others publish a key: one source uses one kind; write two sources")
+            raise ValueError("HS algorithms share a secret, the others publish a key; for both write two sources")
         return value
 
     @field_validator("jwks")

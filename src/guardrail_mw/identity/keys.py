@@ -1,8 +1,8 @@
 """The secrets of a deployment: what they are for, where they come from, and when there must be some.
 
-`GUARDRAIL_ID_KEY` keys the digests of accounts and evidence and is never rotated: a new one makes strangers of everybody, an
-amnesty. `GUARDRAIL_KEYS=new,old` is for what is signed and comes back soon (cookies, challenges, webhooks); the first signs, all
-verify, and each purpose gets a key of its own by HKDF (RFC 5869), so that none can be used in another's place.
+`GUARDRAIL_ID_KEY` keys the digests of accounts and evidence and is never rotated: a new one makes strangers of everybody,
+an amnesty. `GUARDRAIL_KEYS=new,old` is for what is signed and comes back soon (cookies, challenges, webhooks); the first
+signs, all verify, and each purpose gets a key of its own by HKDF (RFC 5869), so that none can be used in another's place.
 """
 
 from __future__ import annotations

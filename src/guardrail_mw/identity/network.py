@@ -1,8 +1,8 @@
 """Where a request comes from: the client's address as trusted proxies tell it, and the network that stands for it.
 
-A chain is read from the right, where each trusted proxy wrote down whom it heard; what a client sent stands to the left of that
-and is never reached. Therefore elements are split at every comma, quoted or not: a quotation mark opened by a client cannot
-swallow what a proxy appends. Sources: RFC 7239 (Forwarded), RFC 4291 2.5.5.2 (IPv4-mapped), RFC 4007 11 (zones).
+A chain is read from the right, where each trusted proxy wrote down whom it heard; what a client sent stands to the left of
+that and is never reached. Therefore elements are split at every comma, quoted or not: a quotation mark opened by a client
+cannot swallow what a proxy appends. Sources: RFC 7239 (Forwarded), RFC 4291 2.5.5.2 (IPv4-mapped), RFC 4007 11 (zones).
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class Place(NamedTuple):
 
 
 def parse_address(text: bytes) -> Address | None:
-    """Read `192.0.2.1`, `192.0.2.1:80`, `2001:db8::1`, `[2001:db8::1]:80`, with or without a zone; None for anything else."""
+    """Read `192.0.2.1`, `192.0.2.1:80`, `2001:db8::1` or `[2001:db8::1]:80`, perhaps with a zone; None for anything else."""
     text = text.strip(b" \t")
     if len(text) > 64:  # noqa: PLR2004 - the longest address with zone and port
         return None
@@ -68,7 +68,7 @@ def parse_address(text: bytes) -> Address | None:
 
 
 def parse_forwarded(element: bytes) -> Address | None:
-    """The address in the `for` of one element of a Forwarded header; None for `unknown`, `_hidden` and whatever is not one."""
+    """The address in the `for` of an element of a Forwarded header; None for `unknown`, `_hidden` and the like."""
     found: list[bytes] = []
     for pair in element.split(b";"):
         name, equals, value = pair.partition(b"=")

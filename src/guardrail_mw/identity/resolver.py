@@ -25,8 +25,8 @@ WEIGHT = 16_777_216
 HEAVIEST = 4_096
 """Bytes of headers beyond which a request is worked out each time."""
 RECHECK = 60_000_000
-"""µs after which a subject is worked out anew where something behind it may have changed: a token's key was withdrawn, a network
-that shares its parent's home has become free or proved."""
+"""µs after which a subject is worked out anew where something behind it may have changed: a token's key was withdrawn, a
+network that shares its parent's home has become free or proved."""
 
 _Read = tuple[tuple[bytes, bytes], ...]
 _MALFORMED = re.compile(rb"[\x00-\x20,\x7f]")
@@ -41,8 +41,9 @@ class _Known(NamedTuple):
 class Resolver:
     """Attributes requests to subjects. One for a policy; may be used from several event loops.
 
-    On a hit of its cache `identify` costs about a microsecond. What it caches is found by the peer and by every header that the
-    policy has it read, so nothing is ever reused for another network or another credential, and never past a token's `exp`.
+    On a hit of its cache `identify` costs about a microsecond. What it caches is found by the peer and by every header that
+    the policy has it read, so nothing is ever reused for another network or another credential, and never past a token's
+    `exp`.
 
     Args:
         settings: the policy's `identity:`.
@@ -89,7 +90,7 @@ class Resolver:
         return self._anonymous(self._place(facts))
 
     def vouch(self, facts: Facts) -> None:
-        """A credential from this network has been proved (the app behind accepted it): it is told apart from its neighbours."""
+        """The app behind has accepted a credential from this network: it is told apart from its neighbours from now on."""
         place = self._place(facts)
         if place.plentiful:
             self._crowd.prove(place)
@@ -111,12 +112,14 @@ class Resolver:
 
     def _place(self, facts: Facts) -> Place:
         header = self._locator.header
-        return self._locator.locate(facts.peer, tuple(value for name, value in facts.headers if name == header) if header else ())
+        chain = tuple(value for name, value in facts.headers if name == header) if header else ()
+        return self._locator.locate(facts.peer, chain)
 
     def _resolve(self, peer: str, read: _Read) -> Subject | Awaitable[Subject]:
         epoch = self._epoch
         header = self._locator.header
-        place = self._locator.locate(peer, tuple(value for name, value in read if name == header) if header else ())
+        chain = tuple(value for name, value in read if name == header) if header else ()
+        place = self._locator.locate(peer, chain)
         presented = self._present(read, place)
         for index, source in enumerate(self.sources):
             found = source.identify(presented)
@@ -127,7 +130,7 @@ class Resolver:
             return self._resolve_later((peer, read), place, presented, found, index, epoch)
         return self._keep((peer, read), place, None, epoch)
 
-    async def _resolve_later(  # noqa: PLR0913, PLR0917 - the state of `_resolve` where it had to wait
+    async def _resolve_later(  # noqa: PLR0913 - the state of `_resolve` where it had to wait
         self,
         key: tuple[str, _Read],
         place: Place,
@@ -158,7 +161,8 @@ class Resolver:
             if name in names or (found.value and shown.value and found != shown):
                 self._observer.count("identity.ambiguous_credential")
                 detail = f"{name.decode('latin-1')} beside or twice {[item.decode('latin-1') for item in names]}"
-                raise TokenError("The request presents several credentials.", detail, status=400, code="ambiguous_credential")
+                text = "The request presents several credentials."
+                raise TokenError(text, detail, status=400, code="ambiguous_credential")
             names.append(name)
             shown = shown if shown.value else found
         credential = shown.value if shown.readable else b""

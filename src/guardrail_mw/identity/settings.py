@@ -53,8 +53,10 @@ def _proxy(value: object) -> Network | Unix | Hops:
     if isinstance(value, str):
         network = Network.parse(value)
         if network.network.prefixlen == 0:
-            message = f"{value!r} would believe everybody, so that clients choose their own address; name the proxies, or use {{hops: N}}"
-            raise ValueError(message)
+            raise ValueError(
+                f"{value!r} would believe everybody, so that clients choose their own address; "
+                "name the proxies, or use {hops: N}"
+            )
         return network
     if isinstance(value, Mapping):
         return Hops.model_validate(value)
@@ -143,7 +145,7 @@ class SourceSettings(BaseModel):
         except PluginError as error:
             raise ValueError(f"{error.public} {error.detail}".rstrip()) from error
         if not hasattr(kind, "Settings"):
-            raise ValueError(f"the plugin {value!r} is not a source of identity: it has no Settings; see identity.base.SourceType")
+            raise ValueError(f"the plugin {value!r} is not a source of identity: it has no Settings")
         return value
 
     @field_validator("with_", mode="plain")
@@ -174,7 +176,8 @@ class IdentitySettings(BaseModel):
     model_config = _STRICT
 
     trusted_proxies: list[TrustedProxy] = Field(default=[], max_length=256)
-    """Whose word about the client's address is taken. `hops` stands alone, or beside networks: then it counts only for peers in them."""
+    """Whose word about the client's address is taken. Where `hops` stands beside networks it counts for peers in them
+    only."""
     network: NetworkSettings = NetworkSettings()
     sources: list[Annotated[SourceSettings, WrapValidator(_source)]] = Field(default=[], max_length=32)
     """Asked in order; the first that recognises the credential owns it."""

@@ -35,7 +35,7 @@ _ModelName: TypeAlias = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][
 class StoreSettings(Settings):
     """Where counters live, and what happens when that fails."""
 
-    url: Word = Field(default="memory://", repr=False)
+    url: str = Field(default="memory://", min_length=1, max_length=2048, repr=False)
     """memory://, redis://, rediss://, unix://, redis+sentinel:// or redis+cluster://"""
     deadline: Duration = Duration.parse("25ms")
     """How long a request waits for the store."""

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from guardrail_mw.algorithms import gcra, lease
 from guardrail_mw.clock import SystemClock
 from guardrail_mw.stores.base import Bill, Change, Gcra, Lease, Reading, Receipt, Settlement, Share, Step, opens
+from guardrail_mw.stores.buckets import plain, take_all
 from guardrail_mw.stores.homes import KINDS, Home, Kind
 from guardrail_mw.values import PLAN_FIELDS, Standing
 
@@ -27,7 +28,10 @@ TOUCHED = 3_600_000_000
 """µs between two notes that an account still calls."""
 STANDING_TTL = 90 * 86_400_000_000 + TOUCHED
 """µs a standing is kept after that note: at least 90 days after an account's last call."""
+TOUCH_AT = STANDING_TTL - TOUCHED
+"""µs left to a standing below which a call is noted."""
 _SECOND = 1_000_000
+_tuple = tuple.__new__
 
 _Taken = tuple[Kind, Step, Home, int, Any, bool]
 
@@ -83,14 +87,35 @@ class MemoryStore:
     async def charge(self, bill: Bill) -> Receipt:
         """See `Store.charge`."""
         now = self._clock.now()
+        candidate = bill.candidate
         if bill.not_after is not None and now > bill.not_after:
             return Receipt(bill, "late", now, None, ())
-        if bill.candidate:
-            version, fields = self._standing(bill.candidate, now)
+        known = self._standings.get(candidate) if candidate else None
+        if candidate and (known is not None or bill.version):
+            version, fields = self._standing(candidate, now)
             if version != bill.version:
                 return Receipt(bill, "stale", now, Standing(version, dict(fields)), ())
         if self._seconds and self._seconds[0] * _SECOND <= now:
             self._evict(now)
+        receipt = self._take_plain(bill, now) or self._take(bill, now)
+        if candidate and bill.proved and receipt.code == "admitted":
+            if known is None or known[2] - now <= TOUCH_AT or "since" not in known[1]:
+                self._begin(candidate, now)
+        return receipt
+
+    def _take_plain(self, bill: Bill, now: int) -> Receipt | None:
+        """The short way, for bills of token buckets alone that nothing refuses."""
+        steps = []
+        for entry in bill.entries:
+            found = plain(entry)
+            if found is None or entry.opens:
+                return None
+            steps.append(found)
+        homes = [self._homes.get(entry.home) or self._home(entry.home, entry.parent, now) for entry in bill.entries]
+        readings = take_all(homes, steps, now)
+        return None if readings is None else _tuple(Receipt, (bill, "admitted", now, None, readings, False, False))
+
+    def _take(self, bill: Bill, now: int) -> Receipt:
         homes = [self._home(entry.home, entry.parent, now) for entry in bill.entries]
         taken, admitted = _take(bill, homes, now)
         if not admitted:
@@ -105,8 +130,6 @@ class MemoryStore:
         is_open = opens(bill)
         if is_open:
             self._leave(bill, homes, taken, now)
-        if bill.proved and bill.candidate:
-            self._begin(bill.candidate, now)
         return Receipt(bill, "admitted", now, None, _read(taken, charged=True), is_open)
 
     async def peek(self, bill: Bill) -> Receipt:
@@ -231,8 +254,6 @@ class MemoryStore:
         version, fields = self._standing(account, now)
         if "since" not in fields:
             fields = {**fields, "since": str(now)}
-        elif self._standings[account][2] - now > STANDING_TTL - TOUCHED:
-            return
         self._standings[account] = (version, fields, now + STANDING_TTL)
 
     async def remember(self, account: str, changes: Sequence[Change]) -> int:

@@ -120,6 +120,7 @@ async def settled(
     outcome: Literal["settled", "cancelled"] = "settled",
     changes: tuple[Change, ...] = (),
 ) -> None:
-    """Settle, and wait until it is carried out."""
-    store.settle([Settlement(receipt, outcome, used, changes)])
+    """Settle, and wait until it is carried out. What is not said of a step's use is None."""
+    silent = (None,) * (len(receipt.readings) - len(used))
+    store.settle([Settlement(receipt, outcome, (*used, *silent), changes)])
     await store.drain()

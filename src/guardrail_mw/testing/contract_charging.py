@@ -1,15 +1,15 @@
-# ruff: noqa: S101, PLR2004 - tests: assert is how they speak, and figures worked out by hand are what they are made of
+# ruff: noqa: D102, S101, PLR2004 - tests: a name says what it shows, assert is how they speak, figures are worked out by hand
 """The store's contract: what is charged, and what is answered. Figures by hand; the clock starts at 2026-01-01T00:00:00Z."""
 
 from __future__ import annotations
 
 import asyncio
 from math import ceil
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
-from guardrail_mw.stores.base import Gcra, Step, Store
+from guardrail_mw.stores.base import Gcra, Share, Step, Store
 from guardrail_mw.testing.bills import (
     ACCOUNT,
     DAY,
@@ -52,7 +52,7 @@ NEW = [(10, 0), (10, 0), (10, MINUTE), (3, 0), (100, 0)]
 class Charging:
     """Every kind of step, all or nothing, several homes, shadow."""
 
-    exact: bool
+    exact: ClassVar[bool]
     """Whether a bill of several homes is charged at once; else one home by one, and given back where another refused."""
 
     async def test_bucket(self, store: Store, clock: FakeClock) -> None:
@@ -80,7 +80,7 @@ class Charging:
             assert admitted == 7 + passed * 7 // SECOND
 
     async def test_bucket_is_exact_near_the_largest_numbers(self, store: Store, clock: FakeClock) -> None:
-        """Amount and period are primes, burst × period is just below 2^52."""
+        """Amount and period are primes, burst * period is just below 2^52."""
         amount, period = 1_000_003, 4_294_967_291
         burst = 2**52 // period
         whole, one = Gcra("large", burst, amount, period, burst), Gcra("large", 1, amount, period, burst)
@@ -270,11 +270,13 @@ class Charging:
     async def test_all_or_nothing_over_several_homes(self, store: Store, refuser: str) -> None:
         await take(store, bucket(10)._replace(field="spent"), home=refuser)
         homes = (ACCOUNT, NETWORK, "e")
-        steps = (*MORE.values(), bucket(1)._replace(field="spent"))
-        receipt = await store.charge(spread((ACCOUNT, *steps), (NETWORK, *steps[:4], steps[5]), ("e", *steps[:4], steps[5])))
+        steps: tuple[Step, ...] = (*MORE.values(), bucket(1)._replace(field="spent"))
+        others = [step for step in steps if not isinstance(step, Share)]
+        receipt = await store.charge(spread((ACCOUNT, *steps), (NETWORK, *others), ("e", *others)))
         assert receipt.code == "denied"
         assert not receipt.open
-        refused = [home for home, reading in zip((ACCOUNT,) * 6 + (NETWORK,) * 5 + ("e",) * 5, receipt.readings, strict=True) if not reading.ok]
+        asked = [ACCOUNT] * 6 + [NETWORK] * 5 + ["e"] * 5
+        refused = [home for home, reading in zip(asked, receipt.readings, strict=True) if not reading.ok]
         assert refused == [refuser]
         await store.drain()
         for home in homes:

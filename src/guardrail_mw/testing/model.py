@@ -1,8 +1,8 @@
 """What a store must answer, as plainly as it can be said: lists, dictionaries and exact fractions, and no care for speed.
 
-It shares no code with the stores but the values of `stores.base` and the calendar. Nothing is ever forgotten here; what counts
-is looked up anew each time. A bucket's refunds follow the design: min(unused, max(0, T - now)), T being the TAT that the charge
-left, less all that the bucket has refunded since, and no more than the ceiling that the last renewal found.
+It shares no code with the stores but the values of `stores.base` and the calendar. Nothing is ever forgotten here; what
+counts is looked up anew each time. A bucket's refunds follow the design: min(unused, max(0, T - now)), T being the TAT that
+the charge left, less all that the bucket has refunded since, and no more than the ceiling that the last renewal found.
 """
 
 from __future__ import annotations
@@ -36,6 +36,7 @@ __all__ = ["Model"]
 LEASE = 30_000_000
 STANDING = 90 * 86_400_000_000
 SHARE_WAIT = 1_000_000
+EXACT = 64
 
 
 @dataclass
@@ -118,8 +119,8 @@ class Model:
             return Receipt(bill, "stale", now, self.standing(bill.candidate), ())
         fits = self._fits(bill, seen=True)
         if not self._admits(bill, fits):
-            if self._split and len(bill.entries) > 1:
-                self._give_back(bill)
+            if self._split:
+                self._split_up(bill, fits)
             return Receipt(bill, "denied", now, None, self._readings(bill, fits))
         marks: dict[int, _Mark | int | None] = {}
         for index, home, own, step in self._places(bill):
@@ -131,10 +132,25 @@ class Model:
             payer = self._homes.setdefault(bill.payer, _Home())
             payer.open[bill.id] = payer.time(now) + LEASE
         if bill.proved and bill.candidate:
-            version, fields, _ = self._known(bill.candidate)
-            self._standings[bill.candidate] = (version, {"since": str(now), **fields}, now + STANDING)
+            self._begin(bill.candidate)
         self._charged[bill.id] = _Charged(bill, marks)
         return Receipt(bill, "admitted", now, None, self._readings(bill, fits), leaves)
+
+    def _begin(self, account: str) -> None:
+        now = self._clock.now()
+        version, fields, _ = self._known(account)
+        self._standings[account] = (version, {"since": str(now), **fields}, now + STANDING)
+
+    def _split_up(self, bill: Bill, fits: list[bool]) -> None:
+        """A bill that one home refuses. Where the candidate's own admitted, its standing has begun."""
+        steps = [(entry.home, step) for entry in bill.entries for step in entry.steps]
+        refused = {
+            home for (home, step), ok in zip(steps, fits, strict=True) if not ok and not getattr(step, "shadow", True)
+        }
+        if bill.proved and bill.candidate and bill.candidate not in refused:
+            self._begin(bill.candidate)
+        if len(bill.entries) > 1:
+            self._give_back(bill)
 
     def _give_back(self, bill: Bill, but: str = "") -> None:
         """Each home that would admit was charged, and is given back."""
@@ -158,7 +174,7 @@ class Model:
                 if seen:
                     home.seen[step.field, step.value] = own // _pane(step)
                 count = self._distinct(home, own, step)
-                fits.append(count <= 64)
+                fits.append(count <= EXACT)
             else:
                 fits.append(self._fit(home, own, step))
         return fits
@@ -208,7 +224,11 @@ class Model:
         """Panes that still count, oldest first, with what came in them."""
         running = self._running(own, step)
         oldest = running - 20 if isinstance(step, Window) else running
-        return {pane: units for (name, pane), units in sorted(home.counts.items()) if name == step.field and pane >= oldest and units}
+        return {
+            pane: units
+            for (name, pane), units in sorted(home.counts.items())
+            if name == step.field and pane >= oldest and units
+        }
 
     def _total(self, home: _Home, own: int, step: Window | Budget) -> int:
         return sum(self._counting(home, own, step).values())
@@ -249,7 +269,7 @@ class Model:
             case Share():
                 return Reading(ok, max(0, step.cap - self._reserved(home, own, step)), 0, 0 if ok else SHARE_WAIT)
             case Distinct():
-                return Reading(ok, min(64, self._distinct(home, own, step)), 0, 0)
+                return Reading(ok, min(EXACT, self._distinct(home, own, step)), 0, 0)
 
     def _window_reading(self, home: _Home, own: int, step: Window, *, ok: bool) -> Reading:
         counting = self._counting(home, own, step)

@@ -1,8 +1,9 @@
+# ruff: noqa: PLR2004, S101, S311 - a test kit: chances, asserts, and seeded randomness
 """A brute-force oracle for token buckets: what was charged when, summed over every interval, in exact rationals.
 
-It knows nothing of TATs: it keeps, for each request, when it was charged, how much was reserved, and how much turned out to be
-used, and adds up. `random_run` drives `algorithms.gcra` as an engine would: reservations, renewals every 10 s while a request
-is open, settlements in any order, repeated, or never.
+It knows nothing of TATs: it keeps, for each request, when it was charged, how much was reserved, and how much turned out to
+be used, and adds up. `random_run` drives `algorithms.gcra` as an engine would: reservations, renewals every 10 s while a
+request is open, settlements in any order, repeated, or never.
 """
 
 from __future__ import annotations
@@ -50,7 +51,9 @@ class Request:
 class Rule:
     """How much comes back: `algorithms.gcra`, as it is."""
 
-    def refund(self, bucket: gcra.Bucket, now: int, mark: gcra.Mark, cost: int, amount: int, period: int) -> gcra.Bucket:
+    def refund(  # noqa: PLR0913 - as `gcra.refund`
+        self, bucket: gcra.Bucket, now: int, mark: gcra.Mark, cost: int, amount: int, period: int
+    ) -> gcra.Bucket:
         """See `gcra.refund`."""
         return gcra.refund(bucket, now, mark, cost, amount, period)
 
@@ -103,8 +106,9 @@ class Run:
         return self.bucket.tat + Fraction(self.bucket.tat_rem, self.amount)
 
     def least_tat(self, now: int) -> Fraction:
-        """The TAT of a bucket to which every request had brought, at its time, what it counts for, and at its settlement
-        what it had been underestimated by: less than this, and something was given away.
+        """The least that the TAT may be: with less, something was given away.
+
+        As if every request had brought, at its time, what it counts for, and when it was settled what it was underestimated by.
         """
         events = [(request.at, request.counted()) for request in self.requests]
         events += [
@@ -119,7 +123,7 @@ class Run:
         return tat
 
     def worst(self) -> Fraction:
-        """Over every interval that begins and ends with a charge: units counted beyond burst + rate × t. At most 0 is kept."""
+        """Units counted beyond burst + rate * t in the worst interval that begins and ends with a charge; at most 0."""
         rate = Fraction(self.amount, self.period)
         excess = Fraction(-self.burst)
         for first, begin in enumerate(self.requests):
@@ -181,6 +185,7 @@ def _later(source: random.Random, run: Run, now: int) -> list[tuple[int, int, st
             later.append((request.ends + 1, 0, "fill", number))
         later.append((request.ends, source.getrandbits(30), "settle", number))
         later += [
-            (request.ends + source.randint(0, 30_000_000), source.getrandbits(30), "settle", number) for _ in range(request.repeats)
+            (request.ends + source.randint(0, 30_000_000), source.getrandbits(30), "settle", number)
+            for _ in range(request.repeats)
         ]
     return later

@@ -224,7 +224,7 @@ class Book:
         deadline = monotonic() + PATIENCE
         calls: list[tuple[int, codec.Part, Renewal]] = []
         for index, receipt in enumerate(receipts):
-            for part in self._parts(receipt.bill):
+            for part in self._parts(receipt.bill) if receipt.open else ():
                 payload = codec.renew_command(receipt, part, self._prefix, self._now())
                 if payload is None:
                     continue
@@ -288,8 +288,8 @@ class Book:
         replies = await asyncio.gather(
             *(self.ask(part.home, payload) for part, payload in zip(parts, commands, strict=True))
         )
-        receipts = [codec.parse_charge(reply, bill, part) for part, reply in zip(parts, replies, strict=True)]
-        return receipts[0] if self._topology is None else codec.merge(bill, receipts)
+        receipts = [codec.parse_charge(reply, bill, part, peek=True) for part, reply in zip(parts, replies, strict=True)]
+        return receipts[0] if self._topology is None else codec.merge(bill, receipts)._replace(open=False)
 
     async def open(self) -> None:
         """Connect, so that the first request need not."""

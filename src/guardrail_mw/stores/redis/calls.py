@@ -73,6 +73,7 @@ class Charge(Call):
         if self.receipt is not None:
             self._take_back()
         elif not self.owed:
+            self.future.cancel()
             self.owed = True
             self.book.debts.add()
 
