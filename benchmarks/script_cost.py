@@ -103,7 +103,7 @@ def home(letter: str, number: int) -> str:
 
 def rate(index: int, *, cost: int = 1, reserved: bool = False) -> Gcra:
     """A limit that never refuses, with a field as the plan makes it: a name and a hash."""
-    return Gcra(f"{_NAMES[index]}.{index:08x}", cost, 1_000_000, 60_000_000, 1_000_000 * cost, reserved=reserved)
+    return Gcra(f"{_NAMES[index]}.{index:08x}", cost, 1, 60, 1_000_000 * cost, reserved=reserved)
 
 
 def one_home(limits: int) -> Shape:

@@ -86,10 +86,10 @@ def test_a_killed_server_comes_back_empty_at_its_address(guardrail_start: Start,
 
 
 def test_options_reach_the_server(guardrail_start: Start) -> None:
-    client = guardrail_start("redis", "--maxmemory", "1mb", "--maxmemory-policy", "noeviction").client()
-    assert client.config_get("maxmemory*")["maxmemory"] == "1048576"
-    with pytest.raises(redis.exceptions.OutOfMemoryError):  # an empty server holds more than that
-        client.set("k", b"x")
+    client = guardrail_start("redis", "--maxmemory", "3mb", "--maxmemory-policy", "noeviction").client()
+    assert client.config_get("maxmemory*")["maxmemory"] == "3145728"
+    with pytest.raises(redis.exceptions.OutOfMemoryError):  # a command that has arrived counts
+        client.set("k", b"x" * 5_000_000)
 
 
 def test_flush_empties(guardrail_start: Start) -> None:

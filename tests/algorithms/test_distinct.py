@@ -65,7 +65,8 @@ def test_against_the_naive_count(seed: int) -> None:
     source = random.Random(seed)
     population = source.choice([10, 64, 65, 66, 70, 100, 400])
     pace = source.choice([0.02, 0.3, 1.0, 2.0])
-    naive, seen, overflow, pane = Naive(), {}, -1, 10_000
+    naive, overflow, pane = Naive(), -1, 10_000
+    seen: dict[str, int] = {}
     for _ in range(1200):
         pane += source.choice([0, 0, int(source.expovariate(1) * pace), 61 if source.random() < 0.01 else 0])
         value = digest(source.randrange(population))

@@ -203,7 +203,8 @@ def test_polling_at_odd_microseconds_admits_burst_and_floor_of_rate_times_time(
 
 def test_a_bucket_one_deep_admits_at_the_first_whole_microsecond() -> None:
     # It is full whenever it admits, so the fraction of a µs that passed is not credited: 142,858 µs apart, never less.
-    bucket, now, times = NEW, START, []
+    times: list[int] = []
+    bucket, now = NEW, START
     while len(times) < 4:
         bucket, ok = gcra.take(bucket, now, 1, 7, SECOND, 1)
         if ok:

@@ -54,7 +54,8 @@ def test_counting_forgets_what_expired_and_changes_nothing() -> None:
 def test_against_a_list_of_everything_that_was_lent() -> None:
     source = random.Random(11)
     for _ in range(200):
-        limit, now, held = source.randint(1, 4), 0, {}
+        limit, now = source.randint(1, 4), 0
+        held: dict[str, int] = {}
         lent: list[tuple[str, int]] = []
         for number in range(40):
             now += source.choice([0, SECOND, 9 * SECOND, 31 * SECOND])

@@ -37,7 +37,7 @@ class Counts(Counter[str]):
 
 
 @cache
-def private_key(kind: str, number: int = 0) -> Any:  # noqa: ARG001 - tells keys of one kind apart
+def private_key(kind: str, number: int) -> Any:  # noqa: ARG001 - tells keys of one kind apart
     """A private key of `kind` (RS256, ES256, EdDSA), the same for the same number."""
     if kind == "RS256":
         return rsa.generate_private_key(65537, 2048)

@@ -83,7 +83,7 @@ def test_weak_keys_are_refused() -> None:
 
 
 def test_pem_that_is_no_public_key() -> None:
-    private = private_key("ES256").private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
+    private = private_key("ES256", 0).private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
     with pytest.raises(ValueError, match="pkey -pubout"):
         read_pem(private)
     with pytest.raises(ValueError, match="-----BEGIN PUBLIC KEY-----"):
@@ -133,7 +133,7 @@ def test_a_token_without_kid_is_tried_with_four_keys() -> None:
 
 
 DECLARED = {1, 7}
-"""1 mixes a shared secret with a public key, which a policy refuses and a set may do; 7 is a ROCA modulus, not looked for."""
+"""1 mixes a shared secret with a public key, which no policy can ask for; 7 is a ROCA modulus, not looked for."""
 
 
 def test_wycheproof(guardrail_shared: Path) -> None:

@@ -220,8 +220,16 @@ async def test_an_issuer_that_is_down_at_start_is_asked_every_two_seconds(
     assert await account(guarded, TOKEN_A)
 
 
+async def test_a_kid_does_not_cool_down_while_the_issuer_fails(guarded: Resolver, issuer: Issuer) -> None:
+    await guarded.start()
+    issuer.answer = (503, {}, b"")
+    assert await refused(guarded, TOKEN_B)
+    issuer.publish(A, B)
+    assert await account(guarded, TOKEN_B)
+
+
 POISON: dict[str, tuple[int, dict[str, str], bytes]] = {
-    "huge": (200, {}, b'{"keys": [' + b" " * 300_000 + b"]}"),
+    "huge": (200, {}, json.dumps({"keys": [B]}).encode() + b" " * 300_000),
     "redirect": (302, {"location": "/elsewhere"}, b""),
     "error": (500, {}, json.dumps({"keys": [B]}).encode()),
     "gzip": (200, {"content-encoding": "gzip"}, gzip.compress(json.dumps({"keys": [B]}).encode())),

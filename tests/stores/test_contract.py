@@ -11,21 +11,21 @@ from guardrail_mw.stores.memory import MemoryStore
 from guardrail_mw.stores.redis.store import RedisStore
 from guardrail_mw.testing.bills import bucket, lease, take
 from guardrail_mw.testing.clock import FakeClock
-from guardrail_mw.testing.contract import StoreContract
+from guardrail_mw.testing.contract import StoreContract, SubjectsContract
 from guardrail_mw.testing.servers import Server
 
 PATIENT = 10_000_000
 """µs: these tests ask what a store answers, not how soon."""
 
 
-class TestMemory(StoreContract):
+class TestMemory(StoreContract, SubjectsContract):
     @pytest.fixture
     async def store(self, clock: FakeClock) -> AsyncIterator[Store]:
         store = MemoryStore(clock=clock)
         yield store
         await store.close()
 
-    async def subjects(self, store: Store) -> int | None:
+    async def subjects(self, store: Store) -> int:
         assert isinstance(store, MemoryStore)
         return store.subjects()
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from uuid import uuid4
 
 import pytest
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 from hypothesis.stateful import run_state_machine_as_test
 
-from guardrail_mw.stores.base import Store
+from guardrail_mw.stores.base import Bill, Receipt, Settlement, Store
 from guardrail_mw.stores.memory import MemoryStore
 from guardrail_mw.stores.redis.store import RedisStore
 from guardrail_mw.testing.clock import FakeClock
@@ -20,7 +21,7 @@ TIMES = int(os.environ.get("GUARDRAIL_EXAMPLES", "1"))
 """Multiplies how many histories are tried."""
 
 
-def drive(machine: type[StoreMachine], examples: int) -> None:
+def drive(machine: type[StoreMachine], examples: int, *, phases: Sequence[Phase] = tuple(Phase)) -> None:
     """Run a machine. Derandomised: the same histories each time; what a longer search finds becomes a test of its own."""
     run_state_machine_as_test(
         machine,
@@ -30,6 +31,7 @@ def drive(machine: type[StoreMachine], examples: int) -> None:
             deadline=None,
             database=None,
             derandomize=TIMES == 1,
+            phases=phases,
             report_multiple_bugs=False,
             suppress_health_check=list(HealthCheck),
         ),
@@ -41,7 +43,7 @@ def test_memory() -> None:
         def make_store(self, clock: FakeClock) -> Store:
             return MemoryStore(clock=clock)
 
-    drive(Memory, 150)
+    drive(Memory, 80)
 
 
 def test_memory_that_is_full() -> None:
@@ -51,10 +53,10 @@ def test_memory_that_is_full() -> None:
         def make_store(self, clock: FakeClock) -> Store:
             return MemoryStore(clock=clock, max_subjects=5)
 
-    drive(Small, 40)
+    drive(Small, 20)
 
 
-@pytest.mark.parametrize(("kind", "examples"), [("fakeredis", 12), ("redis", 60), ("valkey", 60)])
+@pytest.mark.parametrize(("kind", "examples"), [("fakeredis", 8), ("redis", 40), ("valkey", 40)])
 def test_one_server(request: pytest.FixtureRequest, kind: str, examples: int) -> None:
     server: Server = request.getfixturevalue(f"guardrail_{kind}")
 
@@ -72,4 +74,25 @@ def test_cluster(guardrail_cluster: Server) -> None:
         def make_store(self, clock: FakeClock) -> Store:
             return RedisStore(guardrail_cluster.url, deadline=10_000_000, prefix=f"m{uuid4().hex}:", clock=clock)
 
-    drive(Cluster, 40)
+    drive(Cluster, 25)
+
+
+class Unsettled(MemoryStore):
+    def settle(self, settlements: Sequence[Settlement]) -> None:
+        super().settle([each for each in settlements if each.outcome == "settled"])
+
+
+class Talkative(MemoryStore):
+    async def peek(self, bill: Bill) -> Receipt:
+        await self.charge(bill)
+        return await super().peek(bill)
+
+
+@pytest.mark.parametrize("broken", [Unsettled, Talkative])
+def test_the_machine_finds_what_is_broken(broken: type[MemoryStore]) -> None:
+    class Broken(StoreMachine):
+        def make_store(self, clock: FakeClock) -> Store:
+            return broken(clock=clock)
+
+    with pytest.raises(AssertionError):
+        drive(Broken, 80, phases=[Phase.generate])

@@ -433,6 +433,19 @@ async def test_a_loop_that_ends_while_it_carries_leaves_that_to_others() -> None
         assert standing.fields == {"proved": "1"}
 
 
+async def test_loops_that_ended_are_not_kept() -> None:
+    async with world() as w:
+        await w.refused()
+
+        async def elsewhere() -> None:
+            await w.store.charge(w.bill())
+            await w.settle_down()
+
+        for _ in range(5):
+            await asyncio.to_thread(lambda: asyncio.run(elsewhere()))
+        assert len(w.store._loops) == 2, "this one, and the last, which the next would forget"
+
+
 async def test_closing_stops_the_probes_of_other_loops() -> None:
     async with world() as w:
         await w.refused()

@@ -45,7 +45,7 @@ def facts_of(scope: Scope, path: str, kind: Literal["http", "websocket"]) -> Fac
     """Read the scope. What pretends to come from us is taken out, for the app as well."""
     headers = scope["headers"]
     if not isinstance(headers, list):
-        headers = list(headers)
+        headers = scope["headers"] = list(headers)
     if [1 for name, _ in headers if name.startswith(_STRIPPED)]:
         headers = scope["headers"] = [header for header in headers if not header[0].startswith(_STRIPPED)]
     client = scope.get("client")
@@ -74,6 +74,10 @@ class Edge:
         """Bad input: the refusal, or None in shadow, where it is noted."""
         deny = refusals.bad_input(exchange.id, error)
         logger.info("%s: %s (%s) %r", exchange.id, error.public, error.code, error.detail[:_CUT])
+        return self.unless_shadow(exchange, deny)
+
+    def unless_shadow(self, exchange: Exchange, deny: Deny) -> Deny | None:
+        """The refusal; in shadow it is noted, and nothing is done."""
         if exchange.engine.mode == "enforce":
             return deny
         if exchange.would is None:
@@ -84,11 +88,9 @@ class Edge:
         """Decide; in shadow what would have been done is noted, and nothing is."""
         decision = deny if deny is not None else exchange.engine.decide(exchange)
         if isinstance(decision, Deny):
-            if exchange.engine.mode == "enforce":
+            if self.unless_shadow(exchange, decision) is not None:
                 exchange.decision = decision
                 return decision
-            if exchange.would is None:
-                exchange.would = decision
             decision = Allow(exchange.id)
         exchange.decision = decision
         return None
@@ -108,9 +110,9 @@ class Edge:
             now=exchange.receipt.now if exchange.receipt is not None else None,
         )
 
-    async def close_turn(self, send: Send, deny: Deny) -> None:
-        """Close a socket whose turn is refused."""
-        await close_turn(send, deny)
+    async def close_turn(self, send: Send, deny: Deny) -> int:
+        """Close a socket whose turn is refused; the code it was closed with."""
+        return await close_turn(send, deny)
 
     def rate_fields(self, exchange: Exchange) -> list[Header]:
         """The fields that tell what is left; none in shadow, none where nothing was charged."""

@@ -60,6 +60,7 @@ class Http(Edge):
             await self.refuse(exchange, found, scope, receive, send)
         elif route.measured:
             policy = engine.policy.inspect
+            self._budget.limit = policy.budget.bytes
             reader = BodyReader(receive, policy.max_body.bytes, self._budget, facts.headers)
             try:
                 deny = await self._read(exchange, reader)
@@ -77,7 +78,8 @@ class Http(Edge):
             refuse_encoded(exchange.facts.headers)
             body = await reader.read()
             if isinstance(body, Unread):
-                return refusals.overloaded(exchange.id) if body is Unread.OVER_BUDGET else None
+                shed = body is Unread.OVER_BUDGET
+                return self.unless_shadow(exchange, refusals.overloaded(exchange.id)) if shed else None
             arguments = (exchange.facts.headers, body, reserve)
             if should_offload(len(body)):
                 estimate = await asyncio.to_thread(inspect, *arguments, path=exchange.facts.path, strict=reserve.strict)
@@ -103,23 +105,22 @@ class Http(Edge):
         scope.setdefault("state", {})["guardrail"] = exchange
         fields = [(b"x-guardrail-decision", exchange.id.encode()), *self.rate_fields(exchange)]
         meter = Meter(exchange.estimate, exchange.facts.path) if tariff.measured else None
-        await self._pass(exchange, _Responder(send, fields, meter), scope, receive)
+        await self._pass(exchange, _Responder(receive, send, fields, meter), scope)
 
-    async def _pass(self, exchange: Exchange, responder: _Responder, scope: Scope, receive: Receive) -> None:
+    async def _pass(self, exchange: Exchange, responder: _Responder, scope: Scope) -> None:
         """Let the app answer, and settle whatever happens."""
         receipt = exchange.receipt
-        keeper = self.guardrail.keeper()
-        held = receipt is not None and receipt.open
-        if held:
+        keeper = self.guardrail.keeper() if receipt is not None and receipt.open else None
+        if keeper is not None:
             keeper.hold(exchange)
         crashed = False
         try:
-            await self.app(scope, receive, responder.send)
+            await self.app(scope, responder.receive, responder.send)
         except Exception:
-            crashed = True
+            crashed = not responder.gone
             raise
         finally:
-            if held:
+            if keeper is not None:
                 keeper.release(exchange)
             status = responder.status
             outcome = _outcome(status, crashed=crashed)
@@ -140,29 +141,35 @@ def _outcome(status: int, *, crashed: bool) -> Outcome:
 class _Responder:
     """Stands between the app and the server: adds fields to the head, and lets the rest pass as it comes."""
 
-    __slots__ = ("_fields", "_send", "meter", "status")
+    __slots__ = ("_fields", "_receive", "_send", "gone", "meter", "status")
 
-    def __init__(self, send: Send, fields: list[Header], meter: Meter | None) -> None:
+    def __init__(self, receive: Receive, send: Send, fields: list[Header], meter: Meter | None) -> None:
+        self._receive = receive
         self._send = send
         self._fields = fields
         self.meter = meter
         self.status = 0
         """0 until the answer has begun."""
+        self.gone = False
+        """Whether the app was told that the client went away: what it raises then is no failure of its own."""
+
+    async def receive(self) -> Message:
+        """For the app: the client's messages as they come."""
+        message = await self._receive()
+        if message["type"] == "http.disconnect":
+            self.gone = True
+        return message
 
     def send(self, message: Message) -> Awaitable[None]:
-        """For the app. A plain function, so that passing on costs no second coroutine."""
+        """For the app. A plain function, so that passing on costs no second coroutine. The meter sees what is sent first: what
+        a client hangs up on has been made for it."""
         if message["type"] == "http.response.start":
             self.status = message["status"]
-            theirs = message.get("headers", ())
+            theirs = list(message.get("headers", ()))
             if [1 for name, _ in theirs if name in OURS]:
                 ours = {name for name, _ in self._fields}
                 theirs = [header for header in theirs if header[0] not in ours]
             message = {**message, "headers": [*theirs, *self._fields]}
-        if self.meter is None:
-            return self._send(message)
-        return self._metered(self.meter, message)
-
-    async def _metered(self, meter: Meter, message: Message) -> None:
-        """Pass on first: the client never waits for the meter."""
-        await self._send(message)
-        meter.message(message)
+        if self.meter is not None:
+            self.meter.message(message)
+        return self._send(message)

@@ -70,15 +70,12 @@ class GuardrailMiddleware:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One connection of the server's."""
         kind = scope["type"]
-        if kind == "http":
+        guard = self._http if kind == "http" else self._websocket if kind == "websocket" else None
+        if guard is not None:
+            self.guardrail.keeper()
             engine = self.guardrail.engine
             if engine.mode != "off":
-                await self._http(engine, scope, receive, send)
-                return
-        elif kind == "websocket":
-            engine = self.guardrail.engine
-            if engine.mode != "off":
-                await self._websocket(engine, scope, receive, send)
+                await guard(engine, scope, receive, send)
                 return
         elif kind == "lifespan":
             await self._lifespan(scope, receive, send)

@@ -125,8 +125,12 @@ async def send_refusal(  # noqa: PLR0913 - ASGI's three, and what a refusal is m
     await send({"type": f"{prefix}.body", "body": b"" if bodiless else body, "more_body": False})
 
 
-async def close_turn(send: Send, deny: Deny) -> None:
-    """Close a socket over a refused turn: 1013 where coming back later helps (limits, load), 1008 otherwise (risk)."""
+async def close_turn(send: Send, deny: Deny) -> int:
+    """Close a socket over a refused turn: 1013 where coming back later helps (limits, load), 1008 otherwise (risk).
+
+    Returns the code.
+    """
     later = deny.refusal is not None or deny.status in _LATER
     code = TRY_AGAIN_LATER if later else POLICY_VIOLATION
     await send({"type": "websocket.close", "code": code, "reason": deny.id})
+    return code

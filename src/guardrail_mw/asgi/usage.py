@@ -220,7 +220,7 @@ class Meter:
             texts = written(event)
             self._deltas += len(texts)
             self._chars += sum(map(len, texts))
-            if len(texts) == 1 and raw.isascii() and b"\\" not in raw:
+            if len(texts) == 1 and raw.isascii() and b"\\" not in raw:  # escapes would pass for overhead
                 self._overhead = len(raw) - len(texts[0])
             self._reported(event)
 

@@ -36,9 +36,9 @@ class WebSocket(Edge):
         await self._pass(exchange, _Turns(self, exchange, receive, send), scope)
 
     async def _pass(self, exchange: Exchange, turns: _Turns, scope: Scope) -> None:
-        keeper = self.guardrail.keeper()
-        held = exchange.receipt is not None and exchange.receipt.open
-        if held:
+        receipt = exchange.receipt
+        keeper = self.guardrail.keeper() if receipt is not None and receipt.open else None
+        if keeper is not None:
             keeper.hold(exchange)
         crashed = False
         try:
@@ -47,7 +47,7 @@ class WebSocket(Edge):
             crashed = True
             raise
         finally:
-            if held:
+            if keeper is not None:
                 keeper.release(exchange)
             exchange.engine.settle(exchange, "failed" if crashed and not turns.accepted else "answered")
 
@@ -56,11 +56,15 @@ class WebSocket(Edge):
         subject = exchange.subject
         if subject is None:
             return None
-        engine = self.guardrail.engine
-        turn = engine.begin(exchange.route, exchange.facts)
-        tariff = engine.plan(turn, subject).turns()
-        turn.tariff = tariff
-        return self.obey(turn, await engine.charge(turn, tariff))
+        engine = self.guardrail.engine  # a socket outlives policies: each turn is charged on the one that runs
+        turn = engine.begin(engine.router.find(exchange.facts.path, _HANDSHAKE), exchange.facts)
+        turn.turn = True
+        deny = self.obey(turn, await engine.charge(turn, engine.plan(turn, subject)))
+        if deny is not None:
+            engine.cancel(turn)
+        else:
+            engine.settle(turn, "answered")
+        return deny
 
 
 class _Turns:
@@ -83,8 +87,8 @@ class _Turns:
         if deny is None:
             return message
         self._closed = True
-        await self._edge.close_turn(self._send, deny)
-        return {"type": "websocket.disconnect", "code": 1013, "reason": deny.id}
+        code = await self._edge.close_turn(self._send, deny)
+        return {"type": "websocket.disconnect", "code": code, "reason": deny.id}
 
     async def send(self, message: Message) -> None:
         """For the app: passes on, as it is, until the socket was closed over a refused turn."""

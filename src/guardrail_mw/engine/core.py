@@ -14,7 +14,7 @@ from guardrail_mw.engine.exchange import NOTHING, Exchange
 from guardrail_mw.engine.identifiers import identifiers
 from guardrail_mw.engine.routes import Router
 from guardrail_mw.engine.standings import Standings
-from guardrail_mw.errors import StoreError
+from guardrail_mw.errors import StoreError, StoreTimeout
 from guardrail_mw.limits.plan import Place, Planner, Tariff, Traits
 from guardrail_mw.stores.base import Bill, Change, Entry, Reading, Receipt, Settlement
 from guardrail_mw.values import Allow, Decision, Deny, Facts, Standing, Subject, Usage
@@ -103,8 +103,11 @@ class Engine:
             if len(subject.cache) >= _KEPT_TARIFFS:
                 subject.cache.clear()
             subject.cache[key] = found
-        exchange.tariff, exchange.authenticated = found
-        tariff: Tariff = exchange.tariff
+        tariff: Tariff
+        tariff, exchange.authenticated = found
+        if exchange.turn:
+            tariff = tariff.turns()
+        exchange.tariff = tariff
         return tariff
 
     def _tariff(self, exchange: Exchange, subject: Subject, standing: Standing) -> tuple[Tariff, bool]:
@@ -152,13 +155,15 @@ class Engine:
                 if limit is not None:
                     return refusals.too_large(exchange.id, limit)
             bill = self._bill(exchange, subject, tariff)
-            exchange.receipt = self._refused_before(exchange, tariff, bill)
-            if exchange.receipt is not None:
-                return None
+            refused = self._refused_before(exchange, tariff)
+            if refused is not None:
+                return refused
             try:
                 receipt = await self._store.charge(bill)
             except StoreError as error:
                 return self._without_store(exchange, error)
+            if receipt.code == "late":
+                return self._without_store(exchange, StoreTimeout("The store answered too late."))
             if receipt.code != "stale":
                 exchange.receipt = receipt
                 self._note_refusal(exchange, tariff, receipt)
@@ -195,24 +200,25 @@ class Engine:
         exchange.receipt = None
         return None if self.policy.store.on_error == "allow" else refusals.unavailable(exchange.id)
 
-    def _refused_before(self, exchange: Exchange, tariff: Tariff, bill: Bill) -> Receipt | None:
-        """A refusal by a limit that belongs to everyone, from memory: for a second at most it is not asked for again."""
+    def _refused_before(self, exchange: Exchange, tariff: Tariff) -> Deny | None:
+        """A refusal by a limit that belongs to everyone, from memory: for a second at most it is not asked for again.
+
+        It comes without a receipt: how the caller's own limits stand was not asked.
+        """
         if not self._full:
             return None
         now = self._clock.monotonic()
-        readings: list[Reading] = []
-        refused = False
+        waits = []
         for slot in tariff.slots:
             held = self._full.get((slot.limit.code, exchange.authenticated)) if not slot.share else None
             if held is not None and held[0] > now:
-                readings.append(Reading(ok=False, remaining=0, reset=held[1] - now, wait=held[1] - now))
-                refused = True
-            else:
-                readings.append(Reading(ok=True, remaining=0, reset=0, wait=0))
-        if not refused:
+                waits.append((held[1] - now, slot.limit))
+        if not waits:
             return None
         self._observer.count("engine.denied_from_memory")
-        return Receipt(bill, "denied", self._clock.now(), None, tuple(readings))
+        wait, limit = max(waits, key=lambda each: each[0])
+        exchange.receipt = None
+        return refusals.by_limit(exchange.id, limit.refusal(wait, share=False))
 
     def _note_refusal(self, exchange: Exchange, tariff: Tariff, receipt: Receipt) -> None:
         if receipt.code != "denied" or receipt.local or exchange.estimate.items != 1:

@@ -42,8 +42,8 @@ class Exchange:
     """
 
     __slots__ = (
-        "added", "authenticated", "decision", "dialect", "engine", "estimate", "facts", "id", "model", "receipt", "route",
-        "settled", "standing", "subject", "tariff", "would",
+        "authenticated", "decision", "dialect", "engine", "estimate", "facts", "id", "model", "receipt", "route",
+        "settled", "standing", "subject", "tariff", "turn", "would",
     )  # fmt: skip
 
     def __init__(self, engine: Engine, identity: str, route: Route, facts: Facts) -> None:
@@ -64,8 +64,9 @@ class Exchange:
         """What was done."""
         self.would: Decision | None = None
         """What shadow mode would have done, where that differs."""
-        self.added: list[tuple[str, int]] = []
         self.settled = False
+        self.turn = False
+        """Whether it is a message on a socket, which holds its slots already."""
 
     @property
     def readings(self) -> tuple[Limited, ...]:
@@ -81,8 +82,8 @@ class Exchange:
     async def add(self, unit: str, n: int) -> None:
         """Charge what only the app knows: a tool call (`requests`), an image's `tokens`, micro-dollars (`usd`).
 
-        It is owed, whatever the limits hold: what is spent is spent. On a request that is not metered it is charged at once,
-        else with the settlement of the exchange.
+        It is owed, whatever the limits hold: what is spent is spent. Charged at once, on each limit of the request in that
+        unit.
 
         Args:
             unit: requests, tokens, input_tokens, output_tokens or usd.

@@ -22,6 +22,7 @@ from guardrail_mw.identity.resolver import Resolver
 from guardrail_mw.policy import Policy, load
 from guardrail_mw.policy.reload import Watcher
 from guardrail_mw.stores.base import Store, Switches
+from guardrail_mw.stores.memory import MemoryStore
 from guardrail_mw.stores.resilient import Resilient
 from guardrail_mw.values import Mode
 
@@ -73,8 +74,7 @@ class Guardrail:
         self._mode = self._environment_mode()
         self._switches: dict[str, str] = {}
         self.store: Store = store or self._open(running.store, None if clock is None else clock)
-        shared = not (store is None and self._url(running.store).startswith("memory:"))
-        self._shared = shared and not type(store).__name__.startswith("Memory")
+        self._shared = not isinstance(self.store, MemoryStore)
         self.secrets = Secrets.read(self._environ, shared=self._shared)
         self._standings = Standings()
         self._resolver = self._resolve(running)
@@ -202,8 +202,9 @@ class Guardrail:
     def keeper(self) -> Keeper:
         """The background work of the running loop, begun at the first call in it."""
         loop = asyncio.get_running_loop()
-        if loop is self._latest[0]:
-            return self._latest[1]
+        latest = self._latest  # read once: another thread's loop may replace it meanwhile
+        if loop is latest[0]:
+            return latest[1]
         keeper = self._keepers.get(loop)
         if keeper is None:
             keeper = self._keepers[loop] = Keeper(self.store)

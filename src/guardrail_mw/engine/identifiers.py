@@ -6,30 +6,31 @@ import os
 
 __all__ = ["identifiers"]
 
-_BLOCK = 4096
+_BLOCK = 512
 _SIZE = 12
 
 
 class _Identifiers:
-    """Twelve random bytes each, drawn a block at a time. A forked process draws its own."""
+    """Twelve random bytes each, drawn a block at a time. For all threads; a forked process draws its own."""
 
-    __slots__ = ("_at", "_block")
+    __slots__ = ("_ready",)
 
     def __init__(self) -> None:
-        self._block = ""
-        self._at = 0
+        self._ready: list[str] = []
 
     def __call__(self) -> str:
-        at = self._at
-        if at >= len(self._block):
-            self._block = os.urandom(_BLOCK * _SIZE).hex()
-            at = 0
-        self._at = at + 2 * _SIZE
-        return self._block[at : self._at]
+        try:
+            return self._ready.pop()  # one step of the interpreter: no two threads get the same
+        except IndexError:
+            block = os.urandom(_BLOCK * _SIZE).hex()
+            ready = [block[at : at + 2 * _SIZE] for at in range(0, len(block), 2 * _SIZE)]
+            last = ready.pop()
+            self._ready = ready
+            return last
 
     def forget(self) -> None:
         """Draw anew: the block is also the parent's."""
-        self._block = ""
+        self._ready = []
 
 
 identifiers = _Identifiers()

@@ -80,6 +80,8 @@ class Keeper:
                     await look()
                 except StoreError as error:
                     logger.debug("%s: %s", name, error)
+                except Exception:
+                    logger.exception("%s failed; it is tried again.", name)
                 await asyncio.sleep(seconds)
 
         self.start(name, looking())

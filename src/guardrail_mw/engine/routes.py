@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from copy import copy
 from posixpath import normpath
 from typing import TYPE_CHECKING
 
@@ -22,7 +23,8 @@ class Route:
     __slots__ = ("dialect", "exempt", "index", "label", "limits", "measured", "metered", "names", "proves")
 
     def __init__(self, index: int, settings: RouteSettings | None, limits: frozenset[str], method: str, *, exempt: bool) -> None:
-        self.index = index
+        self.index: int | tuple[object, object] = index
+        """Its place in the policy; -1 for what matches none, two for a path that can be read in two ways."""
         self.limits = limits
         """Names of the limits that can hold here."""
         self.exempt = exempt
@@ -33,6 +35,15 @@ class Route:
         self.measured = False
         """Whether requests are read before they are charged: some limit here is in tokens or dollars, or looks at the model."""
         self.proves = settings is not None and settings.is_proof(method)
+
+    def together(self, other: Route) -> Route:
+        """This route with what the other demands besides."""
+        both = copy(self)
+        both.index = (self.index, other.index)
+        both.limits = self.limits | other.limits
+        both.names = (*self.names, *other.names)
+        both.metered = self.metered or other.metered
+        return both
 
 
 class Router:
@@ -47,8 +58,9 @@ class Router:
     def find(self, path: str, method: str) -> Route:
         """The first route that matches.
 
-        A path is looked up as an app would read it that tidies paths up (`//`, `/./`, `/../`, a slash at the end), so that
-        writing it otherwise does not lead to a lesser route; exempt is only what is written as the policy writes it.
+        A path is looked up as an app would read it that tidies paths up (`//`, `/./`, `/../`, a slash at the end). Where it
+        leads elsewhere as it is written, the limits of both routes hold, for nobody knows how the app reads it: so no way of
+        writing a path leads to a lesser route. Exempt is only what is written as the policy writes it.
         """
         key = (path, method)
         found = self._known.get(key)
@@ -61,11 +73,23 @@ class Router:
         return found
 
     def _find(self, path: str, method: str) -> Route:
-        tidy = "/" + normpath(path).lstrip("/.") if path else "/"
+        tidy = "/" + normpath("/" + path).lstrip("/")
+        slashed = tidy.rstrip("/") + "/"
+        route = self._match(slashed if path == slashed else tidy, method) or self._match(tidy, method)
+        found = route or self._unmatched(method)
+        if path not in {tidy, slashed}:
+            as_written = self._match(path, method) or self._unmatched(method)
+            if as_written.index != found.index:
+                found = found.together(as_written)
+            found.exempt = False
+        found.measured = found.metered and self._measured(found.limits)
+        return found
+
+    def _match(self, path: str, method: str) -> Route | None:
         for index, (settings, limits) in enumerate(self._routes):
-            if settings.matches(tidy, method):
-                exempt = settings.exempt and method in _SAFE and (path == tidy or path == tidy + "/")
-                route = Route(index, settings, limits, method, exempt=exempt)
-                route.measured = route.metered and self._measured(limits)
-                return route
+            if settings.matches(path, method):
+                return Route(index, settings, limits, method, exempt=settings.exempt and method in _SAFE)
+        return None
+
+    def _unmatched(self, method: str) -> Route:
         return Route(-1, None, self._rest, method, exempt=False)

@@ -6,7 +6,7 @@ import re
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Annotated, Literal, Self, TypeAlias
 
-from pydantic import BaseModel, ConfigDict, Field, PlainValidator, WithJsonSchema, model_validator
+from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, PlainValidator, WithJsonSchema, model_validator
 
 from guardrail_mw import plugins
 from guardrail_mw.errors import PluginError
@@ -61,6 +61,10 @@ def _listed(value: object) -> ListedKey:
     return ListedKey.model_validate(value)
 
 
+def _written(key: ListedKey) -> dict[str, str]:
+    return {"sha256": key.sha256, **key.attributes()}
+
+
 def _lookup(value: object) -> object:
     if isinstance(value, str):
         try:
@@ -91,6 +95,7 @@ class ApiKeySettings(BaseModel):
         Annotated[
             ListedKey,
             PlainValidator(_listed, json_schema_input_type=Annotated[str, Field(pattern=r"^[0-9a-fA-F]{64}$")] | ListedKey),
+            PlainSerializer(_written),
         ]
     ] = Field(default=[], max_length=100_000)
     """For `trust: keys`: SHA-256 digests of the keys, or mappings with `sha256`, `account`, `organisation`, `tier`."""

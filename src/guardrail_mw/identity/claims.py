@@ -31,7 +31,7 @@ def peek_claims(token: bytes) -> Claims | None:
     segments = token.split(b".", 2)
     if len(segments) != 3:  # noqa: PLR2004 - header, payload, signature
         return None
-    payload = segments[1].translate(_STANDARD).rstrip(b"=")
+    payload = segments[1].translate(_STANDARD)
     try:
         return _object(b64decode(payload + b"=="))
     except ValueError:

@@ -101,7 +101,7 @@ Step: TypeAlias = Gcra | Window | Budget | Lease | Share | Distinct
 class Entry:
     """The steps of one home. Reused between requests where costs are constant, so that a store can keep what it encoded."""
 
-    __slots__ = ("home", "opens", "parent", "steps", "wire")
+    __slots__ = ("home", "opens", "parent", "steps", "whole", "wire")
 
     def __init__(self, home: str, steps: tuple[Step, ...], parent: str = "e") -> None:
         self.home = home
@@ -112,7 +112,9 @@ class Entry:
         self.parent = parent
         """The home that newcomers share where a bounded store cannot tell them apart."""
         self.wire: object = None
-        """A store's own notes."""
+        """A store's own notes on it."""
+        self.whole: object = None
+        """A store's own notes on the entries that begin with it."""
 
 
 class Bill(NamedTuple):

@@ -356,6 +356,8 @@ def _settle(settlement: Settlement, homes: Sequence[Home | None], now: int) -> N
 
 
 def _merge(change: Change, before: str | None) -> str | None:
+    if change.field == "since" and before is not None:
+        return before  # nothing overwrites it
     match change.op:
         case "set":
             return change.value

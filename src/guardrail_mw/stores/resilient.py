@@ -16,7 +16,6 @@ from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from contextvars import Context
 from secrets import token_hex
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
-from weakref import WeakKeyDictionary
 
 from guardrail_mw.errors import StoreError, StoreTimeout
 from guardrail_mw.stores.base import Bill, Change, Entry, Gcra, Receipt, Settlement, Switches
@@ -34,6 +33,16 @@ __all__ = ["Resilient"]
 
 _T = TypeVar("_T")
 _PROBE = (Gcra("probe", 1, 1, 1, 1),)
+
+
+class _Care:
+    """What one event loop does for a store that is away."""
+
+    __slots__ = ("carrying", "task")
+
+    def __init__(self) -> None:
+        self.carrying = asyncio.Lock()
+        self.task: asyncio.Task[None] | None = None
 
 
 class Resilient:
@@ -67,8 +76,7 @@ class Resilient:
         self._pause = pause
         self._breaker = Breaker()
         self._learned = Learned()
-        self._tenders: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Task[None]] = WeakKeyDictionary()
-        self._carrying: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Lock] = WeakKeyDictionary()
+        self._loops: dict[asyncio.AbstractEventLoop, _Care] = {}
         self._alone: Alone | None = None
         if on_error == "local":
             own = MemoryStore(clock=clock, observer=observer) if local is None else local
@@ -230,12 +238,22 @@ class Resilient:
         if not (self._breaker.open or self._learned):
             return
         try:
-            loop = asyncio.get_running_loop()
+            care = self._care()
         except RuntimeError:  # settled from outside any loop: the next charge sees to it
             return
-        task = self._tenders.get(loop)
-        if task is None or task.done():
-            self._tenders[loop] = loop.create_task(self._look_after(), name="guardrail store probe", context=Context())
+        if care.task is None or care.task.done():
+            loop = asyncio.get_running_loop()
+            care.task = loop.create_task(self._look_after(), name="guardrail store probe", context=Context())
+
+    def _care(self) -> _Care:
+        """What the running loop does for the store; what loops that are closed did is forgotten."""
+        loop = asyncio.get_running_loop()
+        care = self._loops.get(loop)
+        if care is None:
+            for other in [other for other in self._loops if other.is_closed()]:
+                self._loops.pop(other, None)
+            care = self._loops[loop] = _Care()
+        return care
 
     async def _look_after(self) -> None:
         while True:
@@ -261,27 +279,36 @@ class Resilient:
 
     async def _carry(self) -> None:
         """Tell the store what was learned, an account at a time, until it fails. One carries at a time."""
-        async with self._carrying.setdefault(asyncio.get_running_loop(), asyncio.Lock()):
+        async with self._care().carrying:
             while self._learned and not self._breaker.open:
-                account, changes = self._learned.take()
-                try:
-                    await self.store.remember(account, changes)
-                except (StoreError, asyncio.CancelledError) as error:
-                    self._count("on_error.changes_lost", self._learned.put_back(account, changes))
-                    if not isinstance(error, StoreError):
-                        raise
-                    self._failed()
+                if not await self._carry_one(*self._learned.take()):
                     return
-                self._breaker.succeeded()
+
+    async def _carry_one(self, account: str, changes: Sequence[Change]) -> bool:
+        carried = False
+        try:
+            await self.store.remember(account, changes)
+            carried = True
+        except StoreError:
+            self._failed()
+        else:
+            self._breaker.succeeded()
+        finally:  # also when this loop ends meanwhile
+            if not carried:
+                self._count("on_error.changes_lost", self._learned.put_back(account, changes))
+        return carried
 
     async def _stop_tending(self) -> None:
         here = asyncio.get_running_loop()
-        for loop, task in list(self._tenders.items()):
+        for loop, care in list(self._loops.items()):
+            if care.task is None:
+                continue
             if loop is here:
-                task.cancel()
-                await asyncio.gather(task, return_exceptions=True)
+                care.task.cancel()
+                await asyncio.gather(care.task, return_exceptions=True)
             elif not loop.is_closed():
-                loop.call_soon_threadsafe(task.cancel)
+                loop.call_soon_threadsafe(care.task.cancel)
+        self._loops.clear()
 
     def _count(self, event: str, by: int = 1) -> None:
         if self._observer is not None and by:

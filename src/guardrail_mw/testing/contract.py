@@ -24,10 +24,10 @@ import pytest
 from guardrail_mw.stores.base import Store
 from guardrail_mw.testing.clock import FakeClock
 from guardrail_mw.testing.contract_charging import Charging
-from guardrail_mw.testing.contract_remembering import Keeping, Remembering
+from guardrail_mw.testing.contract_remembering import Forgetting, Keeping, Remembering
 from guardrail_mw.testing.contract_settling import Settling
 
-__all__ = ["StoreContract"]
+__all__ = ["StoreContract", "SubjectsContract"]
 
 
 class StoreContract(Charging, Settling, Remembering, Keeping):
@@ -52,3 +52,7 @@ class StoreContract(Charging, Settling, Remembering, Keeping):
     def store(self) -> Store:
         """The store to be held to the contract."""
         raise NotImplementedError("give the subclass a fixture `store` that yields an empty store driven by `clock`")
+
+
+class SubjectsContract(Forgetting):
+    """Beside `StoreContract`, for a store that can tell how many subjects it keeps: give it a method `subjects`."""

@@ -66,7 +66,7 @@ class Charging:
         assert shown(await take(store, bucket(7))) == [(True, 0, 10 * SECOND, 0)]
 
     async def test_bucket_carries_remainders(self, store: Store, clock: FakeClock) -> None:
-        """Seven a second: a unit spans 142,857 + 1/7 µs. Polled at odd times it admits burst + floor(rate × t)."""
+        """Seven a second: a unit spans 142,857 + 1/7 µs. Polled at odd times it admits burst + floor(rate * t)."""
         step = bucket(1, 7, 7)
         for left, reset in ((6, 142_858), (5, 285_715), (4, 428_572), (3, 571_429), (2, 714_286), (1, 857_143), (0, SECOND)):
             assert shown(await take(store, step)) == [(True, left, reset, 0)]

@@ -29,7 +29,7 @@ from guardrail_mw.testing.bills import (
 from guardrail_mw.testing.clock import FakeClock
 from guardrail_mw.values import PLAN_FIELDS, Standing
 
-__all__ = ["Keeping", "Remembering"]
+__all__ = ["Forgetting", "Keeping", "Remembering"]
 
 
 def put(field: str, value: str) -> Change:
@@ -221,7 +221,7 @@ class Remembering:
 
 
 class Keeping:
-    """Time, tokens, switches, and what is forgotten."""
+    """Time, tokens, switches."""
 
     async def test_a_clock_set_back_neither_refills_nor_locks_out(self, store: Store, clock: FakeClock) -> None:
         await take(store, bucket(10))
@@ -306,10 +306,33 @@ class Keeping:
         await store.write_switch("unknown", None)
         assert await store.read_switches() == {"requests": "enforce"}
 
+    async def test_several_event_loops(self, store: Store) -> None:
+        """Each in a thread of its own, all at once: the limit is one."""
+
+        async def hits() -> int:
+            receipts = await asyncio.gather(*(take(store, bucket(1, 50)) for _ in range(50)))
+            await store.close()
+            return sum(receipt.code == "admitted" for receipt in receipts)
+
+        admitted = await asyncio.gather(*(asyncio.to_thread(asyncio.run, hits()) for _ in range(4)))
+        assert sum(admitted) == 50
+        assert (await take(store, bucket(1, 50))).code == "denied"
+
+    async def test_close_may_be_repeated(self, store: Store) -> None:
+        await take(store, bucket(1))
+        await store.close()
+        await store.close()
+
+
+class Forgetting:
+    """For a store that can tell how many subjects it keeps."""
+
+    async def subjects(self, store: Store) -> int:
+        """How many subjects' counters `store` keeps."""
+        raise NotImplementedError("subjects() must return how many subjects' counters the store keeps")
+
     async def test_counters_vanish_when_they_equal_a_newcomer_s(self, store: Store, clock: FakeClock) -> None:
-        """For a store that can tell how many subjects it keeps; the longest of these counters ends after 63 s."""
-        if await self.subjects(store) is None:
-            pytest.skip("this store does not tell how many subjects it keeps")
+        """A second after, at most; the longest of these ends after 63 s."""
         receipt = await take(store, bucket(5), window(5), budget(5), lease(), share(50))
         await settled(store, receipt)
         await take(store, bucket(10), home=NETWORK)
@@ -319,11 +342,8 @@ class Keeping:
         clock.advance(53)
         assert await self.subjects(store) == 0
 
-    async def subjects(self, store: Store) -> int | None:
-        """How many subjects' counters `store` keeps; override it where that can be told."""
-        return None
-
-    async def test_close_may_be_repeated(self, store: Store) -> None:
-        await take(store, bucket(1))
-        await store.close()
-        await store.close()
+    async def test_what_is_refused_or_looked_at_keeps_nobody(self, store: Store, clock: FakeClock) -> None:
+        await take(store, bucket(11), window(11), budget(11))
+        await store.peek(bill(bucket(1), lease(), share(1)))
+        clock.advance(2)
+        assert await self.subjects(store) == 0

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Literal
 
 import pytest
@@ -291,6 +292,19 @@ class Settling:
         await settled(store, receipt)
         assert (await take(store, lease())).code == "admitted"
         assert (await take(store, lease(), home="e")).code == "admitted"
+
+    async def test_a_settlement_during_a_renewal_has_the_last_word(self, store: Store, clock: FakeClock) -> None:
+        """One task renews what others settle at the same moment."""
+        receipts = [await take(store, lease(20), share(5)) for _ in range(20)]
+        clock.advance(10)
+        renewal = asyncio.create_task(store.renew(receipts))
+        await asyncio.sleep(0)
+        for receipt in receipts:
+            store.settle([Settlement(receipt, "settled")])
+            await asyncio.sleep(0)
+        await renewal
+        await store.drain()
+        assert await look(store, lease(20), share(0)) == [(20, 0), (100, 0)]
 
     async def test_a_killed_process_frees_its_slots_in_thirty_seconds(self, store: Store, clock: FakeClock) -> None:
         receipt = await take(store, lease(), share(100))

@@ -91,7 +91,7 @@ def _agrees(node: Process) -> bool:
 def _cluster(nodes: list[Process]) -> Any:
     from redis.cluster import ClusterNode, RedisCluster
 
-    return RedisCluster(startup_nodes=[ClusterNode(HOST, node.port) for node in nodes])
+    return RedisCluster(startup_nodes=[ClusterNode(HOST, node.port) for node in nodes])  # type: ignore[no-untyped-call]
 
 
 class Sentinel:
@@ -199,4 +199,4 @@ def _in_step(data: list[Process]) -> bool:
 def _master_for(sentinels: list[Process]) -> Any:
     from redis.sentinel import Sentinel as Finder
 
-    return Finder([(HOST, each.port) for each in sentinels]).master_for(SERVICE)
+    return Finder([(HOST, each.port) for each in sentinels]).master_for(SERVICE)  # type: ignore[no-untyped-call]

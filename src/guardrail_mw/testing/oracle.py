@@ -108,7 +108,7 @@ class Run:
     def least_tat(self, now: int) -> Fraction:
         """The least that the TAT may be: with less, something was given away.
 
-        As if every request had brought, at its time, what it counts for, and when it was settled what it was underestimated by.
+        As if every request had brought what it counts for at its time, and what it was underestimated by when it settled.
         """
         events = [(request.at, request.counted()) for request in self.requests]
         events += [

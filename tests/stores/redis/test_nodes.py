@@ -21,7 +21,15 @@ pytestmark = pytest.mark.anyio
 def test_a_plain_url_is_redis_pys() -> None:
     target = parse("rediss://me:s%40crt@[::1]:7000/3?client_name=guard")
     assert (target.kind, target.seeds, target.service) == ("standalone", (), "")
-    wanted = {"host": "::1", "port": 7000, "db": 3, "username": "me", "password": "s@crt", "client_name": "guard", "protocol": 2}
+    wanted = {
+        "host": "::1",
+        "port": 7000,
+        "db": 3,
+        "username": "me",
+        "password": "s@crt",
+        "client_name": "guard",
+        "protocol": 2,
+    }
     assert wanted.items() <= target.options.items()
     assert target.connection.__name__ == "SSLConnection"
 
@@ -120,7 +128,7 @@ async def test_tls(guardrail_start: Start, tmp_path: Path) -> None:
             way.submit(each)
         assert [await each.future for each in calls] == [b"x" * 50_000] * 40
     stranger = RedisStore(f"rediss://127.0.0.1:{port}")
-    with pytest.raises(StoreError, match="(?i)certificate"):
+    with pytest.raises(StoreError, match=r"(?i)certificate"):
         await stranger.open()
     await stranger.close()
 
@@ -132,18 +140,20 @@ async def test_an_evicting_server_is_warned_about_once(guardrail_start: Start, c
         await store.open()
         await until(lambda: "allkeys-lru" in caplog.text)
         server.client().client_kill_filter(_type="normal")
-        await until(lambda: not store._book()._sole._pipes)  # noqa: SLF001
+        await until(lambda: not store._book()._sole._pool.all)
         await store.remember("a:1", [])
         await store.close()
     assert caplog.text.count("noeviction") == 2  # one message that names it twice
 
 
-async def test_who_may_not_read_the_configuration_is_not_warned(guardrail_start: Start, caplog: pytest.LogCaptureFixture) -> None:
+async def test_who_may_not_read_the_configuration_is_not_warned(
+    guardrail_start: Start, caplog: pytest.LogCaptureFixture
+) -> None:
     server = guardrail_start("redis", "--maxmemory-policy", "allkeys-lru")
     server.client().acl_setuser("guard", enabled=True, nopass=True, keys=["*"], commands=["+@all", "-config"])
     store = RedisStore(server.url.replace("//", "//guard:x@"))
     with caplog.at_level(logging.WARNING, "guardrail_mw"):
         await store.open()
-        await until(lambda: store._book()._checks[0].done())  # noqa: SLF001
+        await until(lambda: store._book()._tasks == set())
         await store.close()
     assert caplog.text == ""

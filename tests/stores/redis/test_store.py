@@ -88,7 +88,9 @@ async def test_what_the_exchange_taught_arrives_with_its_settlement(guardrail_se
     await store.close()
 
 
-async def test_a_renewal_and_a_settlement_at_once_leave_nothing_behind(guardrail_server: Server, guardrail_prefix: str) -> None:
+async def test_a_renewal_and_a_settlement_at_once_leave_nothing_behind(
+    guardrail_server: Server, guardrail_prefix: str
+) -> None:
     store = RedisStore(guardrail_server.url, deadline=PATIENT, prefix=guardrail_prefix)
     receipts = [await store.charge(open_bill("a:1", "n:2")) for _ in range(3)]
     renewing = asyncio.create_task(store.renew(receipts))
@@ -147,8 +149,8 @@ async def test_a_bills_own_not_after_is_kept(guardrail_server: Server, guardrail
 async def test_a_clock_believed_wrong_costs_one_replay(guardrail_redis: Server, guardrail_prefix: str) -> None:
     store = RedisStore(guardrail_redis.url, deadline=PATIENT, prefix=guardrail_prefix)
     await store.open()
-    time = store._book()._sole.time  # noqa: SLF001
-    time._low = time._high = time._high - 3 * HOUR  # noqa: SLF001 - as if the store's clock had jumped ahead
+    time = store._book()._sole.time
+    time._low = time._high = time._high - 3 * HOUR
     with batches() as sent:
         assert (await store.charge(bill("a:1"))).code == "admitted"
         assert (await store.charge(bill("a:1"))).code == "admitted"
@@ -167,7 +169,7 @@ def test_event_loops_come_and_go(guardrail_start: Start) -> None:
 
     for _ in range(3):
         asyncio.run(one())
-    assert store._books == {}  # noqa: SLF001
+    assert store._books == {}
     assert ours(server) == []
     assert asyncio.run(left(store, "a:1")) == 1000
 
@@ -255,4 +257,19 @@ async def test_a_lost_settlement_is_sent_again_where_its_receipt_makes_that_harm
     assert counts.of == {"store.lost_connections": 1, "store.lost_settlements": 1}
     assert await left(store, "a:1") == 1000
     assert await left(store, "a:2") == 999
+    await store.close()
+
+
+async def test_settlements_wait_for_a_restart(guardrail_start: Start) -> None:
+    server = guardrail_start("redis")
+    counts = Counts()
+    store = RedisStore(server.url, deadline=PATIENT, observer=counts)
+    receipt = await store.charge(open_bill())
+    server.kill()
+    await until(lambda: not store._book()._sole._pool.all)
+    store.settle([Settlement(receipt, "cancelled")])
+    server.restart()
+    await asyncio.wait_for(store.drain(), 5)
+    assert "store.lost_settlements" not in counts.of
+    assert await left(store, "a:1") == 1000
     await store.close()

@@ -8,8 +8,9 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from itertools import count
 from time import monotonic
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, Self, TypeAlias
 
+from guardrail_mw.errors import StoreError
 from guardrail_mw.stores.base import Bill, Entry, Gcra, Step
 from guardrail_mw.stores.redis import RedisStore, codec, nodes
 from guardrail_mw.stores.redis.batches import Lane
@@ -50,9 +51,9 @@ class Plain(Call):
         self.ends.append(reply)
         return super().receive(reply)
 
-    def lost(self, error: Exception) -> None:  # type: ignore[override]
+    def lost(self, error: StoreError) -> None:
         self.ends.append("lost")
-        super().lost(error)  # type: ignore[arg-type]
+        super().lost(error)
 
     def dropped(self) -> None:
         self.ends.append("dropped")
@@ -112,7 +113,7 @@ class Told:
         self.heard: list[list[bytes]] = []
         self.connections = 0
 
-    async def __aenter__(self) -> Told:
+    async def __aenter__(self) -> Self:
         self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
         self.url = f"redis://127.0.0.1:{self._server.sockets[0].getsockname()[1]}"
         return self

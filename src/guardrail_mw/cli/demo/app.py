@@ -9,7 +9,6 @@ import asyncio
 import hashlib
 import json
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager
 from itertools import count
 from json import JSONDecodeError
 from typing import Any
@@ -26,7 +25,7 @@ from guardrail_mw.cli.demo.openai import Call, Event, Steps
 
 __all__ = ["PACE", "model_server"]
 
-PACE = 0.02
+PACE = 0.01
 """Seconds for a token."""
 
 Whole = Callable[[Call], Event]
@@ -41,24 +40,30 @@ def model_server(pace: float = PACE, welcome: str = "") -> Starlette:
         welcome: what `GET /` says.
     """
     server = _Server(pace)
+
+    async def root(_: Request) -> Response:
+        return PlainTextResponse(welcome)
+
     return Starlette(
         routes=[
-            Route("/", lambda _: PlainTextResponse(welcome)),
-            Route("/health", lambda _: JSONResponse({"status": "ok"})),
-            Route("/v1/models", lambda _: JSONResponse(openai.models())),
+            Route("/", root),
+            Route("/health", _health),
+            Route("/v1/models", _models),
             Route("/v1/chat/completions", server.chat, methods=["POST"]),
             Route("/v1/responses", server.responses, methods=["POST"]),
             Route("/v1/embeddings", server.embeddings, methods=["POST"]),
             Route("/v1/messages", server.messages, methods=["POST"]),
         ],
         exception_handlers={HTTPException: _failed},
-        lifespan=_lifespan,
     )
 
 
-@asynccontextmanager
-async def _lifespan(_: Starlette) -> AsyncIterator[None]:
-    yield
+async def _health(_: Request) -> Response:
+    return JSONResponse({"status": "ok"})
+
+
+async def _models(_: Request) -> Response:
+    return JSONResponse(openai.models())
 
 
 class _Server:

@@ -1,7 +1,7 @@
 """Commands on their way: pipelines that concurrent requests of one event loop share.
 
-A `Lane` leads from one event loop to one node, over at most `PIPES` connections. What is submitted during a tick of the loop
-is sent together, at most `BATCH` charges in a batch, one batch at a time on a connection. A batch belongs to the store, not
+A `Lane` leads from one event loop to one node, over at most four connections (`pool.py`). What is submitted during a tick of
+the loop is sent together, at most `BATCH` charges in a batch, one batch at a time on a connection. A batch belongs to the store, not
 to whoever waits for its answers: a waiter that is late or cancelled leaves alone and the batch is read to its end.
 
 Payloads are opaque here: whole RESP commands, ready for the socket.
@@ -10,7 +10,6 @@ Payloads are opaque here: whole RESP commands, ready for the socket.
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from time import monotonic
@@ -19,18 +18,15 @@ from hiredis import ReplyError
 
 from guardrail_mw.errors import StoreError, StoreTimeout
 from guardrail_mw.stores.redis.pipes import Aside, Call, Link, Pipe, StoreTime
+from guardrail_mw.stores.redis.pool import RETRY, Pool
 from guardrail_mw.values import Observer
 
-__all__ = ["BATCH", "PIPES", "READ_ON", "Lane", "Redirect"]
+__all__ = ["BATCH", "ERRANDS", "Lane", "Redirect"]
 
-PIPES = 4
-"""Connections of one event loop to one node."""
 BATCH = 32
 """Charges in a batch; as many errands may ride along."""
-READ_ON = 1.0
-"""Seconds that a batch, or a connection that is being made, may take before it is given up."""
-RETRY = 0.1
-"""Seconds between attempts to connect while the node cannot be reached."""
+ERRANDS = 10_000
+"""Errands that may wait for a node that is away."""
 PAUSE = 0.005
 """Seconds before a command is replayed that was told to try again."""
 RIDE = 0.002
@@ -40,8 +36,6 @@ REPLAYS = {"NOSCRIPT": 2, "MOVED": 3, "ASK": 3, "TRYAGAIN": 1, "LOADING": 1, "LA
 
 Redirect = Callable[[Call, bool, int, str], None]
 """Takes a call elsewhere: the call, whether `ASKING` must precede it, the slot, and `host:port`."""
-
-_log = logging.getLogger(__name__)
 
 
 class Lane:
@@ -67,8 +61,8 @@ class Lane:
     ) -> None:
         self.time = StoreTime()
         self._loop = asyncio.get_running_loop()
-        self._dial = dial
-        self._deadline = deadline
+        self._pool = Pool(self, dial, deadline, observer)
+        self._idle = self._pool.idle
         self._observer = observer
         self._loads = loads
         self._redirect = redirect
@@ -77,20 +71,13 @@ class Lane:
         self._urgent: deque[tuple[str, Call]] = deque()
         self._errands: deque[Call] = deque()
         self._waiting: deque[Call] = deque()
-        self._pipes: list[Pipe] = []
-        self._idle: list[Pipe] = []
-        self._dialling: asyncio.Task[None] | None = None
-        self._dial_due = 0.0
-        self._down: BaseException | None = None
-        self._retry_at = 0.0
         self._scheduled = False
         self._hurry = False
         self._timer: asyncio.TimerHandle | None = None
-        self._timer_due = 0.0
         self._ride: asyncio.TimerHandle | None = None
         self._closed = False
 
-    # -- what callers ask for --
+    # What callers ask for
 
     def submit(self, call: Call, *, patient: bool = False) -> None:
         """Send `call` with this tick's batch; its future is resolved, at the latest when its deadline passes.
@@ -102,7 +89,7 @@ class Lane:
             StoreError: the node cannot be reached.
         """
         if not self._idle:
-            self._refuse_if_hopeless()
+            self._pool.refuse_if_hopeless()
         call.lane = self
         self._queue.append(call)
         if not patient:
@@ -110,14 +97,14 @@ class Lane:
         if not self._scheduled:
             self._scheduled = True
             self._loop.call_soon(self._flush)
-        if self._timer is None or call.deadline < self._timer_due:
+        if self._timer is None:
             self._arm(call.deadline)
 
     def errand(self, call: Call) -> None:
-        """Send `call` soon: with the next charges, or by itself after `RIDE` seconds. Nobody waits; `call.deadline` ends it."""
+        """Send `call` soon: with the next charges, or after `RIDE` seconds alone. `call.deadline` ends it."""
         call.lane = self
-        if self._closed:
-            call.fail(StoreError("The store was closed."))
+        if self._closed or len(self._errands) >= ERRANDS:
+            call.fail(StoreError("The store was closed." if self._closed else "Too much waits for the store."))
             return
         self._errands.append(call)
         if len(self._errands) >= BATCH:
@@ -133,7 +120,7 @@ class Lane:
             self._ride.cancel()
             self._ride = None
         self._hurry = bool(self._errands)
-        self._schedule()
+        self.schedule()
 
     def replay(self, call: Call, before: str = "") -> None:
         """Send once more a call that is known not to have run; `before`: `load` the scripts or say `asking` first."""
@@ -142,7 +129,7 @@ class Lane:
             return
         call.lane = self
         self._urgent.append((before, call))
-        self._schedule()
+        self.schedule()
 
     def late(self, call: Call) -> bool:
         """Replay a call that came too late to run, once. False: it was replayed for that already."""
@@ -158,26 +145,6 @@ class Lane:
         self._hurry = False
         return errands
 
-    async def close(self) -> None:
-        """Let go of every connection at once. What is under way is lost."""
-        self._closed = True
-        if self._dialling is not None:
-            self._dialling.cancel()
-            await asyncio.wait([self._dialling])
-        for handle in (self._timer, self._ride):
-            if handle is not None:
-                handle.cancel()
-        self._timer = self._ride = None
-        for pipe in self._pipes:
-            pipe.abort()
-        while self._pipes:
-            await asyncio.sleep(0)
-        error = StoreError("The store was closed.")
-        for call in [*self._queue, *(call for _, call in self._urgent), *self._errands]:
-            call.fail(error)
-        for unsent in (self._queue, self._urgent, self._errands, self._waiting):
-            unsent.clear()
-
     async def opened(self, patience: float) -> None:
         """Wait for at most `patience` seconds for a first connection, so that the store's time is known.
 
@@ -185,18 +152,26 @@ class Lane:
             StoreTimeout: there was none by then; the attempt goes on.
             StoreError: the node cannot be reached.
         """
-        self._refuse_if_hopeless()
-        self._grow()
-        if self._dialling is not None:
-            await asyncio.wait([self._dialling], timeout=patience)
-            if self._dialling is not None:
-                raise StoreTimeout("There was no connection to the store by the deadline.")
-        if not self.time.known:
-            raise StoreError("The store cannot be reached.", str(self._down)) from self._down
+        await self._pool.opened(patience)
 
-    # -- sending --
+    async def close(self) -> None:
+        """Let go of every connection at once. What is under way is lost."""
+        self._closed = True
+        await self._pool.close()
+        for handle in (self._timer, self._ride):
+            if handle is not None:
+                handle.cancel()
+        self._timer = self._ride = None
+        error = StoreError("The store was closed.")
+        for call in [*self._queue, *(call for _, call in self._urgent), *self._errands]:
+            call.fail(error)
+        for unsent in (self._queue, self._urgent, self._errands, self._waiting):
+            unsent.clear()
 
-    def _schedule(self) -> None:
+    # Sending
+
+    def schedule(self) -> None:
+        """Send what waits when this tick of the loop is over."""
         if not self._scheduled and not self._closed:
             self._scheduled = True
             self._loop.call_soon(self._flush)
@@ -205,7 +180,8 @@ class Lane:
         self._scheduled = False
         while self._queue or self._urgent or self._hurry:
             if not self._idle:
-                self._grow()
+                if not self._pool.grow():
+                    self._fail_queue()
                 return
             batch = self._next_batch()
             if batch:
@@ -250,88 +226,28 @@ class Lane:
             taken += 1
         return taken
 
-    # -- connections --
-
-    def _refuse_if_hopeless(self) -> None:
-        now = monotonic()
-        if self._closed:
-            raise StoreError("The store was closed.")
-        if not self._pipes and self._dialling is None:
-            if now < self._retry_at:
-                raise StoreError("The store cannot be reached.", str(self._down)) from self._down
-            return
-        overdue = self._dialling is None or self._dial_due < now
-        room = self._dialling is None and len(self._pipes) < PIPES
-        if overdue and not room and all(pipe.sent + self._deadline < now for pipe in self._pipes):
-            self._observer.count("store.overdue")
-            raise StoreTimeout("The store is overdue on every connection.")
-
-    def _grow(self) -> None:
-        if self._dialling is not None or len(self._pipes) >= PIPES or self._closed:
-            return
-        now = monotonic()
-        if now < self._retry_at:
-            if not self._pipes:
-                self._fail_queue()
-            return
-        self._dial_due = now + self._deadline
-        self._dialling = self._loop.create_task(self._connect(), name="guardrail_mw: connect to the store")
-
-    async def _connect(self) -> None:
-        try:
-            async with asyncio.timeout(READ_ON):
-                link = await self._dial()
-        except Exception as error:  # noqa: BLE001 - whatever a connection can fail with
-            self._unreachable(error)
-        else:
-            self.time.learn(link.now, link.sent, link.received)
-            self._down = None
-            pipe = Pipe(self, link)
-            self._pipes.append(pipe)
-            self._idle.append(pipe)
-            self._schedule()
-        finally:
-            self._dialling = None
-
-    def _unreachable(self, error: BaseException) -> None:
-        if self._down is None:
-            _log.warning("cannot connect to the store: %s", error)
-        self._down = error
-        self._retry_at = monotonic() + RETRY
-        self._observer.count("store.unreachable")
-        if not self._pipes:
-            self._fail_queue()
-        if self._on_down is not None:
-            self._on_down()
-
     def _fail_queue(self) -> None:
         """Nobody waits for a node that is away; only errands do."""
         calls = [*self._queue, *(call for _, call in self._urgent)]
         self._queue.clear()
         self._urgent.clear()
         for call in calls:
-            error = StoreError("The store cannot be reached.", str(self._down))
-            error.__cause__ = self._down
-            call.fail(error)
+            call.fail(self._pool.unreachable())
 
-    def renounce(self) -> None:
-        """Leave this node's present connections, each as it becomes idle: another may be master now."""
-        for pipe in self._pipes:
-            pipe.renounced = True
-        for pipe in self._idle:
-            pipe.abort()
-        self._idle.clear()
+    # What connections report
 
-    # -- what pipes report --
+    def unreachable(self) -> None:
+        """An attempt to connect failed."""
+        if not self._pool.all:
+            self._fail_queue()
+        if self._on_down is not None:
+            self._on_down()
 
     def freed(self, pipe: Pipe) -> None:
         """A batch has been answered whole."""
-        if pipe.renounced:
-            pipe.abort()
-        else:
-            self._idle.append(pipe)
+        self._pool.freed(pipe)
         if self._queue or self._urgent or self._hurry:
-            self._schedule()
+            self.schedule()
 
     def refused(self, call: Call, error: ReplyError) -> None:
         """One command's error is that command's, unless it is known not to have run: then it is replayed."""
@@ -341,7 +257,7 @@ class Lane:
             self._observer.count(f"store.{word.lower()}")
             return
         if word == "READONLY":
-            self.renounce()
+            self._pool.renounce()
         call.fail(StoreError("The store refused a command.", text))
 
     def _again(self, call: Call, word: str, rest: str) -> bool:
@@ -358,9 +274,7 @@ class Lane:
 
     def lost(self, pipe: Pipe, unanswered: Sequence[Call], cause: BaseException | None) -> None:
         """A connection is gone; what was under way on it may have run."""
-        self._pipes.remove(pipe)
-        if pipe in self._idle:
-            self._idle.remove(pipe)
+        self._pool.lost(pipe)
         charges = sum(call.charges for call in unanswered)
         if charges:
             self._observer.count("store.lost_charges", charges)
@@ -371,14 +285,11 @@ class Lane:
             error.__cause__ = cause
             call.lost(error)
         if self._queue or self._urgent or self._hurry:
-            self._schedule()
+            self.schedule()
 
-    # -- time --
+    # Time
 
     def _arm(self, when: float) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-        self._timer_due = when
         self._timer = self._loop.call_later(max(0.0, when - monotonic()), self._tick)
 
     def _tick(self) -> None:
@@ -391,23 +302,12 @@ class Lane:
             if not future.done():
                 self._observer.count("store.timeout")
                 future.set_exception(StoreTimeout("The store did not answer by the deadline."))
-        next_due = waiting[0].deadline if waiting else now + READ_ON
-        busy = [pipe for pipe in self._pipes if pipe.busy]
-        for pipe in busy:
-            if pipe.sent + READ_ON <= now:
-                self.renounce()
-                pipe.abort()
-            next_due = min(next_due, max(now + RIDE, pipe.sent + READ_ON))
-        if self._errands:
-            self._tick_errands(now)
-            next_due = min(next_due, now + RETRY)
-        if waiting or busy or self._errands:
-            self._arm(next_due)
-
-    def _tick_errands(self, now: float) -> None:
         while self._errands and self._errands[0].deadline <= now:
             self._errands.popleft().fail(StoreError("The store could not be reached in time."))
-        if self._errands and not self._pipes:
+        if self._errands and not self._pool.all:
             self._hurry = True
-            self._schedule()
-
+            self.schedule()
+        due = [self._pool.give_up(now), waiting[0].deadline if waiting else None, now + RETRY if self._errands else None]
+        soonest = min((each for each in due if each is not None), default=None)
+        if soonest is not None:
+            self._arm(soonest)

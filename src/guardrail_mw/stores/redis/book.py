@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Sequence
 from functools import partial
 from time import monotonic
 from typing import Any, NamedTuple
@@ -86,7 +86,8 @@ class Book:
         self._deadline = settings.deadline
         self._renewing: dict[str, list[Renewal]] = {}
         self._deferred: dict[str, list[Settlement]] = {}
-        self._checks: list[asyncio.Task[None]] = []
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._complained = 0.0
         self._topology: Topology | None = None
         if settings.target.kind == "cluster":
             self._topology = Topology(settings.target, self._lane)
@@ -95,7 +96,12 @@ class Book:
 
     def _lane(self, address: Address | None, redirect: Redirect | None, on_down: Callable[[], None] | None) -> Lane:
         return Lane(
-            partial(self._dial, address), deadline=self._deadline, observer=self.observer, loads=_LOADS, redirect=redirect, on_down=on_down
+            partial(self._dial, address),
+            deadline=self._deadline,
+            observer=self.observer,
+            loads=_LOADS,
+            redirect=redirect,
+            on_down=on_down,
         )
 
     async def _dial(self, address: Address | None) -> Link:
@@ -103,7 +109,7 @@ class Book:
         link = await dial(target, _SOURCES, address)
         if address not in checked:
             checked.add(address)
-            self._checks.append(self.loop.create_task(check_policy(target, address), name="guardrail_mw: check the store"))
+            self._later(check_policy(target, address))
         return link
 
     def _now(self) -> int | None:
@@ -135,9 +141,9 @@ class Book:
         if self._topology is not None:
             return await self._charge_parts(bill, self._topology)
         lane = self._sole
+        deadline = monotonic() + self._deadline
         if not lane.time.known:
             await lane.opened(self._deadline)
-        deadline = monotonic() + self._deadline
         part = codec.whole(bill)
         call = Charge(self, bill, part, self.pack(bill, part, self._by(lane, deadline)), deadline)
         lane.submit(call)
@@ -148,14 +154,14 @@ class Book:
             raise
 
     async def _charge_parts(self, bill: Bill, topology: Topology) -> Receipt:
+        deadline = monotonic() + self._deadline
         if not topology.known:
             await topology.learn(self._deadline)
         parts = codec.parts(bill)
         ways = [self._to(part.home) for part in parts]
         for lane, _ in ways:
             if not lane.time.known:
-                await lane.opened(self._deadline)
-        deadline = monotonic() + self._deadline
+                await lane.opened(deadline - monotonic())
         split = Split(bill, len(parts), self.loop.create_future())
         try:
             for index, (part, (lane, _)) in enumerate(zip(parts, ways, strict=True)):
@@ -179,6 +185,10 @@ class Book:
     def settle(self, settlement: Settlement) -> None:
         """See `Store.settle`."""
         receipt = settlement.receipt
+        if self._topology is not None and not self._topology.known:
+            self.debts.add()
+            self._later(self._settle_later(settlement, self._topology))
+            return
         if receipt.bill.id in self._renewing:
             self.debts.add()
             self._deferred.setdefault(receipt.bill.id, []).append(settlement)
@@ -189,6 +199,28 @@ class Book:
             return
         for part in (first, *others):
             self._send(settlement, part, repeatable=False)
+
+    async def _settle_later(self, settlement: Settlement, topology: Topology) -> None:
+        """Charged in another event loop: this one must first learn where the slots are."""
+        try:
+            await topology.learn(PATIENCE)
+            self.settle(settlement)
+        except StoreError as error:
+            self.lost_settlement(error)
+        finally:
+            self.debts.done()
+
+    def lost_settlement(self, error: StoreError) -> None:
+        """A charge stands as it was: counted, and logged once a second."""
+        self.observer.count("store.lost_settlements")
+        if monotonic() > self._complained + 1:
+            self._complained = monotonic()
+            _log.warning("a settlement failed: %s", error)
+
+    def _later(self, work: Coroutine[Any, Any, None]) -> None:
+        task = self.loop.create_task(work, name="guardrail_mw: redis store")
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
     def _send(
         self,
@@ -205,8 +237,7 @@ class Book:
         try:
             lane, slot = self._to(part.home)
         except StoreError as error:
-            _log.warning("a settlement failed: %s", error)
-            self.observer.count("store.lost_settlements")
+            self.lost_settlement(error)
             return
         call = Settle(self, settlement, payload, repeatable=repeatable, followers=followers)
         call.slot = slot
@@ -307,8 +338,10 @@ class Book:
     async def close(self) -> None:
         """Drain, then let go of every connection."""
         await self.drain()
-        for check in self._checks:
-            check.cancel()
+        if self._tasks:
+            for task in self._tasks:
+                task.cancel()
+            await asyncio.wait(self._tasks)
         if self._topology is not None:
             await self._topology.close()
         else:

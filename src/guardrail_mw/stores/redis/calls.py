@@ -1,9 +1,8 @@
-"""What the store sends, and what becomes of each answer: charges, also split over a cluster's slots, settlements, renewals."""
+"""What the store sends, and what becomes of each answer: charges (also split over slots), settlements, renewals."""
 
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Sequence
 from time import monotonic
 from typing import TYPE_CHECKING, Any
@@ -22,8 +21,6 @@ SETTLE = 5.0
 """Seconds that a settlement waits for a store that is away, then it is counted as lost."""
 _ABSENT = Reading(ok=True, remaining=0, reset=0, wait=0)
 
-_log = logging.getLogger(__name__)
-
 
 class Charge(Call):
     """A bill, or a part of one. An admission that nobody takes is given back."""
@@ -32,7 +29,7 @@ class Charge(Call):
 
     charges = True
 
-    def __init__(self, book: Book, bill: Bill, part: codec.Part, payload: bytes, deadline: float) -> None:  # noqa: PLR0913
+    def __init__(self, book: Book, bill: Bill, part: codec.Part, payload: bytes, deadline: float) -> None:
         self.payload = payload
         self.deadline = deadline
         self.future: asyncio.Future[Any] = book.loop.create_future()
@@ -205,8 +202,7 @@ class Settle(Call):
 
     def fail(self, error: StoreError) -> None:
         """Refused, or the store was away for too long: the charge stands as it was."""
-        _log.warning("a settlement failed: %s", error)
-        self.book.observer.count("store.lost_settlements")
+        self.book.lost_settlement(error)
         self.book.debts.done()
 
     def lost(self, error: StoreError) -> None:

@@ -9,9 +9,10 @@ from functools import partial
 from time import monotonic
 
 from guardrail_mw.errors import StoreError, StoreTimeout
-from guardrail_mw.stores.redis.batches import RETRY, Lane, Redirect
+from guardrail_mw.stores.redis.batches import Lane, Redirect
 from guardrail_mw.stores.redis.nodes import Address, Target, slots
 from guardrail_mw.stores.redis.pipes import Call
+from guardrail_mw.stores.redis.pool import RETRY
 
 __all__ = ["SLOTS", "Topology"]
 

@@ -52,6 +52,8 @@ _CODES: dict[bytes, Literal["admitted", "denied", "stale", "late"]] = {
     b"S": "stale",
     b"L": "late",
 }
+_ADMITTED = ord("A")
+_tuple = tuple.__new__
 _SEVERITY = ("admitted", "denied", "late", "stale")
 
 
@@ -73,27 +75,54 @@ SCRIPTS = tuple(_script(name) for name in ("charge", "settle", "renew", "remembe
 _SHA = {script.name: script.sha.encode() for script in SCRIPTS}
 
 
-class Part(NamedTuple):
+class Part:
     """What one command carries of a bill."""
 
+    __slots__ = ("_frame", "entries", "first", "home", "receipt", "standing")
+
+    def __init__(self, entries: tuple[Entry, ...], first: int, home: str, *, receipt: bool, standing: bool) -> None:
+        self.entries = entries
+        self.first = first
+        """Index of its first reading among the bill's."""
+        self.home = home
+        """Names the slot: every key shares this tag."""
+        self.receipt = receipt
+        """It holds the receipt: its slot is the payer's."""
+        self.standing = standing
+        """It checks the version: its slot is the candidate's."""
+        self._frame: _Frame | None = None
+
+    def frame(self, bill: Bill, prefix: str) -> _Frame:
+        """What is the same in all its commands for the bill's payer and candidate."""
+        kept = self._frame
+        if kept is None or kept.prefix != prefix:
+            kept = self._frame = _frame(bill, self, prefix)
+        return kept
+
+
+class _Whole(NamedTuple):
+    """The part that is all of a bill, kept with the entries that it is made of."""
+
     entries: tuple[Entry, ...]
-    first: int
-    """Index of its first reading among the bill's."""
-    receipt: bool
-    """It holds the receipt: its slot is the payer's."""
-    standing: bool
-    """It checks the version: its slot is the candidate's."""
-    home: str
-    """Names the slot: every key shares this tag."""
+    payer: str
+    candidate: str
+    part: Part
 
 
 def whole(bill: Bill) -> Part:
     """All of a bill in one command, for a server that spans all keys."""
     entries = bill.entries
+    kept = entries[0].whole if entries else None
+    if type(kept) is _Whole and kept.entries is entries and kept.payer == bill.payer and kept.candidate == bill.candidate:
+        return kept.part
     receipt = opens(bill)
+    carried = entries
     if receipt and all([entry.home != bill.payer for entry in entries]):
-        entries = (*entries, Entry(bill.payer, ()))
-    return Part(entries, 0, receipt, bool(bill.candidate), bill.payer)
+        carried = (*entries, Entry(bill.payer, ()))
+    part = Part(carried, 0, bill.payer, receipt=receipt, standing=bool(bill.candidate))
+    if entries:
+        entries[0].whole = _Whole(entries, bill.payer, bill.candidate, part)
+    return part
 
 
 def parts(bill: Bill) -> tuple[Part, ...]:
@@ -102,13 +131,14 @@ def parts(bill: Bill) -> tuple[Part, ...]:
     found: list[Part] = []
     first = 0
     for entry in bill.entries:
-        part = Part((entry,), first, receipt and entry.home == bill.payer, entry.home == bill.candidate, entry.home)
+        home = entry.home
+        found.append(Part((entry,), first, home, receipt=receipt and home == bill.payer, standing=home == bill.candidate))
         first += len(entry.steps)
-        found.append(part)
     if receipt and not any(part.receipt for part in found):
-        found.append(Part((Entry(bill.payer, ()),), first, True, bill.payer == bill.candidate, bill.payer))
+        own = (Entry(bill.payer, ()),)
+        found.append(Part(own, first, bill.payer, receipt=True, standing=bill.payer == bill.candidate))
     if bill.candidate and not any(part.standing for part in found):
-        found.append(Part((), first, False, True, bill.candidate))
+        found.append(Part((), first, bill.candidate, receipt=False, standing=True))
     found.sort(key=lambda part: not part.receipt)
     return tuple(found)
 
@@ -134,13 +164,26 @@ def _tag(prefix: str, home: str) -> str:
 
 
 class _Wire(NamedTuple):
-    """An entry as it is sent: its keys, packed, how many, its steps, and how many."""
+    """An entry as it is sent: its keys, packed, and how many; its steps, and how many; what its buckets are read with."""
 
     prefix: str
     keys: bytes
     count: int
     steps: str
     length: int
+    buckets: tuple[tuple[int, int, int], ...] | None
+    """Amount, period and depth × period of each step where all are buckets."""
+
+
+class _Frame(NamedTuple):
+    """A command without what differs from request to request."""
+
+    prefix: str
+    head: bytes
+    standing: int
+    middle: str
+    tail: str
+    buckets: tuple[tuple[tuple[int, int, int], ...], ...] | None
 
 
 def _wire(entry: Entry, prefix: str) -> _Wire:
@@ -154,9 +197,61 @@ def _wire(entry: Entry, prefix: str) -> _Wire:
         if isinstance(step, (Lease, Distinct)):
             keys.append(f"{tag}:{'l' if isinstance(step, Lease) else 'd'}:{step.field}")
         steps.append(_step(step, len(keys) - 1))
-    packed = b"".join([b"$%d\r\n%b\r\n" % (len(raw), raw) for raw in (key.encode() for key in keys)])
-    entry.wire = wire = _Wire(prefix, packed, len(keys), " ".join(steps), len(steps))
+    buckets = [
+        (step.amount, step.period, (step.burst - step.kept) * step.period) for step in entry.steps if isinstance(step, Gcra)
+    ]
+    wire = _Wire(
+        prefix,
+        b"".join([_packed(key) for key in keys]),
+        len(keys),
+        " ".join(steps),
+        len(steps),
+        tuple(buckets) if len(buckets) == len(steps) else None,
+    )
+    entry.wire = wire
     return wire
+
+
+def _packed(key: str) -> bytes:
+    raw = key.encode()
+    return b"$%d\r\n%b\r\n" % (len(raw), raw)
+
+
+def _frame(bill: Bill, part: Part, prefix: str) -> _Frame:
+    keys = []
+    count = 0
+    tokens = []
+    wires = [_wire(entry, prefix) for entry in part.entries]
+    for entry, wire in zip(part.entries, wires, strict=True):
+        base = count + 1
+        count += wire.count
+        keys.append(wire.keys)
+        holds = part.receipt and entry.home == bill.payer
+        if holds:
+            keys.append(_packed(f"{_tag(prefix, entry.home)}:r"))
+            count += 1
+        tokens.append(f"{base} {wire.count if holds else 0} {wire.length} {wire.steps}")
+    standing = 0
+    if part.standing:
+        count = standing = count + 1
+        keys.append(_packed(f"{_tag(prefix, bill.candidate)}:s"))
+    digits = str(count).encode()
+    head = b"*%d\r\n$7\r\nEVALSHA\r\n$40\r\n%b\r\n$%d\r\n%b\r\n%b" % (
+        count + 4,
+        _SHA["charge"],
+        len(digits),
+        digits,
+        b"".join(keys),
+    )
+    buckets = [wire.buckets for wire in wires]
+    return _Frame(
+        prefix,
+        head,
+        standing,
+        f" {part.receipt:d} ",
+        f" {' '.join([str(len(part.entries)), *tokens])}",
+        None if None in buckets or part.receipt else tuple([each for each in buckets if each is not None]),
+    )
 
 
 def _step(step: Step, key: int) -> str:
@@ -164,6 +259,8 @@ def _step(step: Step, key: int) -> str:
         case Gcra():
             cost, cost_rem = gcra.span(step.cost, step.amount, step.period)
             depth, depth_rem = gcra.span(step.burst - step.kept, step.amount, step.period)
+            if step.amount == 1:
+                return f"u {step.field} {cost} {depth} {step.shadow:d}"
             return f"g {step.field} {cost} {cost_rem} {step.amount} {depth} {depth_rem} {step.shadow:d}"
         case Window():
             return f"w {step.field} {step.cost} {step.amount} {window.pane_length(step.window)} {step.shadow:d}"
@@ -177,40 +274,25 @@ def _step(step: Step, key: int) -> str:
             return f"d {step.field} {key} {step.value} {distinct.pane_length(step.window)}"
 
 
-def charge_command(
+def charge_command(  # noqa: PLR0913 - what a command is made of
     bill: Bill, part: Part, prefix: str, not_after: int, now: int | None = None, *, peek: bool = False
 ) -> bytes:
     """The command that charges a part of a bill. `now` is None in production: the script takes the server's time."""
-    keys = []
-    count = 0
-    tokens = [""]
-    for entry in part.entries:
-        wire = _wire(entry, prefix)
-        base = count + 1
-        count += wire.count
-        keys.append(wire.keys)
-        if part.receipt and entry.home == bill.payer:
-            raw = f"{prefix}{{{entry.home}}}:r"
-            keys.append(f"${len(raw)}\r\n{raw}\r\n".encode())
-            count += 1
-            tokens.append(f"{base} {wire.count} {wire.length} {wire.steps}")
-        else:
-            tokens.append(f"{base} 0 {wire.length} {wire.steps}")
-    standing = 0
-    if part.standing:
-        count = standing = count + 1
-        raw = f"{prefix}{{{bill.candidate}}}:s"
-        keys.append(f"${len(raw)}\r\n{raw}\r\n".encode())
-    tokens[0] = (
-        f"{bill.id} {standing} {bill.version} {bill.proved:d} {not_after} {now or 0} {part.receipt:d} {peek:d} {len(part.entries)}"
-    )
-    text = " ".join(tokens).encode()
-    head = b"*%d\r\n$7\r\nEVALSHA\r\n$40\r\n%b\r\n$%d\r\n%d\r\n" % (count + 4, _SHA["charge"], 1 if count < 10 else 2, count)
-    return b"%b%b$%d\r\n%b\r\n" % (head, b"".join(keys), len(text), text)
+    frame = part.frame(bill, prefix)
+    text = (
+        f"{bill.id} {frame.standing} {bill.version} {'1' if bill.proved else '0'} {not_after} {now or 0}{frame.middle}"
+        f"{'1' if peek else '0'}{frame.tail}"
+    ).encode()
+    return b"%b$%d\r\n%b\r\n" % (frame.head, len(text), text)
 
 
 def parse_charge(reply: Any, bill: Bill, part: Part, *, peek: bool = False) -> Receipt:
     """The receipt of a part: readings for its steps only; nothing is marked as charged after a peek."""
+    frame = part._frame  # noqa: SLF001 - its own
+    if not peek and type(reply) is bytes and reply[0] == _ADMITTED and frame is not None and frame.buckets is not None:
+        receipt = _parse_buckets(reply, bill, frame.buckets)
+        if receipt is not None:
+            return receipt
     standing = None
     if isinstance(reply, list):
         reply, stored = reply
@@ -227,10 +309,35 @@ def parse_charge(reply: Any, bill: Bill, part: Part, *, peek: bool = False) -> R
         own = now + int(tokens[at])
         at += 1
         for step in entry.steps:
-            read, length = _READ[type(step)]
+            read, length = _UNIT if isinstance(step, Gcra) and step.amount == 1 else _READ[type(step)]
             readings.append(read(step, own, charged, *map(int, tokens[at : at + length])))
             at += length
     return Receipt(bill, code, now, standing, tuple(readings), part.receipt and charged)
+
+
+def _parse_buckets(reply: bytes, bill: Bill, homes: tuple[tuple[tuple[int, int, int], ...], ...]) -> Receipt | None:
+    """The short way for what was admitted on buckets alone; None where one of them, in shadow, refused."""
+    numbers = [int(each) for each in reply[2:].split()]
+    now = numbers[0]
+    readings = []
+    at = 1
+    for buckets in homes:
+        own = now + numbers[at]
+        at += 1
+        for amount, period, room in buckets:
+            if amount == 1:
+                ok, ahead, refunded = numbers[at : at + 3]
+                rem = refunded_rem = 0
+                at += 3
+            else:
+                ok, ahead, rem, refunded, refunded_rem = numbers[at : at + 5]
+                at += 5
+            if not ok:
+                return None
+            left = (room - ahead * amount - rem) // period
+            mark = _tuple(gcra.Bucket, (own + ahead, rem, refunded, refunded_rem))
+            readings.append(_tuple(Reading, (True, left, ahead + 1 if rem else ahead, 0, mark)))
+    return _tuple(Receipt, (bill, "admitted", now, None, tuple(readings), False, False))
 
 
 def _standing(stored: Iterable[bytes]) -> Standing:
@@ -247,6 +354,10 @@ def _read_gcra(step: Gcra, own: int, charged: bool, ok: int, ahead: int, rem: in
     wait = 0 if ok else gcra.wait(bucket, own, cost, amount, period, burst - kept)
     reset = ahead + (rem > 0) if ahead >= 0 else 0
     return Reading(ok == 1, left, reset, wait, bucket if charged and ok else None)
+
+
+def _read_unit(step: Gcra, own: int, charged: bool, ok: int, ahead: int, refunded: int) -> Reading:  # noqa: FBT001, PLR0913
+    return _read_gcra(step, own, charged, ok, ahead, 0, refunded, 0)
 
 
 def _read_window(step: Window, own: int, charged: bool, ok: int, total: int, reset: int, wait: int) -> Reading:  # noqa: FBT001, PLR0913
@@ -272,6 +383,7 @@ def _read_distinct(step: Distinct, own: int, charged: bool, ok: int, count: int)
     return Reading(ok == 1, count, 0, 0)
 
 
+_UNIT: tuple[Any, int] = (_read_unit, 3)
 _READ: dict[type, tuple[Any, int]] = {
     Gcra: (_read_gcra, 5),
     Window: (_read_window, 4),

@@ -91,7 +91,9 @@ def parse(url: str) -> Target:
         path, mark, query = tail.partition("?")
         service, _, path = path.partition("/")
         if not service:
-            raise ValueError("store URL: redis+sentinel needs a service's name, as in redis+sentinel://host:26379/mymaster/0")
+            raise ValueError(
+                "store URL: redis+sentinel needs a service's name, as in redis+sentinel://host:26379/mymaster/0"
+            )
         tail = path + mark + query
     host = f"[{seeds[0].host}]" if ":" in seeds[0].host else seeds[0].host
     target = _target(kind, seeds, service, f"{base}://{user}{at}{host}:{seeds[0].port}/{tail}")  # type: ignore[arg-type]
@@ -111,11 +113,15 @@ def _address(text: str, port: int) -> Address:
     return Address(host, found or port)
 
 
-def _target(kind: Literal["standalone", "sentinel", "cluster"], seeds: tuple[Address, ...], service: str, plain: str) -> Target:
+def _target(
+    kind: Literal["standalone", "sentinel", "cluster"], seeds: tuple[Address, ...], service: str, plain: str
+) -> Target:
     options: dict[str, Any] = dict(parse_url(plain))
     cls = options.pop("connection_class", Connection)
     sentinel = {
-        name.removeprefix("sentinel_"): options.pop(name) for name in ("sentinel_username", "sentinel_password") if name in options
+        name.removeprefix("sentinel_"): options.pop(name)
+        for name in ("sentinel_username", "sentinel_password")
+        if name in options
     }
     sentinel |= {name: value for name, value in options.items() if name.startswith("ssl_")}
     ours = {"protocol": 2, "retry": Retry(NoBackoff(), 0), "socket_connect_timeout": CONNECT, "driver_info": None}
@@ -200,11 +206,11 @@ async def check_policy(target: Target, address: Address | None) -> None:
             (reply,) = await _ask(connection, ("CONFIG", "GET", "maxmemory-policy"))
     except StoreError:
         return
-    if isinstance(reply, list) and len(reply) == 2 and reply[1] != b"noeviction":
+    if isinstance(reply, list) and reply and reply[-1] != b"noeviction":
         _log.warning(
             "the store's maxmemory-policy is %s: it may evict counters and so lift limits. "
             "Set it to noeviction (CONFIG SET maxmemory-policy noeviction).",
-            reply[1].decode(),
+            reply[-1].decode(),
         )
 
 
@@ -220,8 +226,9 @@ async def _master(target: Target) -> Address:
         except StoreError as error:
             refusals.append(f"{seed}: {error.detail}")
             continue
-        if isinstance(reply, list) and len(reply) == 2:
-            return Address(reply[0].decode(), int(reply[1]))
+        if isinstance(reply, list):
+            host, port = reply
+            return Address(host.decode(), int(port))
         refusals.append(f"{seed}: knows no {target.service}" if reply is None else f"{seed}: {reply}")
     raise StoreError("No Sentinel names a master.", "; ".join(refusals))
 

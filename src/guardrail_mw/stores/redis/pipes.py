@@ -125,11 +125,11 @@ class Aside(Call):
         """Always."""
         return True
 
-    def may_replay(self, word: str, most: int) -> bool:  # noqa: ARG002
+    def may_replay(self, word: str, most: int) -> bool:
         """Never: it only makes sense where it was."""
         return False
 
-    def receive(self, reply: Any) -> int:  # noqa: ARG002
+    def receive(self, reply: Any) -> int:
         """Ignored."""
         return 0
 
@@ -151,6 +151,8 @@ class Pipe(asyncio.Protocol):
         self._reader = Reader(notEnoughData=_MORE)
         self._calls: Sequence[Call] = ()
         self._at = 0
+        self.gone: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        """Done when the connection is closed and everybody has been told."""
         self._transport.set_protocol(self)
 
     @property
@@ -173,17 +175,15 @@ class Pipe(asyncio.Protocol):
         """Hand each reply to its call."""
         received = monotonic()
         now = 0
+        calls = self._calls
+        more = self._reader.gets
         try:
             self._reader.feed(data)
-            more = self._reader.gets
             while (reply := more()) is not _MORE:
-                call = self._calls[self._at]
+                call = calls[self._at]
                 self._at += 1
-                if reply.__class__ is ReplyError:
-                    self._lane.refused(call, reply)
-                else:
-                    now = self._receive(call, reply) or now
-        except (ProtocolError, IndexError) as error:
+                now = self._deliver(call, reply) or now
+        except (ProtocolError, IndexError) as error:  # IndexError: a reply that nobody asked for
             _log.warning("the store broke the protocol: %r", error)
             self.abort()
             return
@@ -194,8 +194,11 @@ class Pipe(asyncio.Protocol):
             self._at = 0
             self._lane.freed(self)
 
-    def _receive(self, call: Call, reply: Any) -> int:
+    def _deliver(self, call: Call, reply: Any) -> int:
         try:
+            if reply.__class__ is ReplyError:
+                self._lane.refused(call, reply)
+                return 0
             return call.receive(reply)
         except Exception as error:  # noqa: BLE001 - one command's bad answer is that command's
             _log.warning("the store's answer cannot be read: %r", error)
@@ -210,3 +213,4 @@ class Pipe(asyncio.Protocol):
         self._calls = ()
         self._at = 0
         self._lane.lost(self, unanswered, exc)
+        self.gone.set_result(None)

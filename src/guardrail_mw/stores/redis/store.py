@@ -6,6 +6,7 @@ import asyncio
 import logging
 import threading
 from collections.abc import AsyncIterator, Coroutine, Sequence
+from contextlib import suppress
 from typing import Any
 
 from guardrail_mw.clock import Clock
@@ -30,15 +31,15 @@ class _Nobody:
 class RedisStore:
     """Counters, leases and standings in Redis 7.0, Valkey 9 or later; see `guardrail_mw.stores.base.Store`.
 
-    Every event loop that uses it has connections of its own, which it opens when it first needs them and closes when it ends.
+    Every event loop that uses it has connections of its own, opened when it first needs them and closed when it ends.
 
     Args:
         url: `redis://`, `rediss://`, `unix://`, `redis+sentinel://`, `redis+cluster://`; see `nodes.py`.
         deadline: µs that a request waits for the store's answer.
         prefix: before every key.
         clock: for tests, which give the scripts their time; None (production) lets them take the store's.
-        observer: told of `store.timeout`, `store.overdue`, `store.unreachable`, `store.given_back`, `store.lost_connections`,
-            `store.lost_charges`, `store.lost_settlements`, and of replays by their reason, `store.noscript`, `store.moved`.
+        observer: told of `store.timeout`, `store.overdue`, `store.unreachable`, `store.given_back`,
+            `store.lost_connections`, `store.lost_charges`, `store.lost_settlements`, and of replays by their reason, `store.noscript`, `store.moved`.
 
     Raises:
         ValueError: the URL cannot be used.
@@ -53,7 +54,9 @@ class RedisStore:
         clock: Clock | None = None,
         observer: Observer | None = None,
     ) -> None:
-        self._settings = Settings(parse(url), deadline / 1e6, prefix, clock, _Nobody() if observer is None else observer, set())
+        self._settings = Settings(
+            parse(url), deadline / 1e6, prefix, clock, _Nobody() if observer is None else observer, set()
+        )
         self._books: dict[asyncio.AbstractEventLoop, Book] = {}
         self._guards: dict[asyncio.AbstractEventLoop, AsyncIterator[None]] = {}
         self._opening = threading.Lock()
@@ -80,10 +83,8 @@ class RedisStore:
                 del self._books[other], self._guards[other]
             self._books[loop] = book = Book(self._settings)
             self._guards[loop] = guard = self._guard(loop, book)
-        try:
+        with suppress(StopIteration):
             anext(guard).__await__().send(None)  # runs to its yield, where the loop's end will find it
-        except StopIteration:
-            pass
         return book
 
     async def _guard(self, loop: asyncio.AbstractEventLoop, book: Book) -> AsyncIterator[None]:
@@ -119,7 +120,7 @@ class RedisStore:
         for settlement in settlements:
             try:
                 book.settle(settlement)
-            except Exception:
+            except Exception:  # noqa: BLE001 - settling never fails a request
                 self._settings.observer.count("store.lost_settlements")
                 _log.exception("a settlement cannot be sent")
 

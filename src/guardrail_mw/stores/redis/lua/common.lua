@@ -6,7 +6,7 @@ local LARGEST = 4503599627370496 -- 2^52
 local KEPT = 7779600000000 -- a standing lives 90 days and an hour after it was last touched
 local HOUR = 3600000000
 local NUM, NUM2, NUM4 = '%.0f', '%.0f %.0f', '%.0f %.0f %.0f %.0f'
-local fmt, floor, match, gmatch = string.format, math.floor, string.match, string.gmatch
+local fmt, floor, match, gmatch, find, sub = string.format, math.floor, string.match, string.gmatch, string.find, string.sub
 local call = redis.call
 local unpack = unpack or table.unpack
 local token = gmatch(ARGV[1] or '', '%S+')
@@ -75,6 +75,8 @@ end
 -- A bucket: 'tat rem refunded rem', shortened where the rest is nothing.
 local function bucket(stored)
   if not stored then return 0, 0, 0, 0 end
+  local alone = tonumber(stored)
+  if alone then return alone, 0, 0, 0 end
   local tat, rem, sum, sumrem = match(stored, '^(%d+) ?(%d*) ?(%d*) ?(%d*)$')
   return tonumber(tat), tonumber(rem) or 0, tonumber(sum) or 0, tonumber(sumrem) or 0
 end
@@ -212,7 +214,9 @@ local function change(key, now, first)
     local before = written[field]
     if before == nil then before = call('HGET', key, field) end
     local after = value
-    if op == 'unset' then
+    if field == 'since' and before then
+      after = before -- nothing overwrites it
+    elseif op == 'unset' then
       after = false
     elseif op == 'first' then
       after = before or value

@@ -1,0 +1,25 @@
+"""The command line: `guardrail-mw`.
+
+Exit codes: 0 all is well, 1 a problem was found, 2 the command was used wrongly or cannot do what it was asked to.
+"""
+
+from __future__ import annotations
+
+import click
+
+from guardrail_mw.cli.demo import demo
+from guardrail_mw.cli.output import Group
+
+__all__ = ["main"]
+
+
+@click.group(cls=Group, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(package_name="guardrail-mw", message="%(prog)s %(version)s")
+def main() -> None:
+    """Rate limits, identity and friction in front of a model server.
+
+    Exit codes: 0 all is well, 1 a problem was found, 2 the command was used wrongly or cannot do what it was asked to.
+    """
+
+
+main.add_command(demo)

@@ -1,0 +1,80 @@
+"""The demo at work: a guarded server, and, where asked, those who call it."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import time
+from contextlib import suppress
+from importlib.resources import files
+
+import click
+import httpx2
+from rich.console import Console
+
+from guardrail_mw.asgi.middleware import GuardrailMiddleware
+from guardrail_mw.cli.demo import board, hints
+from guardrail_mw.cli.demo.app import model_server
+from guardrail_mw.cli.demo.drive import Driver
+from guardrail_mw.cli.demo.serve import HOST, Journal, serving, until_stopped
+from guardrail_mw.cli.output import PROBLEM, paragraph
+from guardrail_mw.engine import Guardrail
+from guardrail_mw.policy import Policy, loads
+
+__all__ = ["drive", "policy", "serve"]
+
+
+def policy() -> Policy:
+    """The demo's policy."""
+    text = (files("guardrail_mw.cli.demo") / "policy.yaml").read_bytes()
+    return loads(text, source="guardrail-mw demo", environ={})
+
+
+def _guarded(listener: socket.socket) -> tuple[GuardrailMiddleware, str]:
+    """The app, and where it will be."""
+    base = f"http://{HOST}:{listener.getsockname()[1]}"
+    guardrail = Guardrail(policy(), environ={})
+    return GuardrailMiddleware(model_server(welcome=hints.text(base) + "\n"), guardrail), base
+
+
+async def serve(listener: socket.socket, seconds: float | None) -> int:
+    """Serve until stopped, with a line for each request. Returns the exit code."""
+    app, base = _guarded(listener)
+    async with serving(Journal(app, hints.KEYS, click.echo), listener):
+        click.echo(f"A guarded model server runs at {base}, on the embedded store. Ctrl-C stops it.")
+        click.echo("Try, in another terminal:\n")
+        click.echo(hints.text(base))
+        click.echo("\nIts policy:  guardrail-mw demo --policy")
+        click.echo("What happens is shown here:\n")
+        await until_stopped(seconds)
+    click.echo("Stopped.")
+    return 0
+
+
+async def drive(listener: socket.socket, seconds: float) -> int:
+    """Serve and call, for so many seconds or until stopped. Returns the exit code."""
+    app, base = _guarded(listener)
+    console = Console(soft_wrap=False)
+    async with serving(app, listener), httpx2.AsyncClient(base_url=base, timeout=30, trust_env=False) as client:
+        click.echo(f"A guarded model server runs at {base}; six kinds of callers call it for {seconds:g} s. Ctrl-C stops it.\n")
+        driver = Driver(client, app.guardrail.engine.planner.models)
+        started = time.monotonic()
+        async with board.showing(driver.tallies, lambda: time.monotonic() - started, console):
+            await _both(driver.run(), until_stopped(seconds))
+        took = time.monotonic() - started
+    click.echo("\n" + "\n".join(paragraph(line) for line in board.summary(driver.tallies, took)))
+    click.echo("\nTo try it yourself: guardrail-mw demo")
+    return PROBLEM if any(each.unexpected for each in driver.tallies) else 0
+
+
+async def _both(calls: object, stop: object) -> None:
+    """Until the second has ended; the first failing ends both."""
+    tasks = [asyncio.ensure_future(calls), asyncio.ensure_future(stop)]  # type: ignore[arg-type]
+    done, pending = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    for task in pending:
+        task.cancel()
+    if pending:
+        await asyncio.wait(pending)
+    for task in done:
+        with suppress(asyncio.CancelledError):
+            task.result()

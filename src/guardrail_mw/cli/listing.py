@@ -1,0 +1,60 @@
+"""`guardrail-mw schema` and `guardrail-mw plugins`: what there is."""
+
+from __future__ import annotations
+
+from importlib.metadata import EntryPoint
+from importlib.resources import files
+
+import click
+
+from guardrail_mw import plugins as registry
+from guardrail_mw.cli.output import PROBLEM
+from guardrail_mw.errors import PluginError
+
+__all__ = ["plugins", "schema"]
+
+
+@click.command(short_help="Print the JSON Schema of policies.")
+def schema() -> None:
+    """Print the JSON Schema of policies, for editors: guardrail-mw schema > policy.schema.json."""
+    click.echo((files("guardrail_mw.policy") / "schema.json").read_text(encoding="utf-8"), nl=False)
+
+
+@click.command(short_help="List what is installed, and whether it loads.")
+@click.pass_context
+def plugins(ctx: click.Context) -> None:
+    """List the plugins of each kind, whose they are, and whether they load.
+
+    Exit code 1: one does not load, or two have one name.
+    """
+    failed = False
+    for kind in registry.KINDS:
+        click.echo(kind)
+        try:
+            points = registry.installed(kind)
+        except PluginError as error:
+            click.echo(f"  {error}")
+            failed = True
+            continue
+        for name, point in sorted(points.items()):
+            trouble = _trouble(kind, name)
+            failed = failed or bool(trouble)
+            click.echo(f"  {name:<12} {_origin(point):<28} {trouble or 'loads'}")
+        if not points:
+            click.echo("  none")
+    ctx.exit(PROBLEM if failed else 0)
+
+
+def _origin(point: EntryPoint) -> str:
+    return f"{point.dist.name} {point.dist.version}" if point.dist is not None else "unknown distribution"
+
+
+def _trouble(kind: str, name: str) -> str:
+    """Why it does not load; empty where it does. Whatever a plugin's import raises is its own fault, not ours."""
+    try:
+        registry.load(kind, name)
+    except PluginError as error:
+        return f"does not load: {error.detail or error.public}"
+    except Exception as error:  # noqa: BLE001 - see above
+        return f"does not load: {type(error).__name__}: {error}"
+    return ""

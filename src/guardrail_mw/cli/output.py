@@ -1,0 +1,63 @@
+"""What all commands have in common: exit codes, and errors in one voice, without tracebacks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from importlib.util import find_spec
+from textwrap import fill
+from typing import Any
+
+import click
+
+from guardrail_mw.errors import GuardrailError
+
+__all__ = ["CANNOT", "PROBLEM", "Cannot", "Group", "need", "paragraph"]
+
+PROBLEM = 1
+"""Exit code: something is wrong with what was looked at."""
+CANNOT = 2
+"""Exit code: the command was used wrongly, or cannot do what it was asked to."""
+
+
+class Cannot(click.ClickException):  # noqa: N818 - says what is the matter
+    """A command cannot do what it was asked to; the text names the cure."""
+
+    exit_code = CANNOT
+
+    def show(self, file: Any = None) -> None:
+        """Print it, without a prefix."""
+        click.echo(self.format_message(), err=True, file=file)
+
+
+class Group(click.Group):
+    """Turns what guardrail_mw raises into its text and exit code 1."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command."""
+        try:
+            return super().invoke(ctx)
+        except GuardrailError as error:
+            click.echo(str(error), err=True)
+            ctx.exit(PROBLEM)
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """In the order in which a newcomer wants them."""
+        return list(self.commands)
+
+
+def need(modules: Iterable[str], what: str) -> None:
+    """Check for what an extra brings.
+
+    Raises:
+        Cannot: one of `modules` is missing; names the extra.
+    """
+    missing = [name for name in modules if find_spec(name) is None]
+    if missing:
+        packages = " and ".join(missing)
+        cure = "Install it with: pip install 'guardrail-mw[demo]'"
+        raise Cannot(f"{what} needs {packages}, which is not installed. {cure}")
+
+
+def paragraph(text: str, indent: str = "") -> str:
+    """A text wrapped at 100 characters."""
+    return fill(text, 100, initial_indent=indent, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False)
