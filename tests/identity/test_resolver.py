@@ -172,6 +172,7 @@ def test_the_proved_keep_their_network_and_take_no_place() -> None:
     assert len({subject.network for subject in proved}) == 200
     strangers = [at_once(guarded.identify(far(1000 + number))) for number in range(100)]
     assert len({subject.network for subject in strangers}) == 65
+    assert at_once(guarded.identify(far(150))).network == proved[150].network
 
 
 def test_payment_is_a_digest_shared_across_issuers() -> None:

@@ -319,6 +319,17 @@ async def test_a_receipt_is_renewed_where_it_was_charged() -> None:
         assert (await w.store.charge(w.bill(step, account="a:2"))).code == "denied"
 
 
+async def test_a_store_that_works_renews_and_settles() -> None:
+    async with world() as w:
+        step = Lease("l", 4)
+        (receipt,) = await w.store.renew([await w.store.charge(w.bill(step))])
+        w.store.settle([Settlement(receipt, "settled")])
+        once = await w.store.charge(w.bill())
+        w.store.settle([Settlement(once, "cancelled")])
+        assert [each.receipt for each in w.shared.settled] == [receipt, once]
+        assert (await w.store.charge(w.bill(step))).readings[0].remaining == 3
+
+
 async def test_while_the_store_is_away_its_receipts_come_back_as_they_were() -> None:
     async with world() as w:
         shared = await w.store.charge(w.bill(Lease("l", 4)))

@@ -12,7 +12,21 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-__all__ = ["LARGEST", "NEW", "Bucket", "Mark", "mark", "owe", "refund", "remaining", "renew", "reset", "span", "take", "wait"]
+__all__ = [
+    "LARGEST",
+    "NEW",
+    "Bucket",
+    "Mark",
+    "mark",
+    "owe",
+    "refund",
+    "remaining",
+    "renew",
+    "reset",
+    "span",
+    "take",
+    "wait",
+]
 
 
 class Bucket(NamedTuple):
@@ -26,8 +40,9 @@ class Bucket(NamedTuple):
 
 
 class Mark(NamedTuple):
-    """What a charge left behind, for its settlement: the TAT, the running sum of refunds, how much may still come back, and how
-    far the running sum may grow before nothing may.
+    """What a charge left behind, for its settlement.
+
+    The TAT, the running sum of refunds, how much may still come back, and how far the running sum may grow before nothing may.
 
     The ceiling keeps reservations that are open at once honest. A renewal finds what might come back at its time if all of it
     were this request's; but others' refunds come out of the same time, and T, which moves on to the present TAT, forgets it.
@@ -143,7 +158,7 @@ def mark(noted: tuple[int, ...], cost: int, amount: int, period: int) -> Mark:
     A charge's own ceiling, T beyond the running sum, binds nothing that T does not bind.
     """
     if len(noted) != len(NEW):
-        return Mark(*noted)
+        return Mark._make(noted)
     tat, tat_rem, refunded, refunded_rem = noted
     return Mark(*noted, *span(cost, amount, period), *_plus(tat, tat_rem, refunded, refunded_rem, amount))
 

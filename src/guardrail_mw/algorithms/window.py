@@ -16,6 +16,7 @@ RING = PANES + 1
 Calendar = Literal["minute", "hour", "day", "week", "month", "year"]
 _LENGTHS = {"minute": 60_000_000, "hour": 3_600_000_000, "day": 86_400_000_000}
 _DAY = _LENGTHS["day"]
+_FEBRUARY = 2
 
 
 class Panes(NamedTuple):
@@ -115,14 +116,14 @@ def _civil(days: int) -> tuple[int, int]:
     year_of_era = (day_of_era - day_of_era // 1460 + day_of_era // 36_524 - day_of_era // 146_096) // 365
     day_of_year = day_of_era - (365 * year_of_era + year_of_era // 4 - year_of_era // 100)
     shifted_month = (5 * day_of_year + 2) // 153
-    month = shifted_month + 3 if shifted_month < 10 else shifted_month - 9
-    return year_of_era + era * 400 + (month <= 2), month
+    month = (shifted_month + 2) % 12 + 1  # the shifted year begins in March
+    return year_of_era + era * 400 + (month <= _FEBRUARY), month
 
 
 def _days(year: int, month: int) -> int:
     """Days since the epoch of the first of a month; the inverse of `_civil`."""
-    year -= month <= 2
+    year -= month <= _FEBRUARY
     era = year // 400
     year_of_era = year - era * 400
-    day_of_year = (153 * (month - 3 if month > 2 else month + 9) + 2) // 5
+    day_of_year = (153 * ((month + 9) % 12) + 2) // 5
     return era * 146_097 + year_of_era * 365 + year_of_era // 4 - year_of_era // 100 + day_of_year - 719_468

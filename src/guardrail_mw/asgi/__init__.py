@@ -1,1 +1,1 @@
-
+"""The edge: ASGI messages in and out, bodies, usage, dialects."""

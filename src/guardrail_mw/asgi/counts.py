@@ -32,8 +32,17 @@ _PLAIN = (
 _DETAILS = ("prompt_tokens_details", "input_tokens_details", "input_token_details")
 _DETAILED = ("cached_tokens", "cache_write_tokens")
 _SECONDS = re.compile(r"[0-9]{1,9}(?:\.[0-9]{1,9})?")
-_TEXTS = ("content", "text", "reasoning_content", "reasoning", "refusal", "thinking", "partial_json", "arguments",
-          "transcript")
+_TEXTS = (
+    "content",
+    "text",
+    "reasoning_content",
+    "reasoning",
+    "refusal",
+    "thinking",
+    "partial_json",
+    "arguments",
+    "transcript",
+)
 
 
 class Counts:

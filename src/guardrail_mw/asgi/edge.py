@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from guardrail_mw.asgi.dialects.base import Dialect
     from guardrail_mw.asgi.types import App, Receive, Scope, Send
-    from guardrail_mw.engine import Engine, Exchange, Guardrail
+    from guardrail_mw.engine import Exchange, Guardrail
     from guardrail_mw.limits.plan import Tariff
     from guardrail_mw.stores.base import Receipt
 

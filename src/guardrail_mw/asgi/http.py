@@ -82,9 +82,9 @@ class Http(Edge):
                 return self.unless_shadow(exchange, refusals.overloaded(exchange.id)) if shed else None
             arguments = (exchange.facts.headers, body, reserve)
             if should_offload(len(body)):
-                estimate = await asyncio.to_thread(inspect, *arguments, path=exchange.facts.path, strict=reserve.strict)
+                estimate = await asyncio.to_thread(inspect, *arguments, path=exchange.facts.path)
             else:
-                estimate = inspect(*arguments, path=exchange.facts.path, strict=reserve.strict)
+                estimate = inspect(*arguments, path=exchange.facts.path)
         except TokenError as error:
             return self.bad(exchange, error)
         exchange.estimate = estimate
@@ -161,8 +161,10 @@ class _Responder:
         return message
 
     def send(self, message: Message) -> Awaitable[None]:
-        """For the app. A plain function, so that passing on costs no second coroutine. The meter sees what is sent first: what
-        a client hangs up on has been made for it."""
+        """For the app. A plain function, so that passing on costs no second coroutine.
+
+        The meter sees first what is sent: what a client hangs up on has been made for it.
+        """
         if message["type"] == "http.response.start":
             self.status = message["status"]
             theirs = list(message.get("headers", ()))

@@ -16,8 +16,22 @@ from guardrail_mw.asgi.prompt import Prompt, items_of
 from guardrail_mw.errors import TokenError
 from guardrail_mw.values import Estimate
 
-__all__ = ["CONTAINERS", "DEPTH", "INSPECTED", "MOST", "OFFLOAD", "BodyBudget", "BodyReader", "Reserve", "Reserving",
-           "Unread", "estimate", "inspect", "refuse_encoded", "should_offload"]
+__all__ = [
+    "CONTAINERS",
+    "DEPTH",
+    "INSPECTED",
+    "MOST",
+    "OFFLOAD",
+    "BodyBudget",
+    "BodyReader",
+    "Reserve",
+    "Reserving",
+    "Unread",
+    "estimate",
+    "inspect",
+    "refuse_encoded",
+    "should_offload",
+]
 
 DEPTH = 64
 """Levels of nesting that are read; deeper is refused."""
@@ -38,8 +52,17 @@ INSPECTED = frozenset({
 """Keys that decide something, here or in a later stage; one that stands twice in an object is refused."""
 
 _CAPS = ("max_tokens", "max_completion_tokens", "max_output_tokens")
-_NO_OUTPUT = ("/embeddings", "/moderations", "/rerank", "/score", "/classify", "/pooling", "/tokenize", "/detokenize",
-              "/count_tokens")
+_NO_OUTPUT = (
+    "/embeddings",
+    "/moderations",
+    "/rerank",
+    "/score",
+    "/classify",
+    "/pooling",
+    "/tokenize",
+    "/detokenize",
+    "/count_tokens",
+)
 _SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 _NOT_TEXT = b"\xef\xbb\xbf\xff\xfe\x00 \t\r\n"
 
@@ -110,7 +133,8 @@ def inspect(
         raise TokenError("The request has more than one content type.", status=400, code="content_type_twice")
     declared = types[0].split(b";", 1)[0].strip().lower() if types else b"application/json"
     if declared != b"application/json" and not declared.endswith(b"+json") and body.lstrip(_NOT_TEXT)[:1] != b"{":
-        return Estimate(input=reserve.media if body else 0, output=_output(path, reserve.output))
+        output = _output(path, reserve.output)
+        return Estimate(input=reserve.media if body else 0, output=output, most=output)
     return estimate(body, reserve, path=path, strict=strict)
 
 
@@ -206,9 +230,8 @@ def _one(document: dict[str, Any], reserve: Reserving, path: str, *, strict: boo
     elif type(model) is not str:
         raise _bad("invalid_parameter", "The parameter 'model' must be a string.", type(model).__name__)
     given = [cap for name in _CAPS if (cap := _whole(document, name)) is not None]
-    output = max(given, default=reserve.output)
-    if not strict:
-        output = min(output, reserve.output)
+    most = max(given, default=reserve.output)
+    output = most if strict else min(most, reserve.output)
     items = items_of(document)
     samples = max(1, _whole(document, "n") or 1, _whole(document, "best_of") or 1)
     prompt = Prompt()
@@ -220,6 +243,7 @@ def _one(document: dict[str, Any], reserve: Reserving, path: str, *, strict: boo
         min(MOST, _output(path, output) * samples * items),
         bool(document.get("stream")),
         items,
+        min(MOST, _output(path, most) * samples * items),
     )
 
 
@@ -233,6 +257,7 @@ def _batch(requests: list[dict[str, Any]], reserve: Reserving, path: str, *, str
         min(MOST, sum(one.output for one in each)),
         stream=False,
         items=sum(one.items for one in each),
+        most=min(MOST, sum(one.most for one in each)),
     )
 
 

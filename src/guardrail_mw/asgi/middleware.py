@@ -103,4 +103,4 @@ class GuardrailMiddleware:
             async with asyncio.timeout(SHUTDOWN):
                 await self.guardrail.close()
         except TimeoutError:
-            logger.error("What was settled did not reach the store within %g s of the shutdown.", SHUTDOWN)
+            logger.warning("What was settled did not reach the store within %g s of the shutdown.", SHUTDOWN)

@@ -13,8 +13,20 @@ MEDIA = frozenset({
 """Types of parts that cost a flat figure; the list is OpenAI's, Anthropic's and vLLM's."""
 
 _MEDIA_KEYS = frozenset({"image_url", "input_audio", "audio_url", "video_url"})
-_PROMPTS = ("messages", "system", "prompt", "input", "instructions", "suffix", "prediction", "documents", "query", "texts",
-            "text_1", "text_2")
+_PROMPTS = (
+    "messages",
+    "system",
+    "prompt",
+    "input",
+    "instructions",
+    "suffix",
+    "prediction",
+    "documents",
+    "query",
+    "texts",
+    "text_1",
+    "text_2",
+)
 _NAMES_TOO = ("tools", "functions", "response_format", "text")
 _NOT_PROMPT = frozenset({
     "role", "type", "id", "tool_call_id", "tool_use_id", "call_id", "cache_control", "status", "detail", "media_type",

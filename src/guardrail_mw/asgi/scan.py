@@ -27,8 +27,19 @@ _PATHS = frozenset({(b"usage",), (b"response", b"usage"), (b"message", b"usage")
 class Scanner:
     """Fed a document in pieces, cut anywhere. Never fails: what is not JSON yields nothing of use."""
 
-    __slots__ = ("_capture", "_captured_at", "_depth", "_escape", "_in_string", "_name", "_names", "_text",
-                 "items", "strings", "usage")
+    __slots__ = (
+        "_capture",
+        "_captured_at",
+        "_depth",
+        "_escape",
+        "_in_string",
+        "_name",
+        "_names",
+        "_text",
+        "items",
+        "strings",
+        "usage",
+    )
 
     def __init__(self) -> None:
         self._depth = 0

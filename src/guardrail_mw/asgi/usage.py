@@ -40,8 +40,27 @@ class Meter:
         path: the request's; it tells images and audio from text.
     """
 
-    __slots__ = ("_chars", "_counts", "_deltas", "_estimate", "_events", "_final", "_images", "_inflate", "_kind", "_mute",
-                 "_overhead", "_partial", "_parts", "_path", "_scanner", "_size", "_waiting", "ended", "status")
+    __slots__ = (
+        "_chars",
+        "_counts",
+        "_deltas",
+        "_estimate",
+        "_events",
+        "_final",
+        "_images",
+        "_inflate",
+        "_kind",
+        "_mute",
+        "_overhead",
+        "_partial",
+        "_parts",
+        "_path",
+        "_scanner",
+        "_size",
+        "_waiting",
+        "ended",
+        "status",
+    )
 
     def __init__(self, estimate: Estimate | None = None, path: str = "") -> None:
         self._estimate = estimate or _NOTHING

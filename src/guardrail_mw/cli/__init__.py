@@ -7,8 +7,12 @@ from __future__ import annotations
 
 import click
 
+from guardrail_mw.cli.check import check
 from guardrail_mw.cli.demo import demo
+from guardrail_mw.cli.init import init
+from guardrail_mw.cli.listing import plugins, schema
 from guardrail_mw.cli.output import Group
+from guardrail_mw.cli.trial import attempt
 
 __all__ = ["main"]
 
@@ -22,4 +26,5 @@ def main() -> None:
     """
 
 
-main.add_command(demo)
+for _command in (demo, init, check, attempt, schema, plugins):
+    main.add_command(_command)

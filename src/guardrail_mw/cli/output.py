@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from guardrail_mw.errors import GuardrailError
+from guardrail_mw.errors import GuardrailError, PolicyError
 
 __all__ = ["CANNOT", "PROBLEM", "Cannot", "Group", "need", "paragraph"]
 
@@ -19,7 +19,7 @@ CANNOT = 2
 """Exit code: the command was used wrongly, or cannot do what it was asked to."""
 
 
-class Cannot(click.ClickException):  # noqa: N818 - says what is the matter
+class Cannot(click.ClickException):
     """A command cannot do what it was asked to; the text names the cure."""
 
     exit_code = CANNOT
@@ -36,6 +36,9 @@ class Group(click.Group):
         """Run the command."""
         try:
             return super().invoke(ctx)
+        except PolicyError as error:
+            click.echo("\n".join([error.public, *(f"  {problem}" for problem in error.problems)]), err=True)
+            ctx.exit(PROBLEM)
         except GuardrailError as error:
             click.echo(str(error), err=True)
             ctx.exit(PROBLEM)

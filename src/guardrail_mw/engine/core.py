@@ -15,7 +15,8 @@ from guardrail_mw.engine.identifiers import identifiers
 from guardrail_mw.engine.routes import Router
 from guardrail_mw.engine.standings import Standings
 from guardrail_mw.errors import StoreError, StoreTimeout
-from guardrail_mw.limits.plan import Place, Planner, Tariff, Traits
+from guardrail_mw.limits.conditions import Traits
+from guardrail_mw.limits.plan import Place, Planner, Tariff
 from guardrail_mw.stores.base import Bill, Change, Entry, Reading, Receipt, Settlement
 from guardrail_mw.values import Allow, Decision, Deny, Facts, Standing, Subject, Usage
 
@@ -72,7 +73,9 @@ class Engine:
         self.mode = mode
         self.resolver = resolver
         self.shadowed = shadowed
-        self.planner = Planner(policy.limits, policy.models, policy.identity.assurance, shadowed)
+        self.planner = Planner(
+            policy.limits, policy.models, policy.identity.assurance, shadowed, strict=policy.reserve.strict
+        )
         self.router = Router(policy, self.planner.reads)
         self._store = store
         self._standings = standings

@@ -91,7 +91,9 @@ class Guardrail:
             return policy
         named = self._environ.get("GUARDRAIL_POLICY", "").strip()
         if not named:
-            logger.warning("No policy was named: guardrail:watch runs, which refuses nothing. Name one in GUARDRAIL_POLICY.")
+            logger.warning(
+                "No policy was named, so guardrail:watch runs, which refuses nothing. Name one in GUARDRAIL_POLICY."
+            )
         return named or "guardrail:watch"
 
     def _environment_mode(self) -> Mode | None:
@@ -100,7 +102,9 @@ class Guardrail:
             if given == mode:
                 return mode
         if given:
-            raise PolicyError([Problem("GUARDRAIL_MODE", "is not a mode.", "Set shadow, enforce or off.", source="environment")])
+            raise PolicyError(
+                [Problem("GUARDRAIL_MODE", "is not a mode.", "Set shadow, enforce or off.", source="environment")]
+            )
         return None
 
     def _url(self, settings: StoreSettings) -> str:
@@ -115,10 +119,14 @@ class Guardrail:
                 url, deadline=settings.deadline.us, max_subjects=settings.max_subjects, clock=clock, observer=self.counts
             )
         except ValueError as error:
-            raise PolicyError([Problem("store.url", str(error), source="environment" if url != settings.url else "")]) from error
+            raise PolicyError(
+                [Problem("store.url", str(error), source="environment" if url != settings.url else "")]
+            ) from error
         except ImportError as error:
             cure = "Install it with: pip install 'guardrail-mw[redis]'"
-            raise PluginError(f"The store for {scheme}:// needs a package that is not installed ({error.name}). {cure}") from error
+            raise PluginError(
+                f"The store for {scheme}:// needs a package that is not installed ({error.name}). {cure}"
+            ) from error
         if scheme == "memory":
             return store
         return Resilient(
@@ -172,7 +180,7 @@ class Guardrail:
         if policy.identity != before.identity:
             retired, self._resolver = self._resolver, self._resolve(policy)
             try:
-                asyncio.get_running_loop().create_task(retired.aclose(), name="guardrail retire")  # noqa: RUF006 - ends by itself
+                asyncio.get_running_loop().create_task(retired.aclose(), name="guardrail retire")
             except RuntimeError:
                 logger.debug("no loop runs: the old sources end with the process")
         self.engine = self._compile(policy)

@@ -1,4 +1,4 @@
-"""What goes on beside the requests of one event loop: open receipts are renewed, switches are read, the policy is watched."""
+"""What goes on beside the requests of one event loop: receipts are renewed, switches read, the policy watched."""
 
 from __future__ import annotations
 

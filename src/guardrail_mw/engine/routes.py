@@ -22,7 +22,9 @@ class Route:
 
     __slots__ = ("dialect", "exempt", "index", "label", "limits", "measured", "metered", "names", "proves")
 
-    def __init__(self, index: int, settings: RouteSettings | None, limits: frozenset[str], method: str, *, exempt: bool) -> None:
+    def __init__(
+        self, index: int, settings: RouteSettings | None, limits: frozenset[str], method: str, *, exempt: bool
+    ) -> None:
         self.index: int | tuple[object, object] = index
         """Its place in the policy; -1 for what matches none, two for a path that can be read in two ways."""
         self.limits = limits

@@ -14,6 +14,8 @@ __all__ = ["LENGTH", "Digester"]
 
 LENGTH = 22
 """Characters of a digest."""
+MOST_BEGUN = 256
+"""Pairs of source and issuer whose first half is kept ready."""
 
 _URL_SAFE = bytes.maketrans(b"+/", b"-_")
 
@@ -25,35 +27,51 @@ class Digester:
         key: 16 to 64 bytes.
     """
 
-    __slots__ = ("_bases",)
+    __slots__ = ("_bases", "_begun")
 
     def __init__(self, key: bytes) -> None:
         if not 16 <= len(key) <= 64:  # noqa: PLR2004 - BLAKE2b takes 64, fewer than 16 can be guessed
             raise ValueError(f"the key of digests has {len(key)} bytes; it needs 16 to 64")
         kinds = ("account", "network", "organisation", "evidence")
         self._bases = {kind: blake2b(digest_size=16, key=key, person=kind.encode()) for kind in kinds}
+        self._begun: dict[tuple[str, str, str], blake2b] = {}
 
     def account(self, source: str, issuer: str, value: str | bytes) -> str:
         """The home `a:…` of an account: byte for byte what names it within its issuer within its source."""
-        return "a:" + self._digest("account", source.encode(), issuer.encode(), _bytes(value))
+        return "a:" + self._finish(self._begin("account", source, issuer), _bytes(value))
 
     def network(self, value: bytes) -> str:
         """The home `n:…` of a network."""
-        return "n:" + self._digest("network", value)
+        return "n:" + self._finish(self._bases["network"], value)
 
     def organisation(self, source: str, issuer: str, value: str | bytes) -> str:
         """The home `o:…` of an organisation: a name means something only within its issuer."""
-        return "o:" + self._digest("organisation", source.encode(), issuer.encode(), _bytes(value))
+        return "o:" + self._finish(self._begin("organisation", source, issuer), _bytes(value))
 
     def evidence(self, kind: str, value: str | bytes) -> str:
         """A value that accounts of several issuers may share, such as a payment fingerprint; without a prefix."""
-        return self._digest("evidence", kind.encode(), _bytes(value))
+        return self._finish(self._begin("evidence", kind, ""), _bytes(value))
 
-    def _digest(self, kind: str, *parts: bytes) -> str:
-        state = self._bases[kind].copy()
-        for part in parts:
-            state.update(len(part).to_bytes(4, "big") + part)
+    def _begin(self, kind: str, source: str, issuer: str) -> blake2b:
+        """The state behind two parts, which are the same for all of a source's accounts."""
+        found = self._begun.get((kind, source, issuer))
+        if found is None:
+            if len(self._begun) >= MOST_BEGUN:
+                self._begun.clear()
+            found = self._bases[kind].copy()
+            found.update(_frame(_bytes(source)) + _frame(_bytes(issuer)))
+            self._begun[kind, source, issuer] = found
+        return found
+
+    @staticmethod
+    def _finish(begun: blake2b, value: bytes) -> str:
+        state = begun.copy()
+        state.update(_frame(value))
         return b2a_base64(state.digest(), newline=False)[:LENGTH].translate(_URL_SAFE).decode("ascii")
+
+
+def _frame(part: bytes) -> bytes:
+    return len(part).to_bytes(4, "big") + part
 
 
 def _bytes(value: str | bytes) -> bytes:

@@ -130,7 +130,7 @@ class Resolver:
             return self._resolve_later((peer, read), place, presented, found, index, epoch)
         return self._keep((peer, read), place, None, epoch)
 
-    async def _resolve_later(  # noqa: PLR0913 - the state of `_resolve` where it had to wait
+    async def _resolve_later(
         self,
         key: tuple[str, _Read],
         place: Place,
@@ -149,9 +149,24 @@ class Resolver:
 
     def _present(self, read: _Read, place: Place) -> Presented:
         """The one credential of the request; two that differ, or one header twice, are nobody's."""
-        shown = _NOTHING
-        names: list[bytes] = []
+        names: tuple[bytes, ...] = ()
         attributes: dict[bytes, list[bytes]] = {}
+        if len(read) == 1 and read[0][0] not in self._attributes:  # as nearly all are
+            name, value = read[0]
+            names = (name,)
+            shown = _show(name, value) if name in self._credentials else _NOTHING
+        else:
+            shown = self._gather(read, attributes)
+            names = tuple([name for name, _ in read if name in self._credentials])
+        credential = shown.value if shown.readable else b""
+        if credential:
+            self._check(credential)
+        return Presented(credential, names, attributes, place.trusted, place.home, place.parent)
+
+    def _gather(self, read: _Read, attributes: dict[bytes, list[bytes]]) -> _Shown:
+        """Sort headers into `attributes` and the one credential that all others must equal."""
+        shown = _NOTHING
+        names: set[bytes] = set()
         for name, value in read:
             if name in self._attributes:
                 attributes.setdefault(name, []).append(value)
@@ -160,14 +175,12 @@ class Resolver:
             found = _show(name, value)
             if name in names or (found.value and shown.value and found != shown):
                 self._observer.count("identity.ambiguous_credential")
-                detail = f"{name.decode('latin-1')} beside or twice {[item.decode('latin-1') for item in names]}"
+                detail = f"{name.decode('latin-1')} beside or twice among {sorted(names)}"
                 text = "The request presents several credentials."
                 raise TokenError(text, detail, status=400, code="ambiguous_credential")
-            names.append(name)
+            names.add(name)
             shown = shown if shown.value else found
-        credential = shown.value if shown.readable else b""
-        self._check(credential)
-        return Presented(credential, tuple(names), attributes, place.trusted, place.home, place.parent)
+        return shown
 
     def _check(self, credential: bytes) -> None:
         if len(credential) > MAX_CREDENTIAL:

@@ -11,35 +11,18 @@ import hashlib
 from base64 import urlsafe_b64encode
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from copy import copy
-from fnmatch import fnmatchcase
 from typing import NamedTuple
 
-from guardrail_mw.limits.settings import VERDICTS, LimitSettings, ModelSettings, WhenSettings
+from guardrail_mw.limits.conditions import Traits, compile_when
+from guardrail_mw.limits.models import Models
+from guardrail_mw.limits.settings import LimitSettings, ModelSettings
 from guardrail_mw.stores.base import Budget, Entry, Gcra, Lease, Reading, Share, Step, Window
 from guardrail_mw.values import Estimate, Refusal, Usage
 
-__all__ = ["SHARE", "Limit", "Models", "Place", "Plan", "Planner", "Slot", "Tariff", "Traits"]
+__all__ = ["SHARE", "Limit", "Place", "Plan", "Planner", "Slot", "Tariff"]
 
 SHARE = 10
 """Percent of a `per: []` limit that one account may hold in open reservations."""
-_OTHER = "other"
-
-
-class Traits(NamedTuple):
-    """What `when` looks at: known before the store is asked, so that the plan is."""
-
-    route: tuple[str, ...] = ()
-    """The route's label and paths; empty where none matched."""
-    method: str = ""
-    model: str = _OTHER
-    authenticated: bool = False
-    verified: bool = False
-    tier: str = ""
-    organisation: str = ""
-    verdict: str = "none"
-    acr: str = ""
-    ial: str = ""
-    source: str = "anonymous"
 
 
 class Place(NamedTuple):
@@ -53,37 +36,6 @@ class Place(NamedTuple):
     authenticated: bool = False
 
 
-class Models:
-    """Which of the policy's models a name is, and what it costs. Whatever is not listed is `other`."""
-
-    def __init__(self, settings: Mapping[str, ModelSettings]) -> None:
-        self._globs = [(key, glob) for key, each in settings.items() if key != _OTHER for glob in each.names or [key]]
-        self._prices = {
-            key: each.usd_per_million.picodollars() for key, each in settings.items() if each.usd_per_million is not None
-        }
-        self._dearest: tuple[int, int, int, int] = tuple(
-            max((price[index] for price in self._prices.values()), default=0) for index in range(4)
-        )  # type: ignore[assignment]
-        self._known: dict[str, str] = {}
-
-    def key(self, name: str) -> str:
-        """The key of `models` that a client's name means."""
-        found = self._known.get(name)
-        if found is None:
-            found = next((key for key, glob in self._globs if fnmatchcase(name, glob)), _OTHER)
-            if len(self._known) >= 1024:  # noqa: PLR2004 - clients write what they like
-                self._known.clear()
-            if len(name) <= 256:  # noqa: PLR2004
-                self._known[name] = found
-        return found
-
-    def cost(self, key: str, usage: Usage) -> int:
-        """Micro-dollars, rounded up once. A model without a price costs as much as the dearest: nothing is free by its name."""
-        price = self._prices.get(key, self._dearest)
-        used = (usage.input, usage.cached, usage.cache_write, usage.output)
-        return -(-sum(each * tokens for each, tokens in zip(price, used, strict=True)) // 1_000_000)
-
-
 class Limit:
     """One limit of the policy, with all that a request needs of it computed."""
 
@@ -92,7 +44,9 @@ class Limit:
         "replaces", "shadow", "share", "shared", "strict", "unit", "when", "window",
     )  # fmt: skip
 
-    def __init__(self, settings: LimitSettings, when: Callable[[Traits], bool] | None, *, shadow: bool) -> None:
+    def __init__(
+        self, settings: LimitSettings, when: Callable[[Traits], bool] | None, *, shadow: bool, strict: bool
+    ) -> None:
         self.name = settings.name
         self.kind = settings.kind
         self.unit = settings.unit
@@ -102,7 +56,7 @@ class Limit:
         self.code = _digest(f"{settings.name} {settings.fingerprint()}", 4)
         self.shadow = shadow
         self.shared = settings.shared
-        self.strict = settings.strict
+        self.strict = strict
         self.replaces = settings.replaces
         self.when = when
         self.amount = settings.amount_units()
@@ -199,10 +153,11 @@ class Tariff:
         for slot in plan.slots:
             home = place.account if slot.share else _home(slot.limit, place)
             lines.setdefault(home, []).append((slot, _field(slot, place, model, route)))
-        self._groups = [self._group(home, tuple(each), place) for home, each in lines.items() if each]
-        self.slots = tuple(slot for group in self._groups for slot, _ in group.lines)
-        self.fixed = _fixed(self._groups)
+        self.fixed: tuple[Entry, ...] | None
         """The entries of every bill, where they are always the same."""
+        self.slots: tuple[Slot, ...]
+        """What the readings of a bill are of, in order."""
+        self._arrange([self._group(home, tuple(each), place) for home, each in lines.items() if each])
 
     def _group(self, home: str, lines: tuple[tuple[Slot, str], ...], place: Place) -> _Group:
         parent = place.network_parent if home == place.network else "e"
@@ -236,17 +191,24 @@ class Tariff:
     def turns(self) -> Tariff:
         """For what happens within a connection, which holds its slots already: all but the leases."""
         if self._turns is None:
+            groups = [each for each in map(_without_leases, self._groups) if each.lines]
             self._turns = copy(self)
-            self._turns._groups = [each for each in map(_without_leases, self._groups) if each.lines]
-            self._turns.slots = tuple(slot for group in self._turns._groups for slot, _ in group.lines)
-            self._turns.fixed = _fixed(self._turns._groups)
+            self._turns._arrange(groups)  # noqa: SLF001 - another of its kind
         return self._turns
+
+    def _arrange(self, groups: list[_Group]) -> None:
+        self._groups = groups
+        self.slots = tuple(slot for group in groups for slot, _ in group.lines)
+        self.fixed = _fixed(groups)
 
     def too_large(self, estimate: Estimate, costs: Callable[[Limit, Estimate], int]) -> Limit | None:
         """A limit that can never admit the request, if there is one (request costs and strict reservations only)."""
         for slot in self.slots:
-            if not (slot.share or slot.limit.shadow or slot.limit.fits(costs(slot.limit, estimate), authenticated=self._authenticated)):
-                return slot.limit
+            limit = slot.limit
+            if slot.share or limit.shadow:
+                continue
+            if not limit.fits(costs(limit, estimate), authenticated=self._authenticated):
+                return limit
         return None
 
     def refusal(self, readings: Sequence[Reading]) -> Refusal | None:
@@ -267,6 +229,7 @@ class Planner:
         models: the policy's.
         assurance: the order of `acr` values, lowest first.
         shadowed: names of limits that an operator has switched to shadow.
+        strict: whether every limit reserves all that a request allows.
     """
 
     def __init__(
@@ -275,11 +238,18 @@ class Planner:
         models: Mapping[str, ModelSettings],
         assurance: Sequence[str] = (),
         shadowed: Iterable[str] = (),
+        *,
+        strict: bool = False,
     ) -> None:
         switched = frozenset(shadowed)
         self.models = Models(models)
         self.limits: tuple[Limit, ...] = tuple(
-            Limit(each, _when(each.when, assurance) if each.when else None, shadow=each.shadow or each.name in switched)
+            Limit(
+                each,
+                compile_when(each.when, assurance) if each.when else None,
+                shadow=each.shadow or each.name in switched,
+                strict=each.strict or strict,
+            )
             for each in limits
         )
         self._reading = frozenset(
@@ -304,9 +274,7 @@ class Planner:
         return found
 
     def _holding(self, names: frozenset[str], traits: Traits) -> list[Limit]:
-        holding = [
-            limit for limit in self.limits if limit.name in names and (limit.when is None or limit.when(traits))
-        ]
+        holding = [limit for limit in self.limits if limit.name in names and (limit.when is None or limit.when(traits))]
         replaced = {limit.replaces for limit in holding}
         return [limit for limit in holding if limit.name not in replaced]
 
@@ -390,50 +358,3 @@ def _field(slot: Slot, place: Place, model: str, route: str) -> str:
 
 def _digest(text: str, size: int) -> str:
     return urlsafe_b64encode(hashlib.blake2b(text.encode(), digest_size=size).digest()).decode().rstrip("=")
-
-
-def _when(when: WhenSettings, assurance: Sequence[str]) -> Callable[[Traits], bool]:
-    """One predicate for all conditions: every one must hold."""
-    tests: list[Callable[[Traits], bool]] = []
-    for name in ("authenticated", "verified"):
-        wanted = getattr(when, name)
-        if wanted is not None:
-            tests.append(_equals(name, wanted))
-    for name in ("tier", "organisation", "source", "method", "model"):
-        values = getattr(when, name)
-        if values is not None:
-            tests.append(_within(name, frozenset(values)))
-    if when.route is not None:
-        routes = frozenset(when.route)
-        tests.append(lambda traits: not routes.isdisjoint(traits.route))
-    tests += [
-        _ordered(name, value, order)
-        for name, value, order in (("verdict", when.verdict, VERDICTS), ("acr", when.acr, assurance), ("ial", when.ial, ()))
-        if value is not None
-    ]
-    return lambda traits: all([test(traits) for test in tests])
-
-
-def _equals(name: str, wanted: bool) -> Callable[[Traits], bool]:  # noqa: FBT001 - the value to be equal to
-    return lambda traits: getattr(traits, name) is wanted
-
-
-def _within(name: str, values: frozenset[str]) -> Callable[[Traits], bool]:
-    return lambda traits: getattr(traits, name) in values
-
-
-def _ordered(name: str, wanted: str | Sequence[str], order: Sequence[str]) -> Callable[[Traits], bool]:
-    """A list holds for what is in it; one value for itself and what is above it; one outside the order only for itself."""
-    if not isinstance(wanted, str):
-        return _within(name, frozenset(wanted))
-    if name == "ial":
-        return lambda traits: _ial(getattr(traits, name)) >= _ial(wanted) if traits.ial else False
-    if wanted not in order:
-        return _within(name, frozenset([wanted]))
-    return _within(name, frozenset(order[order.index(wanted) :]))
-
-
-def _ial(value: str) -> int:
-    """NIST SP 800-63's identity assurance level: the digits of `2` or `ial2`; -1 where there are none."""
-    digits = "".join(character for character in value if character in "0123456789")
-    return int(digits[:4]) if digits else -1

@@ -41,7 +41,7 @@ class Watcher:
         interval: seconds between two looks.
     """
 
-    def __init__(  # noqa: PLR0913 - what is watched, who is told, and how
+    def __init__(
         self,
         source: str | os.PathLike[str],
         on_policy: Callable[[Policy], object],

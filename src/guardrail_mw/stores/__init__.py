@@ -1,1 +1,1 @@
-
+"""Where counters, leases and standings live: one contract, several places."""

@@ -54,7 +54,9 @@ def _plain(entry: Entry) -> tuple[_Plain, ...]:
     return tuple(found)
 
 
-def take_all(homes: Sequence[Home], entries: Sequence[tuple[_Plain, ...]], raw: int) -> tuple[Reading, ...] | None:
+def take_all(  # noqa: C901 - one loop, no calls: that is its point
+    homes: Sequence[Home], entries: Sequence[tuple[_Plain, ...]], raw: int
+) -> tuple[Reading, ...] | None:
     """Take all or nothing; None where a bucket refuses (one in shadow, too)."""
     readings: list[Reading] = []
     written: list[tuple[dict[str, gcra.Bucket], str, gcra.Bucket]] = []

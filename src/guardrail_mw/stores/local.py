@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from math import gcd
 from typing import TYPE_CHECKING
 
-from guardrail_mw.stores.base import Bill, Budget, Distinct, Entry, Gcra, Lease, Receipt, Settlement, Share, Window
+from guardrail_mw.stores.base import Bill, Budget, Entry, Gcra, Lease, Receipt, Settlement, Share, Window
 
 if TYPE_CHECKING:
     from guardrail_mw.stores.base import Step, Store
@@ -33,9 +33,8 @@ def scaled(step: Step, processes: int) -> Step:
             return step._replace(limit=_part(step.limit, processes))
         case Share():
             return step._replace(cap=_room(step.cost, step.cap, processes))
-        case Distinct():  # counted, never limited
-            pass
-    return step
+        case _:  # distinct values are counted, never limited
+            return step
 
 
 def _gcra(step: Gcra, processes: int) -> Gcra:

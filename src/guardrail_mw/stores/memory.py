@@ -98,9 +98,8 @@ class MemoryStore:
         if self._seconds and self._seconds[0] * _SECOND <= now:
             self._evict(now)
         receipt = self._take_plain(bill, now) or self._take(bill, now)
-        if candidate and bill.proved and receipt.code == "admitted":
-            if known is None or known[2] - now <= TOUCH_AT or "since" not in known[1]:
-                self._begin(candidate, now)
+        if candidate and bill.proved and receipt.code == "admitted" and (known is None or _due(known, now)):
+            self._begin(candidate, now)
         return receipt
 
     def _take_plain(self, bill: Bill, now: int) -> Receipt | None:
@@ -310,6 +309,11 @@ class MemoryStore:
         """Nothing to let go of."""
 
 
+def _due(known: tuple[int, dict[str, str], int], now: int) -> bool:
+    """Whether a call must be noted in the standing."""
+    return known[2] - now <= TOUCH_AT or "since" not in known[1]
+
+
 def _take(bill: Bill, homes: list[Home], now: int) -> tuple[list[_Taken], bool]:
     """Every step's state after the bill, and whether all admit it."""
     taken: list[_Taken] = []
@@ -350,7 +354,8 @@ def _settle(settlement: Settlement, homes: Sequence[Home | None], now: int) -> N
             mark = receipt.readings[index].mark
             used = 0 if cancelled else settlement.used[index] if settlement.used else None
             if home is not None and mark is not None:
-                if KINDS[type(step)].settle(step, home, own, mark, used, receipt.bill.id):
+                wrote = KINDS[type(step)].settle(step, home, own, mark, used, receipt.bill.id)
+                if wrote:
                     home.tick(now)
             index += 1
 

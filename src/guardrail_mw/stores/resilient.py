@@ -58,7 +58,7 @@ class Resilient:
         pause: waits so many seconds between probes.
     """
 
-    def __init__(  # noqa: PLR0913 - one for each setting of the policy, and two doors for tests
+    def __init__(
         self,
         store: Store,
         *,

@@ -11,6 +11,9 @@ __all__ = ["Cluster", "Sentinel"]
 
 SERVICE = "guardrail"
 """What the Sentinels call their master."""
+SILENCE = 2000
+"""ms after which a Sentinel takes a server for dead. It first pings a new master after one second: with no more than that, a
+failover may bring about the next."""
 SLOTS = 16_384
 
 
@@ -95,7 +98,7 @@ def _cluster(nodes: list[Process]) -> Any:
 
 
 class Sentinel:
-    """A master, its replica and three Sentinels, two of which suffice for a failover. A failover begins after a second."""
+    """A master, its replica and three Sentinels, two of which suffice for a failover; it begins after two seconds."""
 
     kind = "sentinel"
 
@@ -105,7 +108,7 @@ class Sentinel:
         self.data.append(Process(binary, "--repl-diskless-sync-delay", "0", "--replicaof", f"{HOST} {master}", *options))
         config = (
             f"sentinel monitor {SERVICE} {HOST} {master} 2\n"
-            f"sentinel down-after-milliseconds {SERVICE} 1000\n"
+            f"sentinel down-after-milliseconds {SERVICE} {SILENCE}\n"
             f"sentinel failover-timeout {SERVICE} 4000\n"
         )
         self.sentinels = [Process(binary, "--sentinel", config=config) for _ in range(3)]
@@ -150,7 +153,7 @@ class Sentinel:
         self.master.ask("FLUSHALL")
 
     def freeze(self) -> None:
-        """Freeze the master: a second later the Sentinels turn to the replica."""
+        """Freeze the master: two seconds later the Sentinels turn to the replica."""
         self._frozen = self.master
         self._frozen.freeze()
 
@@ -159,7 +162,7 @@ class Sentinel:
         self._frozen.thaw()
 
     def kill(self) -> None:
-        """Kill the master: a second later the Sentinels turn to the replica."""
+        """Kill the master: two seconds later the Sentinels turn to the replica."""
         self.master.kill()
 
     def restart(self) -> None:

@@ -51,7 +51,7 @@ class Request:
 class Rule:
     """How much comes back: `algorithms.gcra`, as it is."""
 
-    def refund(  # noqa: PLR0913 - as `gcra.refund`
+    def refund(
         self, bucket: gcra.Bucket, now: int, mark: gcra.Mark, cost: int, amount: int, period: int
     ) -> gcra.Bucket:
         """See `gcra.refund`."""

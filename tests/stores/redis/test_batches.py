@@ -115,6 +115,7 @@ async def test_with_every_connection_overdue_nobody_waits(guardrail_start: Start
     async with lane(server.url, counts, deadline=0.02) as way:
         await way.opened(5)
         server.freeze()
+        begun = monotonic()
         refused = 0
         for _ in range(3 * PIPES):
             each = call("ECHO", "x", deadline=0.02)
@@ -126,6 +127,7 @@ async def test_with_every_connection_overdue_nobody_waits(guardrail_start: Start
             with pytest.raises(StoreTimeout):
                 await each.future
         # The first fills the connection there is, the second waits for one that cannot be made: then both are overdue.
+        assert monotonic() - begun < READ_ON / 2
         assert refused == 3 * PIPES - 2
         assert counts.of["store.overdue"] == refused
         server.thaw()

@@ -104,7 +104,7 @@ class _Server:
         number = hashlib.sha256(f"{next(self._served)} {prompt}".encode("utf-8", "replace")).hexdigest()[:24]
         return Call(number, model, answer(model, prompt, cap), usage_wanted)
 
-    async def _answer(  # noqa: PLR0913 - what the three APIs differ in
+    async def _answer(
         self, body: Event, call: Call, whole: Whole, streamed: Streamed, *, named: bool = False, end: bytes = b""
     ) -> Response:
         if body.get("stream") is True:

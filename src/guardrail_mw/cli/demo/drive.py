@@ -14,7 +14,7 @@ from guardrail_mw.values import Usage
 if TYPE_CHECKING:
     import httpx2
 
-    from guardrail_mw.limits.plan import Models
+    from guardrail_mw.limits.models import Models
 
 __all__ = ["PEOPLE", "Driver"]
 

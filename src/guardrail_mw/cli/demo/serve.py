@@ -18,8 +18,8 @@ from guardrail_mw.cli.demo.tally import dollars
 from guardrail_mw.cli.output import Cannot
 
 if TYPE_CHECKING:
-    from guardrail_mw.engine import Exchange
     from guardrail_mw.asgi.types import App, Message, Receive, Scope, Send
+    from guardrail_mw.engine import Exchange
 
 __all__ = ["HOST", "Journal", "listen", "serving", "until_stopped"]
 

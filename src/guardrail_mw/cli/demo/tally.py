@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any
 
-from guardrail_mw.limits.plan import Models
+from guardrail_mw.limits.models import Models
 from guardrail_mw.values import Usage
 
 __all__ = ["Tally", "dollars", "refused_by", "usage_of"]

@@ -1,8 +1,8 @@
 """Commands on their way: pipelines that concurrent requests of one event loop share.
 
-A `Lane` leads from one event loop to one node, over at most four connections (`pool.py`). What is submitted during a tick of
-the loop is sent together, at most `BATCH` charges in a batch, one batch at a time on a connection. A batch belongs to the store, not
-to whoever waits for its answers: a waiter that is late or cancelled leaves alone and the batch is read to its end.
+A `Lane` leads from one event loop to one node, over at most four connections (`pool.py`). What is submitted during a tick
+of the loop is sent together, at most `BATCH` charges in a batch, one batch at a time on a connection. A batch belongs to
+the store, not to whoever waits for its answers: who is late or cancelled leaves alone, and the batch is read to its end.
 
 Payloads are opaque here: whole RESP commands, ready for the socket.
 """
@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
+from math import inf
 from time import monotonic
 
 from hiredis import ReplyError
@@ -49,7 +50,7 @@ class Lane:
         on_down: called when the node cannot be reached, at most every `RETRY` seconds.
     """
 
-    def __init__(  # noqa: PLR0913 - one value for each thing that differs between nodes
+    def __init__(
         self,
         dial: Callable[[], Awaitable[Link]],
         *,
@@ -74,6 +75,7 @@ class Lane:
         self._scheduled = False
         self._hurry = False
         self._timer: asyncio.TimerHandle | None = None
+        self._due = inf
         self._ride: asyncio.TimerHandle | None = None
         self._closed = False
 
@@ -97,7 +99,7 @@ class Lane:
         if not self._scheduled:
             self._scheduled = True
             self._loop.call_soon(self._flush)
-        if self._timer is None:
+        if call.deadline < self._due:
             self._arm(call.deadline)
 
     def errand(self, call: Call) -> None:
@@ -111,8 +113,8 @@ class Lane:
             self.hurry()
         elif self._ride is None:
             self._ride = self._loop.call_later(RIDE, self.hurry)
-        if self._timer is None:
-            self._arm(monotonic() + RETRY)
+        if self._due > (soon := monotonic() + RETRY):
+            self._arm(soon)
 
     def hurry(self) -> None:
         """Send the errands without waiting for charges."""
@@ -290,11 +292,15 @@ class Lane:
     # Time
 
     def _arm(self, when: float) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._due = when
         self._timer = self._loop.call_later(max(0.0, when - monotonic()), self._tick)
 
     def _tick(self) -> None:
         """Tell late waiters, give up batches that were read on for too long, end errands that are too old."""
         self._timer = None
+        self._due = inf
         now = monotonic()
         waiting = self._waiting
         while waiting and (waiting[0].future.done() or waiting[0].deadline <= now):

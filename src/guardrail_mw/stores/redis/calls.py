@@ -133,7 +133,7 @@ class SplitCharge(Charge):
 
     __slots__ = ("index", "split")
 
-    def __init__(self, book: Book, split: Split, index: int, part: codec.Part, payload: bytes, deadline: float) -> None:  # noqa: PLR0913
+    def __init__(self, book: Book, split: Split, index: int, part: codec.Part, payload: bytes, deadline: float) -> None:
         self.payload = payload
         self.deadline = deadline
         self.future = split.future

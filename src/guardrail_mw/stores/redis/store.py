@@ -39,7 +39,8 @@ class RedisStore:
         prefix: before every key.
         clock: for tests, which give the scripts their time; None (production) lets them take the store's.
         observer: told of `store.timeout`, `store.overdue`, `store.unreachable`, `store.given_back`,
-            `store.lost_connections`, `store.lost_charges`, `store.lost_settlements`, and of replays by their reason, `store.noscript`, `store.moved`.
+            `store.lost_connections`, `store.lost_charges`, `store.lost_settlements`, and of replays by their reason,
+            `store.noscript`, `store.moved`.
 
     Raises:
         ValueError: the URL cannot be used.
