@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -230,8 +231,9 @@ sys.stdin.read()
 
 
 @pytest.mark.parametrize("by_force", [False, True], ids=["exit", "kill -9"])
-def test_no_server_outlives_whoever_started_it(by_force: bool) -> None:
-    with subprocess.Popen([sys.executable, "-c", CHILD], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as child:
+def test_no_server_outlives_whoever_started_it(by_force: bool, tmp_path: Path) -> None:
+    command, environment = [sys.executable, "-c", CHILD], {**os.environ, "TMPDIR": str(tmp_path)}
+    with subprocess.Popen(command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as child:
         assert child.stdin is not None
         assert child.stdout is not None
         server = os.pidfd_open(int(child.stdout.readline()))

@@ -9,13 +9,18 @@ import pytest
 from guardrail_mw.stores.base import Store
 from guardrail_mw.stores.memory import MemoryStore
 from guardrail_mw.stores.redis.store import RedisStore
-from guardrail_mw.testing.bills import bucket, lease, take
+from guardrail_mw.testing.bills import bucket, budget, lease, look, settled, share, shown, take
 from guardrail_mw.testing.clock import FakeClock
 from guardrail_mw.testing.contract import StoreContract, SubjectsContract
 from guardrail_mw.testing.servers import Server
 
 PATIENT = 10_000_000
 """µs: these tests ask what a store answers, not how soon."""
+
+
+@pytest.fixture
+def clock() -> FakeClock:
+    return FakeClock()
 
 
 class TestMemory(StoreContract, SubjectsContract):
@@ -86,3 +91,24 @@ async def test_a_server_collects_what_equals_a_newcomer(guardrail_redis: Server,
     assert 29 < left["{a:0001}:r"] < 35
     assert 0 <= left["{n:0001}"] < 35
     assert 90 * 86_400 - 1 < left["{a:0002}:s"] < 91 * 86_400
+
+
+@pytest.mark.anyio
+async def test_a_share_comes_back_though_the_server_collected_its_receipts(
+    guardrail_redis: Server, guardrail_prefix: str, clock: FakeClock
+) -> None:
+    """The receipts end 31 s after a process died; what else the account has spent keeps its hash for a year."""
+    store = RedisStore(guardrail_redis.url, deadline=PATIENT, prefix=guardrail_prefix, clock=clock)
+    lost = await take(store, share(70), budget(1, calendar="year"))
+    clock.advance(31)
+    guardrail_redis.client().delete(f"{guardrail_prefix}{{a:0001}}:r")
+    assert await look(store, share(0)) == [(100, 0)]
+    again = await take(store, share(60))
+    assert shown(again) == [(True, 40, 0, 0)]
+    [lost] = await store.renew([lost])
+    assert await look(store, share(0)) == [(0, 0)]
+    await settled(store, lost)
+    assert await look(store, share(0)) == [(40, 0)]
+    await settled(store, again)
+    assert await look(store, share(0)) == [(100, 0)]
+    await store.close()

@@ -45,7 +45,7 @@ async def alive(app: Any) -> AsyncIterator[dict[str, Any]]:
     inbox: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
     outbox: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
     scope = {"type": "lifespan", "asgi": {"version": "3.0", "spec_version": "2.0"}, "state": state}
-    task = asyncio.ensure_future(app(scope, inbox.get, outbox.put))
+    task = asyncio.ensure_future(_call(app, scope, inbox.get, outbox.put))
     try:
         await inbox.put({"type": "lifespan.startup"})
         answer = await _next(outbox, task, _STARTUP)
@@ -61,6 +61,11 @@ async def alive(app: Any) -> AsyncIterator[dict[str, Any]]:
         await asyncio.wait({task})
         if not task.cancelled():
             task.exception()
+
+
+async def _call(app: Any, *arguments: Any) -> None:
+    """What the app raises at once is raised here, by the task."""
+    await app(*arguments)
 
 
 async def _next(outbox: asyncio.Queue[dict[str, Any]], task: asyncio.Future[Any], seconds: float) -> dict[str, Any] | None:
@@ -88,7 +93,7 @@ async def status_of(app: Any, scope: dict[str, Any], body: bytes, seconds: float
         if message["type"] == "http.response.start" and not begun.done():
             begun.set_result(message["status"])
 
-    task = asyncio.ensure_future(app(scope, receive, send))
+    task = asyncio.ensure_future(_call(app, scope, receive, send))
     done, _ = await asyncio.wait({task, begun}, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
     error = task.exception() if task.done() and not task.cancelled() else None
     task.cancel()

@@ -22,6 +22,9 @@ from guardrail_mw.stores.memory import MemoryStore
 
 __all__ = ["check"]
 
+_NAMED = 6
+"""Places that are listed by name."""
+
 
 @click.command(short_help="Say what a policy does, or what is wrong with it.")
 @click.argument("policy", envvar="GUARDRAIL_POLICY")
@@ -112,24 +115,23 @@ def _idle(policy: Policy, routes: Sequence[AppRoute]) -> Iterator[str]:
 def _verdict(policy: Policy, answers: Sequence[Answer]) -> bool:
     """Say what the answers mean; whether something is wrong."""
     matters = "app" in probe.trusts(policy)
-    accepted = [each for each in answers if each.accepted]
-    bad = [each for each in accepted if matters and _proves(policy, each)]
-    unclear = [each for each in answers if not each.accepted and not each.refused and matters and _proves(policy, each)]
-    refused = sum(each.refused for each in answers)
-    click.echo(f"  {len(answers)} requests: {refused} refused (401 or 403), {len(accepted)} accepted, {len(answers) - refused - len(accepted)} neither.")
-    for each in bad:
-        click.echo(f"  Wrong: {_asked(each)} accepts it ({each.status}).")
+    proving = [each for each in answers if matters and _proves(policy, each)]
+    bad = [each for each in proving if each.accepted]
+    harmless = [each for each in answers if each.accepted and each not in bad]
+    unclear = [each for each in proving if not each.accepted and not each.refused]
+    refused, accepted = sum(each.refused for each in answers), len(bad) + len(harmless)
+    rest = len(answers) - refused - accepted
+    click.echo(f"  {len(answers)} requests with one: {refused} refused (401 or 403), {accepted} accepted, {rest} neither.")
+    for what in _places(bad):
+        click.echo(f"  WRONG: {what} accepts it.")
+    if bad:
         cure = "Let the app check keys there, or give the policy a route for it with `proves: false`."
         click.echo(paragraph(f"The policy takes a 2xx there for proof of a key, so anybody could invent accounts. {cure}", "    "))
-    harmless = [each for each in accepted if each not in bad]
+    for what in _places(unclear):
+        click.echo(f"  Unclear: {what}, so whether it would accept one is not known.")
     if harmless:
-        why = "nothing is proved there" if matters else "the app is not what proves keys in this policy"
-        click.echo(paragraph(f"Accepted by {', '.join(map(_asked, harmless))}: no harm, {why}.", "  "))
-    for each in unclear:
-        said = f"answers {each.status}" if isinstance(each.status, int) else each.status
-        click.echo(paragraph(f"Unclear: {_asked(each)} {said}, so it is not known whether it would accept one.", "  "))
-    if not accepted and not unclear:
-        click.echo("  No route accepts it.")
+        why = "nothing is proved there" if matters else "in this policy it is not the app that proves keys"
+        click.echo(paragraph(f"Accepted, but {why}: {_some(harmless)}.", "  "))
     return bool(bad)
 
 
@@ -138,5 +140,16 @@ def _proves(policy: Policy, answer: Answer) -> bool:
     return settings is not None and not settings.exempt and settings.is_proof(answer.method)
 
 
-def _asked(answer: Answer) -> str:
-    return f"{answer.method} {answer.route.path} (key in {answer.header})"
+def _places(answers: Sequence[Answer]) -> list[str]:
+    """What was asked and answered, one line for all headers that came out alike."""
+    headers: dict[str, list[str]] = {}
+    for each in answers:
+        said = "" if each.accepted else f" answers {each.status}" if isinstance(each.status, int) else f" {each.status}"
+        headers.setdefault(f"{each.method} {each.route.path}{{}}{said}", []).append(each.header)
+    return [place.replace("{}", f" (key in {' or '.join(names)})") for place, names in headers.items()]
+
+
+def _some(answers: Sequence[Answer]) -> str:
+    places = list(dict.fromkeys(f"{each.method} {each.route.path}" for each in answers))
+    more = f" and {len(places) - _NAMED} more" if len(places) > _NAMED else ""
+    return ", ".join(places[:_NAMED]) + more

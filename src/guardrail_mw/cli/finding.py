@@ -7,7 +7,9 @@ import re
 import sys
 from collections.abc import Iterable, Iterator
 from difflib import get_close_matches
+from contextlib import suppress
 from importlib import import_module
+from inspect import signature
 from pathlib import Path
 from traceback import extract_tb
 from typing import Any, NamedTuple
@@ -60,7 +62,16 @@ def find(spec: str) -> Any:
         found = _called(found, spec)
     if not callable(found):
         raise Cannot(f"`{spec}` is a {type(found).__name__}, not an ASGI app.")
+    with suppress(ValueError):  # some callables have no signature
+        _fits(found, spec)
     return found
+
+
+def _fits(app: Any, spec: str) -> None:
+    try:
+        signature(app).bind({}, None, None)
+    except TypeError as error:
+        raise Cannot(f"`{spec}` does not take scope, receive and send. If it makes the app, write {spec}()") from error
 
 
 def _module(name: str) -> Any:
@@ -87,7 +98,8 @@ def _failure(what: str, error: BaseException) -> str:
     frames = [frame for frame in extract_tb(error.__traceback__) if not frame.filename.startswith("<")]
     theirs = [frame for frame in frames if Path(frame.filename).is_relative_to(Path.cwd())] or frames
     place = f" ({Path(theirs[-1].filename).name}:{theirs[-1].lineno})" if theirs else ""
-    return f"{what}{place}: {type(error).__name__}: {error}"
+    said = next(iter(str(error).strip().splitlines()), "no reason given")[:300]
+    return f"{what}{place}: {type(error).__name__}: {said}"
 
 
 def routes_of(app: Any) -> list[AppRoute] | None:

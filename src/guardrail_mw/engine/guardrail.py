@@ -23,6 +23,7 @@ from guardrail_mw.policy import Policy, load
 from guardrail_mw.policy.reload import Watcher
 from guardrail_mw.stores.base import Store, Switches
 from guardrail_mw.stores.memory import MemoryStore
+from guardrail_mw.stores.memory import MemoryStore
 from guardrail_mw.stores.resilient import Resilient
 from guardrail_mw.values import Mode
 
@@ -73,8 +74,10 @@ class Guardrail:
         running = load(self._source, environ=self._environ)
         self._mode = self._environment_mode()
         self._switches: dict[str, str] = {}
-        self.store: Store = store or self._open(running.store, None if clock is None else clock)
-        self._shared = not isinstance(self.store, MemoryStore)
+        if store is None:
+            store = self._open(running.store, clock)
+        self._shared = not isinstance(store, MemoryStore)
+        self.store: Store = self._resilient(store, running.store) if self._shared else store
         self.secrets = Secrets.read(self._environ, shared=self._shared)
         self._standings = Standings()
         self._resolver = self._resolve(running)
@@ -127,7 +130,10 @@ class Guardrail:
             raise PluginError(
                 f"The store for {scheme}:// needs a package that is not installed ({error.name}). {cure}"
             ) from error
-        if scheme == "memory":
+        return store
+
+    def _resilient(self, store: Store, settings: StoreSettings) -> Store:
+        if isinstance(store, Resilient):
             return store
         return Resilient(
             store,

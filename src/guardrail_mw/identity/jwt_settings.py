@@ -49,6 +49,8 @@ class JwtSettings(BaseModel):
     """What `aud` must name; null, which must be written, does not look: then tokens made for anybody are good here."""
     algorithms: list[Algorithm] = Field(min_length=1, max_length=14)
     """What may sign. Never taken from the token."""
+    plain_http: bool = False
+    """Whether `jwks` may be fetched without TLS from elsewhere than this machine."""
     jwks: str | dict[str, Any] | None = None
     """Where the issuer publishes its keys, or a JSON Web Key Set itself."""
     keys: list[Annotated[str | dict[str, Any], AfterValidator(_check_key)]] | None = Field(
@@ -63,8 +65,6 @@ class JwtSettings(BaseModel):
     """By how much the issuer's clock may differ; at most 5m."""
     types: list[Name] = Field(default=["JWT", "at+jwt", "application/at+jwt"], max_length=16)
     """Values of `typ` that are accepted, in any case; a token may leave it out."""
-    plain_http: bool = False
-    """Whether `jwks` may be fetched without TLS from elsewhere than this machine."""
     bad_signatures: int = Field(default=30, ge=1, le=100_000)
     """A minute and network; beyond that, tokens that are not known already are refused unverified."""
 
@@ -82,6 +82,8 @@ class JwtSettings(BaseModel):
             read_jwks(value, symmetric=bool(SYMMETRIC & set(info.data.get("algorithms", ()))))
         elif value is not None and SYMMETRIC & set(info.data.get("algorithms", ())):
             raise ValueError("a published set holds no secret: HS algorithms need `secret`")
+        elif value is not None:
+            _check_url(value, plain=info.data.get("plain_http", False))
         return value
 
     @field_validator("secret")
@@ -105,8 +107,6 @@ class JwtSettings(BaseModel):
         given = [name for name in ("jwks", "keys", "secret") if getattr(self, name) is not None]
         if len(given) != 1:
             raise ValueError(f"keys come from exactly one of jwks, keys and secret; found {' and '.join(given) or 'none'}")
-        if isinstance(self.jwks, str):
-            _check_url(self.jwks, plain=self.plain_http)
         keys = self.static_keys()
         if keys is not None and not any(key.algorithms & set(self.algorithms) for key in keys.keys):
             raise ValueError("none of the keys can verify any of the algorithms")
@@ -134,9 +134,9 @@ def _check_url(url: str, *, plain: bool) -> None:
     except ValueError:
         parts, host = urlsplit(""), ""
     if parts.scheme not in {"https", "http"} or not host or parts.username is not None or parts.fragment:
-        raise ValueError(f"jwks: {url[:200]!r} is not a plain https URL")
+        raise ValueError(f"{url[:200]!r} is not a plain https URL")
     if parts.scheme == "http" and not plain and not _is_loopback(host):
-        raise ValueError("jwks: whoever can change what http carries can sign tokens; use https, or set plain_http: true")
+        raise ValueError("whoever can change what http carries can sign tokens; use https, or set plain_http: true")
 
 
 def _is_loopback(host: str) -> bool:

@@ -103,11 +103,11 @@ for h = 1, homes do
       end
       shadow = step[5]
     elseif kind == 's' then
-      step.total = tonumber(value or 0)
+      step.total = held(value, mine)
       if step.total > 0 and home.open > 0 then
         for _, member in ipairs(call('ZRANGEBYSCORE', KEYS[home.open], '-inf', fmt(NUM, mine))) do
-          for held, cost in gmatch(member, '|([^=|]+)=(%d+)') do
-            if held == field then step.total = step.total - tonumber(cost) end
+          for name, cost in gmatch(member, '|([^=|]+)=(%d+)') do
+            if name == field then step.total = step.total - tonumber(cost) end
           end
         end
       end
@@ -188,8 +188,8 @@ for h = 1, homes do
     end
     if home.open > 0 and leaves then
       local open = KEYS[home.open]
-      for field, cost in gmatch(member, '|([^=|]+)=(%d+)') do call('HINCRBY', key, field, cost) end
       sweep(key, open, mine)
+      hold(key, member, mine)
       call('ZADD', open, fmt(NUM, mine + TTL), member)
       expire(open, TTL + SLACK)
     end

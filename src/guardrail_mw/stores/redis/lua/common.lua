@@ -184,12 +184,30 @@ local function budget(stored, start)
   return tonumber(begun) == start and tonumber(total) or 0
 end
 
--- What a receipt that nobody renewed still holds goes back: 'id|field=cost|field=cost'.
-local function release(key, member)
+-- A share: 'sum until', what open receipts hold of it. From `until` on none of them is open, though the server has collected
+-- the receipts and kept the sum. A receipt is 'id|field=cost|field=cost'.
+local function held(stored, mine)
+  if not stored then return 0 end
+  local sum, until_ = match(stored, '^(%d+) (%d+)$')
+  return tonumber(until_) > mine and tonumber(sum) or 0
+end
+local function hold(key, member, mine, already)
   for field, cost in gmatch(member, '|([^=|]+)=(%d+)') do
-    if call('HINCRBY', key, field, '-' .. cost) <= 0 then call('HDEL', key, field) end
+    local sum = held(call('HGET', key, field), mine)
+    call('HSET', key, field, fmt(NUM2, already and sum or sum + cost, mine + TTL))
   end
 end
+local function release(key, member)
+  for field, cost in gmatch(member, '|([^=|]+)=(%d+)') do
+    local stored = call('HGET', key, field)
+    if stored then
+      local sum, until_ = match(stored, '^(%d+) (%d+)$')
+      local left = sum - cost
+      if left > 0 then call('HSET', key, field, fmt('%.0f %s', left, until_)) else call('HDEL', key, field) end
+    end
+  end
+end
+-- What receipts that nobody renewed still hold goes back.
 local function sweep(key, open, mine)
   local dead = call('ZRANGEBYSCORE', open, '-inf', fmt(NUM, mine))
   if #dead == 0 then return end

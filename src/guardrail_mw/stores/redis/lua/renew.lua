@@ -26,9 +26,7 @@ for h = 1, homes do
       release(key, member)
     end
     sweep(key, KEYS[open], mine)
-    if not alive then
-      for field, cost in gmatch(member, '|([^=|]+)=(%d+)') do call('HINCRBY', key, field, cost) end
-    end
+    hold(key, member, mine, alive)
     call('ZADD', KEYS[open], fmt(NUM, mine + TTL), member)
     expire(KEYS[open], TTL + SLACK)
   end

@@ -1,0 +1,250 @@
+"""The engine's small parts: ids, standings, counts, the keeper, the guardrail's life."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import sys
+import threading
+from typing import Any
+
+import pytest
+
+from guardrail_mw import Guardrail, PluginError, PolicyError
+from guardrail_mw.engine.counts import Counts
+from guardrail_mw.engine.identifiers import _BLOCK, _Identifiers, identifiers
+from guardrail_mw.engine.keeper import Keeper
+from guardrail_mw.engine.standings import Standings
+from guardrail_mw.errors import StoreError
+from guardrail_mw.policy import load
+from guardrail_mw.stores.memory import MemoryStore
+from guardrail_mw.testing.clock import FakeClock
+from guardrail_mw.values import Standing
+
+from ..asgi.kit import Guarded, Upstream, policy
+
+pytestmark = pytest.mark.anyio
+
+CHAT = "/v1/chat/completions"
+
+
+# Ids
+
+
+def test_ids_are_24_hexadecimal_digits_and_never_the_same() -> None:
+    ids = [identifiers() for _ in range(3 * _BLOCK)]
+    assert len(set(ids)) == len(ids)
+    assert all(len(each) == 24 and int(each, 16) >= 0 for each in ids)
+
+
+def test_threads_never_get_the_same_id() -> None:
+    make = _Identifiers()
+    got: list[list[str]] = [[] for _ in range(4)]
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        threads = [threading.Thread(target=lambda mine=mine: mine.extend(make() for _ in range(20_000))) for mine in got]  # type: ignore[misc]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    finally:
+        sys.setswitchinterval(interval)
+    assert len(set().union(*got)) == 80_000
+
+
+def test_a_forked_process_draws_its_own() -> None:
+    identifiers()
+    reading, writing = os.pipe()
+    child = os.fork()
+    if child == 0:
+        os.write(writing, identifiers().encode())
+        os._exit(0)
+    os.waitpid(child, 0)
+    theirs = os.read(reading, 24).decode()
+    os.close(reading)
+    os.close(writing)
+    assert theirs not in [identifiers() for _ in range(_BLOCK)]
+
+
+# Standings
+
+
+def test_standings_give_up_whom_they_met_least_recently() -> None:
+    standings = Standings(most=2)
+    for name in ("a", "b"):
+        standings.put(name, Standing(1, {"name": name}))
+    assert standings.get("a").fields == {"name": "a"}
+    standings.put("c", Standing(1))
+    assert standings.get("b") == Standing()
+    assert standings.get("a").version == standings.get("c").version == 1
+
+
+def test_an_unknown_accounts_standing_is_not_kept() -> None:
+    standings = Standings(most=2)
+    standings.put("a", Standing(5))
+    standings.put("a", Standing(0, {"since": "1"}))
+    assert standings._kept == {}
+    assert standings.get("") == Standing()
+
+
+# Counts
+
+
+def test_counts_pass_on() -> None:
+    heard: list[tuple[str, int]] = []
+
+    class Hears:
+        def count(self, event: str, by: int = 1) -> None:
+            heard.append((event, by))
+
+    counts = Counts(Hears())
+    counts.count("b")
+    counts.count("a", 3)
+    assert counts.read() == {"a": 3, "b": 1}
+    assert heard == [("b", 1), ("a", 3)]
+
+
+# The keeper
+
+
+async def test_a_look_that_fails_does_not_end_the_looking(caplog: pytest.LogCaptureFixture) -> None:
+    looked = asyncio.Event()
+    failures: list[Exception] = [StoreError("The store failed."), RuntimeError("a bug")]
+
+    async def look() -> None:
+        if failures:
+            raise failures.pop(0)
+        looked.set()
+
+    keeper = Keeper(MemoryStore())
+    keeper.often("switches", 0, look)
+    with caplog.at_level(logging.ERROR, "guardrail_mw"):
+        await asyncio.wait_for(looked.wait(), 5)
+    await keeper.stop()
+    assert "a bug" in caplog.text
+    assert keeper._tasks == {}
+
+
+async def test_stopping_ends_all_tasks() -> None:
+    guarded = Guarded(Upstream(), policy({"name": "slots", "concurrency": 1}))
+    keeper = guarded.guardrail.keeper()
+    assert guarded.guardrail.keeper() is keeper
+    keeper.start("more", asyncio.sleep(3600))
+    await guarded.guardrail.close()
+    assert not [task for task in asyncio.all_tasks() if task.get_name().startswith("guardrail")]
+    assert guarded.guardrail.keeper() is not keeper
+    assert (await guarded.post(CHAT)).status == 200
+    await guarded.guardrail.close()
+
+
+async def test_what_is_open_is_renewed_and_what_is_over_is_not() -> None:
+    renewed: list[int] = []
+
+    class Noting(MemoryStore):
+        async def renew(self, receipts: Any) -> Any:
+            renewed.append(len(receipts))
+            return await super().renew(receipts)
+
+    async def renew() -> None:
+        await guarded.guardrail.renew()
+
+    guarded = Guarded(Upstream(b"a", renew), policy({"name": "slots", "concurrency": 1}), store=Noting(clock=FakeClock()))
+    assert (await guarded.post(CHAT)).status == 200
+    await guarded.guardrail.renew()
+    assert renewed == [1]
+    await guarded.guardrail.close()
+
+
+async def test_the_renewing_task_runs_in_no_requests_context() -> None:
+    from contextvars import ContextVar
+
+    mine: ContextVar[str] = ContextVar("mine", default="nobody's")
+    seen: list[str] = []
+
+    async def work() -> None:
+        seen.append(mine.get())
+
+    mine.set("a request's")
+    keeper = Keeper(MemoryStore())
+    keeper.start("look", work())
+    await asyncio.sleep(0)
+    assert seen == ["nobody's"]
+    await keeper.stop()
+
+
+# The guardrail
+
+
+def test_what_the_environment_says_wrongly_is_a_policy_error() -> None:
+    with pytest.raises(PolicyError, match=r"environment: GUARDRAIL_MODE: is not a mode\. Set shadow, enforce or off\."):
+        Guardrail({"version": 1}, environ={"GUARDRAIL_MODE": "Enforce"})
+    with pytest.raises(PolicyError, match=r"store\.url"):
+        Guardrail({"version": 1}, environ={"GUARDRAIL_STORE": "memory://host"})
+    with pytest.raises((PolicyError, PluginError), match="nosql"):
+        Guardrail({"version": 1}, environ={"GUARDRAIL_STORE": "nosql://host"})
+
+
+def test_a_shared_store_needs_keys() -> None:
+    with pytest.raises(PolicyError, match="GUARDRAIL_ID_KEY"):
+        Guardrail({"version": 1}, environ={"GUARDRAIL_STORE": "redis://127.0.0.1:1/0"})
+
+
+async def test_switches_come_before_the_environment_and_that_before_the_file() -> None:
+    guardrail = Guardrail({"version": 1, "mode": "off"}, environ={})
+    assert guardrail.engine.mode == "off"
+    guardrail = Guardrail({"version": 1, "mode": "off"}, environ={"GUARDRAIL_MODE": "enforce"})
+    assert guardrail.engine.mode == "enforce"
+    assert isinstance(guardrail.store, MemoryStore)
+    await guardrail.store.write_switch("", "shadow")
+    await guardrail.read_switches()
+    assert guardrail.engine.mode == "shadow"
+    running = guardrail.engine
+    await guardrail.read_switches()
+    assert guardrail.engine is running, "nothing changed, nothing is compiled"
+    await guardrail.store.write_switch("", None)
+    await guardrail.read_switches()
+    assert guardrail.engine.mode == "enforce"
+
+
+async def test_a_rule_that_is_switched_to_shadow_refuses_no_more() -> None:
+    guarded = Guarded(Upstream(), policy({"name": "one", "rate": "1/minute"}, {"name": "two", "rate": "3/minute"}))
+    assert isinstance(guarded.store, MemoryStore)
+    assert [(await guarded.post(CHAT)).status for _ in range(2)] == [200, 429]
+    await guarded.store.write_switch("one", "shadow")
+    await guarded.guardrail.read_switches()
+    assert [(await guarded.post(CHAT)).status for _ in range(3)] == [200, 200, 429]
+    await guarded.store.write_switch("one", None)
+    await guarded.guardrail.read_switches()
+    assert (await guarded.post(CHAT)).json["error"]["limit"] == "one"
+
+
+async def test_a_reload_swaps_the_engine_and_a_bad_one_leaves_it(caplog: pytest.LogCaptureFixture) -> None:
+    guarded = Guarded(Upstream(), policy({"name": "r", "rate": "1/minute"}))
+    guardrail, before = guarded.guardrail, guarded.guardrail.engine
+    guardrail.apply(load(policy({"name": "r", "rate": "2/minute"}, trust="app", store={"deadline": "50ms"})))
+    assert guardrail.engine is not before
+    assert guardrail.policy is guardrail.engine.policy
+    assert "after a restart" in caplog.text
+    running = guardrail.engine
+    with pytest.raises(PolicyError) as caught:
+        load({"version": 2})
+    guardrail.refused(caught.value)
+    assert guardrail.engine is running
+    assert guardrail.counts.read() == {"policy.applied": 1, "policy.refused": 1}
+    await guardrail.close()
+
+
+async def test_a_reload_of_identity_is_obeyed_by_the_next_request() -> None:
+    guarded = Guarded(Upstream(), policy({"name": "r", "rate": "5/minute"}))
+    await guarded.post(CHAT)
+    guarded.guardrail.apply(load(policy({"name": "r", "rate": "5/minute"}, trust="app")))
+    await guarded.post(CHAT)
+    assert [bill.proved for bill in guarded.bills] == [True, False]
+
+
+def test_apply_may_be_called_without_a_loop() -> None:
+    guardrail = Guardrail(policy(), environ={})
+    guardrail.apply(load(policy(trust="app")))
+    assert guardrail.counts.read() == {"policy.applied": 1}
