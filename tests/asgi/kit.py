@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from guardrail_mw import Guardrail, GuardrailMiddleware
-from guardrail_mw.stores.base import Bill, Receipt, Settlement
+from guardrail_mw.stores.base import Bill, Entry, Receipt, Settlement
 from guardrail_mw.stores.memory import MemoryStore
 from guardrail_mw.testing.clock import FakeClock
+from guardrail_mw.values import Estimate, Facts, Subject
 
 Message = dict[str, Any]
 Headers = list[tuple[bytes, bytes]]
@@ -210,41 +210,41 @@ class Guarded:
 
     async def left(self, *headers: tuple[bytes, bytes], path: str = "/v1/chat/completions", method: str = "POST") -> dict[str, int]:
         """What is left of each limit, by name, for who presents these headers; charges nothing."""
-        engine = self.guardrail.engine
-        from guardrail_mw.values import Facts, Subject
+        return await left(self.guardrail, headers or (KEY,), path, method)
 
-        facts = Facts(method, path, list(headers or (KEY,)), peer="198.51.100.7")
-        exchange = engine.begin(engine.router.find(path, method), facts)
-        subject = engine.identify(facts)
-        assert isinstance(subject, Subject)
-        for _ in range(2):
-            tariff = engine.plan(exchange, subject)
-            receipt = await self.store.peek(engine._bill(exchange, subject, tariff)._replace(entries=_free(tariff)))
-            if receipt.standing is not None:
-                engine._standings.put(subject.candidate, receipt.standing)
-        return {
-            slot.limit.name: reading.remaining
-            for slot, reading in zip(tariff.slots, receipt.readings, strict=True)
-            if not slot.share
-        }
+
+async def left(
+    guardrail: Guardrail,
+    headers: Iterable[tuple[bytes, bytes]] = (KEY,),
+    path: str = "/v1/chat/completions",
+    method: str = "POST",
+    peer: str = "198.51.100.7",
+) -> dict[str, int]:
+    """What is left of each limit, by name, for who presents these headers; charges nothing."""
+    engine = guardrail.engine
+    facts = Facts(method, path, list(headers), peer=peer)
+    exchange = engine.begin(engine.router.find(path, method), facts)
+    subject = engine.identify(facts)
+    assert isinstance(subject, Subject)
+    for _ in range(2):
+        tariff = engine.plan(exchange, subject)
+        receipt = await guardrail.store.peek(engine._bill(exchange, subject, tariff)._replace(entries=_free(tariff)))
+        if receipt.standing is not None:
+            engine._standings.put(subject.candidate, receipt.standing)
+    return {
+        slot.limit.name: reading.remaining
+        for slot, reading in zip(tariff.slots, receipt.readings, strict=True)
+        if not slot.share
+    }
 
 
 def _free(tariff: Any) -> Any:
     """A tariff's entries at no cost, so that looking at them tells what is left."""
-    from guardrail_mw.stores.base import Entry
-
-    entries = tariff.entries(_NOBODY, lambda limit, estimate: 0)
+    entries = tariff.entries(Estimate(), lambda limit, estimate: 0)
     return tuple(
         Entry(entry.home, tuple(step._replace(cost=0) if "cost" in step._fields else step for step in entry.steps))
         for entry in entries
     )
-
-
-class _Nobody(NamedTuple):
-    items: int = 1
-
-
-_NOBODY = _Nobody()
 
 
 def _encoded(body: Any) -> bytes:
@@ -261,10 +261,3 @@ def chat(characters: int = 400, **rest: Any) -> Message:
 def events(*each: Any) -> list[bytes]:
     """Server-sent events, one a piece."""
     return [b"data: " + (one if isinstance(one, bytes) else json.dumps(one).encode()) + b"\n\n" for one in each]
-
-
-async def lines(pieces: Iterable[bytes]) -> AsyncIterator[bytes]:
-    """Pieces as an asynchronous iterator."""
-    for piece in pieces:
-        await asyncio.sleep(0)
-        yield piece

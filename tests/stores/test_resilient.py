@@ -530,6 +530,18 @@ async def test_other_verbs_failures_open_it_as_well() -> None:
         assert not w.store.available
 
 
+async def test_a_store_that_can_only_be_read_is_not_well() -> None:
+    async with world() as w:
+        for _ in range(3):
+            w.shared.broken = None
+            await w.store.peek(w.bill())
+            await w.store.read_switches()
+            w.shared.broken = StoreError("READONLY")
+            await w.store.charge(w.bill())
+            w.clock.advance(0.025)
+        assert not w.store.available
+
+
 async def test_switches_pass_through() -> None:
     async with world() as w:
         await w.store.write_switch("tokens", "shadow")

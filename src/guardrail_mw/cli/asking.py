@@ -71,11 +71,12 @@ async def _call(app: Any, *arguments: Any) -> None:
 async def _next(outbox: asyncio.Queue[dict[str, Any]], task: asyncio.Future[Any], seconds: float) -> dict[str, Any] | None:
     """What the app says next; None where it ended without a word."""
     said = asyncio.ensure_future(outbox.get())
-    done, _ = await asyncio.wait({said, task}, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
-    if said in done:
+    waited: set[asyncio.Future[Any]] = {said, task}
+    await asyncio.wait(waited, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+    if said.done():
         return said.result()
     said.cancel()
-    if task in done:
+    if task.done():
         return None
     raise RuntimeError(f"its lifespan did not answer within {seconds:g} s")
 
@@ -94,7 +95,8 @@ async def status_of(app: Any, scope: dict[str, Any], body: bytes, seconds: float
             begun.set_result(message["status"])
 
     task = asyncio.ensure_future(_call(app, scope, receive, send))
-    done, _ = await asyncio.wait({task, begun}, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+    waited: set[asyncio.Future[Any]] = {task, begun}
+    done, _ = await asyncio.wait(waited, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
     error = task.exception() if task.done() and not task.cancelled() else None
     task.cancel()
     await asyncio.wait({task}, timeout=_SHUTDOWN)

@@ -6,6 +6,7 @@ import asyncio
 import logging
 import os
 from collections.abc import Iterator, Sequence
+from itertools import groupby
 
 import click
 
@@ -23,7 +24,8 @@ from guardrail_mw.stores.memory import MemoryStore
 __all__ = ["check"]
 
 _NAMED = 6
-"""Places that are listed by name."""
+_SHOWN = 20
+"""Places and routes that are listed by name."""
 
 
 @click.command(short_help="Say what a policy does, or what is wrong with it.")
@@ -51,12 +53,10 @@ def check(ctx: click.Context, policy: str, spec: str | None) -> None:
 
 def _environment(policy: Policy) -> None:
     """What the environment must say, or says otherwise."""
-    lines = [
-        f"{name} is set and stands above the file: {what}."
-        for name, what in (("GUARDRAIL_STORE", "the store is another"), ("GUARDRAIL_MODE", os.environ.get("GUARDRAIL_MODE", "")))
-        if os.environ.get(name)
-    ]
-    url = os.environ.get("GUARDRAIL_STORE") or policy.store.url
+    store, mode = os.environ.get("GUARDRAIL_STORE"), os.environ.get("GUARDRAIL_MODE")
+    lines = ["GUARDRAIL_STORE is set: that store counts, not the file's."] if store else []
+    lines += [f"GUARDRAIL_MODE is set: the mode is {mode}, whatever the file says."] if mode else []
+    url = store or policy.store.url
     if not url.startswith("memory:"):
         try:
             Secrets.read(os.environ, shared=True)
@@ -73,16 +73,15 @@ def _app(policy: Policy, spec: str) -> bool:
     logging.getLogger("guardrail_mw").setLevel(logging.ERROR)  # the app's own guard is off for the while
     with probe.Unguarded():
         app = find(spec)
-        routes = routes_of(app)
-        if routes is None:
-            routes = [AppRoute(path, ("GET", "POST")) for each in policy.routes for path in each.path if "*" not in path]
-            click.echo(f"\n{spec} does not tell its routes; asked are the policy's own paths without `*`.")
-        click.echo(f"\nRoutes of {spec}")
-        for route in routes:
-            click.echo(_line(policy, route))
-        for line in _idle(policy, routes):
+        routes = routes_of(app) or []
+        none = " cannot be listed; the policy's own paths are asked" if not routes else ""
+        click.echo(f"\nRoutes of {spec}{none}")
+        idle = _idle(policy, routes)
+        for line in _listed(policy, routes):
             click.echo(line)
-        answers = asyncio.run(probe.probe(app, routes, policy))
+        for each in idle if routes else ():
+            click.echo(f"  {', '.join(each.path)}: a route of the policy, and none that the app lists")
+        answers = asyncio.run(probe.probe(app, [*routes, *_guesses(idle)], policy))
     click.echo("\nAn invented key")
     return _verdict(policy, answers)
 
@@ -91,25 +90,40 @@ def _route(policy: Policy, path: str, method: str) -> RouteSettings | None:
     return next((each for each in policy.routes if each.matches(path.rstrip("/") or "/", method)), None)
 
 
-def _line(policy: Policy, route: AppRoute) -> str:
-    method = route.methods[0] if route.methods else "GET"
-    settings = _route(policy, route.example, method)
-    name = "WebSocket" if route.kind == "websocket" else "/".join(route.methods) or "mounted"
+def _listed(policy: Policy, routes: Sequence[AppRoute]) -> Iterator[str]:
+    """The app's routes, by what the policy means for them."""
+    groups: dict[str, list[str]] = {}
+    for route in routes:
+        name = "WebSocket" if route.kind == "websocket" else "/".join(route.methods) or "mounted"
+        groups.setdefault(_meaning(policy, route), []).append(f"    {name:<9} {route.path}")
+    for meaning, lines in groups.items():
+        yield f"  {meaning}"
+        yield from lines[:_SHOWN]
+        if len(lines) > _SHOWN:
+            yield f"    and {len(lines) - _SHOWN} more"
+
+
+def _meaning(policy: Policy, route: AppRoute) -> str:
+    settings = _route(policy, route.example, route.methods[0] if route.methods else "GET")
     if settings is None:
-        means = "matches no route: guarded, errors as problem details"
-    elif settings.exempt:
-        means = f"{settings.label}: exempt for GET and HEAD"
-    else:
-        proof = ", a 2xx proves a key" if any(settings.is_proof(each) for each in route.methods) else ""
-        means = f"{settings.label}: {settings.dialect}{proof}"
-    return f"  {name:<9} {route.path:<32} {means}"
+        return "no route of the policy: guarded all the same, errors are problem details"
+    paths = ", ".join(settings.path)
+    if settings.exempt:
+        return f"{paths}: exempt for GET and HEAD"
+    proof = ", a 2xx proves a key" if any(settings.is_proof(each) for each in route.methods) else ""
+    return f"{paths}: the {settings.dialect} dialect{proof}"
 
 
-def _idle(policy: Policy, routes: Sequence[AppRoute]) -> Iterator[str]:
-    """Routes of the policy that are nobody's here: perhaps a slip of the pen."""
-    for each in policy.routes:
-        if not any(each.matches(route.example.rstrip("/") or "/", method) for route in routes for method in route.methods or ("GET",)):
-            yield f"  The policy's route {', '.join(each.path)} is none of the app's."
+def _idle(policy: Policy, routes: Sequence[AppRoute]) -> list[RouteSettings]:
+    """Routes of the policy that match none of the app's: a slip of the pen, or routes that come later."""
+    asked = [(route.example.rstrip("/") or "/", method) for route in routes for method in route.methods or ("GET",)]
+    return [each for each in policy.routes if not any(each.matches(path, method) for path, method in asked)]
+
+
+def _guesses(idle: Sequence[RouteSettings]) -> list[AppRoute]:
+    """What may be there although the app does not list it: some apps load routes when they are first asked for."""
+    paths = [path.removesuffix("/**") for each in idle for path in each.path]
+    return [AppRoute(path, ("GET", "POST"), "guess") for path in paths if path and "*" not in path]
 
 
 def _verdict(policy: Policy, answers: Sequence[Answer]) -> bool:
@@ -118,17 +132,18 @@ def _verdict(policy: Policy, answers: Sequence[Answer]) -> bool:
     proving = [each for each in answers if matters and _proves(policy, each)]
     bad = [each for each in proving if each.accepted]
     harmless = [each for each in answers if each.accepted and each not in bad]
-    unclear = [each for each in proving if not each.accepted and not each.refused]
+    unclear = [each for each in proving if not each.accepted and not each.refused and not each.absent]
     refused, accepted = sum(each.refused for each in answers), len(bad) + len(harmless)
     rest = len(answers) - refused - accepted
     click.echo(f"  {len(answers)} requests with one: {refused} refused (401 or 403), {accepted} accepted, {rest} neither.")
     for what in _places(bad):
-        click.echo(f"  WRONG: {what} accepts it.")
+        click.echo(f"  WRONG: {what} accepts one.")
     if bad:
+        why = "The policy takes a 2xx there for proof of a key, so anybody could invent accounts."
         cure = "Let the app check keys there, or give the policy a route for it with `proves: false`."
-        click.echo(paragraph(f"The policy takes a 2xx there for proof of a key, so anybody could invent accounts. {cure}", "    "))
-    for what in _places(unclear):
-        click.echo(f"  Unclear: {what}, so whether it would accept one is not known.")
+        click.echo(paragraph(f"{why} {cure}", "    "))
+    for said, some in groupby(sorted(unclear, key=lambda each: str(each.status)), key=lambda each: str(each.status)):
+        click.echo(paragraph(f"Unclear: {_some(list(some))} said neither yes nor no, but: {said}.", "  "))
     if harmless:
         why = "nothing is proved there" if matters else "in this policy it is not the app that proves keys"
         click.echo(paragraph(f"Accepted, but {why}: {_some(harmless)}.", "  "))
@@ -141,12 +156,11 @@ def _proves(policy: Policy, answer: Answer) -> bool:
 
 
 def _places(answers: Sequence[Answer]) -> list[str]:
-    """What was asked and answered, one line for all headers that came out alike."""
+    """What was asked, one line for all headers that a key may stand in."""
     headers: dict[str, list[str]] = {}
     for each in answers:
-        said = "" if each.accepted else f" answers {each.status}" if isinstance(each.status, int) else f" {each.status}"
-        headers.setdefault(f"{each.method} {each.route.path}{{}}{said}", []).append(each.header)
-    return [place.replace("{}", f" (key in {' or '.join(names)})") for place, names in headers.items()]
+        headers.setdefault(f"{each.method} {each.route.path}", []).append(each.header)
+    return [f"{place} (key in {' or '.join(names)})" for place, names in headers.items()]
 
 
 def _some(answers: Sequence[Answer]) -> str:

@@ -6,8 +6,8 @@ import os
 import re
 import sys
 from collections.abc import Iterable, Iterator
-from difflib import get_close_matches
 from contextlib import suppress
+from difflib import get_close_matches
 from importlib import import_module
 from inspect import signature
 from pathlib import Path
@@ -30,7 +30,7 @@ class AppRoute(NamedTuple):
     methods: tuple[str, ...]
     """Sorted; empty for a WebSocket or for what is mounted and cannot be looked into."""
     kind: str = "http"
-    """`http`, `websocket` or `mount`."""
+    """`http`, `websocket`, `mount`, or `guess` for what the app did not list."""
 
     @property
     def example(self) -> str:

@@ -27,7 +27,7 @@ def init(path: Path, force: bool) -> None:  # noqa: FBT001 - click's
         with path.open("w" if force else "x") as file:
             file.write(text)
     except FileExistsError as error:
-        raise Cannot(f"{path} is there already, and stays as it is. Choose another name, or replace it with --force.") from error
+        raise Cannot(f"{path} is there already. Choose another name, or replace it with --force.") from error
     except OSError as error:
         raise Cannot(f"{path} cannot be written: {(error.strerror or 'unknown error').lower()}.") from error
     click.echo(f"Wrote {path}: a policy in shadow, which refuses nothing. Next:")

@@ -42,6 +42,11 @@ class Answer(NamedTuple):
         """What is said to a key that nobody knows."""
         return self.status in {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}
 
+    @property
+    def absent(self) -> bool:
+        """Nothing is there, where it was only guessed that something might be."""
+        return self.route.kind == "guess" and self.status in {HTTPStatus.NOT_FOUND, HTTPStatus.METHOD_NOT_ALLOWED}
+
 
 def trusts(policy: Policy) -> dict[str, list[tuple[str, str]]]:
     """Who proves keys in this policy (`app`, `keys`, …): the (header, prefix) pairs that its `api_key` sources read."""

@@ -32,8 +32,8 @@ def tell(seen: Seen, request: Request, mode: str, *, passing: bool) -> Iterator[
         yield f"Passes untouched: {why}."
         return
     route = exchange.route
-    label = f"{route.label}, in the {route.dialect} dialect" if route.label else "none of the policy's: errors are problem details"
-    yield f"Route    {label}"
+    none = "none of the policy's; errors are problem details"
+    yield f"Route    {f'{route.label}, in the {route.dialect} dialect' if route.label else none}"
     yield from _caller(exchange.subject, exchange, seen)
     if passing and exchange.subject is not None:
         yield "         (the digest is this run's: GUARDRAIL_ID_KEY is not set)"
@@ -103,7 +103,7 @@ def _amount(limit: Limit, units: int, *, bare: bool = False) -> str:
 def _answer(seen: Seen, mode: str) -> Iterator[str]:
     deny = seen.refusal
     if deny is None:
-        yield "Answer   the app's, with these fields" if mode == "enforce" else "Answer   the app's (mode shadow: no rate fields)"
+        yield f"Answer   the app's, {'with these fields' if mode == 'enforce' else 'without rate fields: the mode is shadow'}"
     elif seen.passed:
         yield f"Answer   the app's, because the mode is shadow; in enforce {deny.status}: {deny.message}"
     else:

@@ -22,7 +22,7 @@ from guardrail_mw.stores.memory import MemoryStore
 __all__ = ["attempt"]
 
 
-class _Every(click.ParamType):
+class _Every(click.ParamType[Duration]):
     name = "duration"
 
     def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> Duration:
@@ -55,7 +55,8 @@ def attempt(policy: str, request_file: str, repeat: int, every: Duration | None)
     for line in tell(seen[0], request, guardrail.engine.mode, passing="GUARDRAIL_ID_KEY" in guardrail.secrets.made_up):
         click.echo(line)
     if repeat > 1:
-        click.echo(f"\nSent {repeat} times, {f'one every {every}' if every is not None else 'at one moment, one after another'}")
+        pace = f"one every {every}" if every is not None else "one after another, in no time"
+        click.echo(f"\nSent {repeat} times, {pace}")
         for line in _runs(seen):
             click.echo(line)
 

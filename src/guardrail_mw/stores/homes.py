@@ -20,11 +20,12 @@ SHARE_WAIT = 1_000_000
 class Home:
     """Everything of one subject, and its own time, which neither goes back nor stands still."""
 
-    __slots__ = ("buckets", "budgets", "expiry", "last", "leases", "offset", "open", "seen", "shares", "windows")
+    __slots__ = ("buckets", "budgets", "evicted", "expiry", "last", "leases", "offset", "open", "seen", "shares", "windows")
 
     def __init__(self) -> None:
         self.last = 0
         self.offset = 0
+        self.evicted = False
         self.expiry = 0
         """Raw µs from which it equals a new subject's."""
         self.buckets: dict[str, gcra.Bucket] = {}

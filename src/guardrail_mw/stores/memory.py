@@ -170,6 +170,13 @@ class MemoryStore:
         self._schedule(name, now)
         return home
 
+    def _present(self, held: _Open, bill: Bill, now: int) -> list[Home]:
+        """The homes of an open receipt; one that was evicted since, for it equalled a newcomer's, is a newcomer's."""
+        for index, entry in enumerate(bill.entries):
+            if held.homes[index].evicted:
+                held.homes[index] = self._home(entry.home, entry.parent, now)
+        return held.homes
+
     def _schedule(self, name: str, expiry: int) -> None:
         second = expiry // _SECOND + 1
         if second not in self._due:
@@ -186,6 +193,7 @@ class MemoryStore:
                     self._schedule(name, home.expiry)
                 else:
                     del self._homes[name]
+                    home.evicted = True
                     for receipt in home.open:
                         self._open.pop(receipt, None)
 
@@ -206,7 +214,7 @@ class MemoryStore:
                 held = self._open.pop(bill.id, None)
                 if held is None or not held.payer.forget(bill.id, held.payer.time(now)):
                     continue
-                homes = held.homes
+                homes = self._present(held, bill, now)
             else:
                 homes = [self._homes.get(entry.home) or self._homes.get(entry.parent) for entry in bill.entries]
             _settle(settlement, homes, now)
@@ -229,7 +237,7 @@ class MemoryStore:
         held.payer.leave(bill.id, held.payer.tick(now), held.shares)
         readings = list(receipt.readings)
         index = 0
-        for entry, home in zip(bill.entries, held.homes, strict=True):
+        for entry, home in zip(bill.entries, self._present(held, bill, now), strict=True):
             for step in entry.steps:
                 noted = readings[index].mark
                 if isinstance(step, Lease) and noted is not None:

@@ -178,12 +178,12 @@ class Resilient:
 
     async def peek(self, bill: Bill) -> Receipt:
         """See `Store.peek`; fails where the store does."""
-        return await self._ask(lambda: self.store.peek(bill))
+        return await self._ask(lambda: self.store.peek(bill), reads=True)
 
     async def read_switches(self) -> dict[str, str]:
         """See `Switches.read_switches`; none where the store has none."""
         store = self.store
-        return await self._ask(store.read_switches) if isinstance(store, Switches) else {}
+        return await self._ask(store.read_switches, reads=True) if isinstance(store, Switches) else {}
 
     async def write_switch(self, rule: str, mode: str | None) -> None:
         """See `Switches.write_switch`."""
@@ -212,7 +212,8 @@ class Resilient:
 
     # The store's state
 
-    async def _ask(self, call: Callable[[], Coroutine[Any, Any, _T]]) -> _T:
+    async def _ask(self, call: Callable[[], Coroutine[Any, Any, _T]], *, reads: bool = False) -> _T:
+        """Ask if the breaker lets; that a store can be read says nothing of whether it can be charged."""
         if self._breaker.open:
             self._tend()
             raise self._closed_off()
@@ -221,7 +222,8 @@ class Resilient:
         except StoreError:
             self._failed()
             raise
-        self._breaker.succeeded()
+        if not reads:
+            self._breaker.succeeded()
         return answer
 
     def _closed_off(self) -> StoreError:

@@ -323,7 +323,7 @@ class Charging:
         for _ in range(2):
             receipt = await store.peek(bill(*steps))
             assert (receipt.code, receipt.open, receipt.now) == ("admitted", False, clock.now())
-            assert [reading.ok for reading in receipt.readings] == [True] * 6
+            assert [(reading.ok, reading.mark) for reading in receipt.readings] == [(True, None)] * 6
             assert receipt.readings[5].remaining == 1
         assert await look(store, *PROBE) == NEW
         await take(store, *steps)

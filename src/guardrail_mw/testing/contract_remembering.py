@@ -7,7 +7,7 @@ import asyncio
 
 import pytest
 
-from guardrail_mw.stores.base import Change, Store, Switches
+from guardrail_mw.stores.base import Budget, Change, Gcra, Store, Switches, Window
 from guardrail_mw.testing.bills import (
     ACCOUNT,
     DAY,
@@ -271,6 +271,26 @@ class Keeping:
         clock.jump(-100)
         await settled(store, receipt, 0)
         assert await look(store, bucket(0)) == [(4, 6 * SECOND)]
+
+    @pytest.mark.parametrize("step", [bucket(1, reserved=True), window(1, reserved=True), budget(1, reserved=True)])
+    async def test_a_clock_set_back_after_a_settlement(
+        self, store: Store, clock: FakeClock, step: Gcra | Window | Budget
+    ) -> None:
+        """What was owed at second 20 is owed from then on, not from second 5."""
+        receipt = await take(store, bucket(10), step._replace(field="reserved"), lease())
+        clock.advance(20)
+        await settled(store, receipt, None, 6)
+        clock.jump(-15)
+        assert await look(store, bucket(0)) == [(10, 0)]
+        assert shown(await take(store, bucket(3))) == [(True, 7, 3 * SECOND, 0)]
+
+    async def test_a_clock_set_back_after_a_renewal(self, store: Store, clock: FakeClock) -> None:
+        receipt = await take(store, bucket(10), lease())
+        clock.advance(20)
+        await store.renew([receipt])
+        clock.jump(-15)
+        assert (await take(store, lease())).readings[0].wait == 30 * SECOND
+        assert await look(store, bucket(0)) == [(10, 0)]
 
     async def test_a_clock_set_forward_is_time_that_passes(self, store: Store, clock: FakeClock) -> None:
         await take(store, bucket(10))

@@ -268,6 +268,16 @@ class Settling:
         await settled(store, first)
         assert (await take(store, lease())).code == "admitted"
 
+    async def test_a_lost_lease_of_a_home_that_was_forgotten_is_put_back(self, store: Store, clock: FakeClock) -> None:
+        """The payer is still known; of the other home nothing was left but the lease."""
+        receipt = await store.charge(spread((ACCOUNT, window(1)), (NETWORK, lease(), bucket(1, reserved=True))))
+        clock.advance(30)
+        await take(store, bucket(1), home="a:0002")
+        receipt = await renewed(store, receipt)
+        assert (await take(store, lease(), home=NETWORK)).code == "denied"
+        await settled(store, receipt, None, None, 5)
+        assert await look(store, lease(), bucket(0), home=NETWORK) == [(1, 0), (6, 4 * SECOND)]
+
     async def test_renewals_answer_in_order(self, store: Store, clock: FakeClock) -> None:
         """What has no receipt comes back as it is."""
         receipts = [

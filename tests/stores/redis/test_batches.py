@@ -5,15 +5,17 @@ from __future__ import annotations
 import asyncio
 from hashlib import sha1
 from time import monotonic
+from typing import Any
 
 import pytest
 
 from guardrail_mw.errors import StoreError, StoreTimeout
-from guardrail_mw.stores.redis.batches import BATCH, Lane
+from guardrail_mw.stores.redis import codec
+from guardrail_mw.stores.redis.batches import BATCH, ERRANDS, Lane
 from guardrail_mw.stores.redis.pool import PIPES, READ_ON
 from guardrail_mw.testing.servers import Server
 
-from .transport import Counts, Start, Told, batches, call, lane, ours, until
+from .transport import LONG, Counts, Plain, Start, Told, batches, call, lane, ours, until
 
 pytestmark = pytest.mark.anyio
 
@@ -362,3 +364,40 @@ async def test_closing_fails_what_waits_and_leaves_no_connection(guardrail_start
     late = call("ECHO", "x")
     with pytest.raises(StoreError, match="closed"):
         way.submit(late)
+    refused = call("ECHO", "x")
+    way.errand(refused)
+    replayed = call("ECHO", "x")
+    way.replay(replayed)
+    for each in (refused, replayed):
+        with pytest.raises(StoreError, match="closed"):
+            await each.future
+
+
+async def test_an_answer_that_cannot_be_read_is_that_commands_error(guardrail_redis: Server) -> None:
+    class Unreadable(Plain):
+        __slots__ = ()
+
+        def receive(self, reply: Any) -> int:
+            raise ValueError(f"what is {reply}?")
+
+    async with lane(guardrail_redis.url) as way:
+        unreadable = Unreadable(codec.command("ECHO", "this"), monotonic() + LONG)
+        fine = call("ECHO", "fine")
+        way.submit(unreadable)
+        way.submit(fine)
+        assert await fine.future == b"fine"
+        with pytest.raises(StoreError, match="cannot be read") as caught:
+            await unreadable.future
+    assert isinstance(caught.value.__cause__, ValueError)
+
+
+async def test_only_so_many_errands_wait_for_a_store_that_is_away() -> None:
+    async with lane("redis://127.0.0.1:1") as way:
+        errands = [call("ECHO", "x") for _ in range(ERRANDS + 1)]
+        for each in errands:
+            way.errand(each)
+        with pytest.raises(StoreError, match="Too much"):
+            await errands[-1].future
+        assert not any(each.future.done() for each in errands[:-1])
+    for each in errands[:-1]:
+        assert isinstance(each.future.exception(), StoreError)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from time import monotonic
 from typing import Any, Self
 
@@ -11,12 +11,14 @@ import pytest
 from redis import Redis
 
 from guardrail_mw.errors import StoreError, StoreTimeout
-from guardrail_mw.stores.base import Change, Gcra, Settlement
+from guardrail_mw.stores.base import Change, Gcra, Receipt, Settlement
 from guardrail_mw.stores.redis import RedisStore, codec
-from guardrail_mw.stores.redis.nodes import Address, parse, slots
+from guardrail_mw.stores.redis.batches import Lane, Redirect
+from guardrail_mw.stores.redis.cluster import Topology
+from guardrail_mw.stores.redis.nodes import Address, dial, parse, slots
 from guardrail_mw.testing.servers import Cluster, start_cluster
 
-from .transport import Counts, Start, bill, left
+from .transport import Counts, Start, Told, bill, call, left
 
 pytestmark = pytest.mark.anyio
 HOUR = 3_600_000_000
@@ -60,6 +62,15 @@ class Nodes:
         """The slot has moved; the others hear of it before they are asked."""
         for index in (target, *(each for each in range(3) if each != target)):
             self.setslot(index, slot, "NODE", self.name(target))
+        port = self.clients[target].connection_pool.connection_kwargs["port"]
+        bound = monotonic() + 5
+        while any(self.owner(index, slot) != port for index in range(3)):
+            assert monotonic() < bound, "the nodes do not agree"
+
+    def owner(self, index: int, slot: int) -> int:
+        """The port of whoever serves a slot, as one node sees it."""
+        ranges = self.clients[index].execute_command("CLUSTER", "SLOTS")
+        return next(int(port) for first, last, (_, port, *_), *_ in ranges if first <= slot <= last)
 
     def carry(self, slot: int, source: int, target: int) -> None:
         """Move the slot's keys."""
@@ -74,20 +85,18 @@ def owner(home: str) -> int:
     return codec.key_slot(home) * 3 // 16_384
 
 
-def home_of(node: int, letter: str = "a") -> str:
-    """A home whose slot begins on that node."""
-    return next(home for number in range(1000) if owner(home := f"{letter}:{number}") == node)
+def home_of(node: int, letter: str = "a", start: int = 0) -> str:
+    """A home whose slot begins on that node. Each slot that moves has a `start` of its own, so that it needs not move back."""
+    return next(home for number in range(start, start + 100) if owner(home := f"{letter}:{number}") == node)
 
 
 async def test_the_layout_is_asked_of_any_node(cluster: Cluster) -> None:
     ports = [node.port for node in cluster.nodes]
     target = parse(f"redis+cluster://127.0.0.1:1,127.0.0.1:{ports[2]}")
     found = await slots(target, Address("127.0.0.1", ports[2]))
-    assert sorted(found) == [
-        (0, 5460, Address("127.0.0.1", ports[0])),
-        (5461, 10921, Address("127.0.0.1", ports[1])),
-        (10922, 16383, Address("127.0.0.1", ports[2])),
-    ]
+    for index, port in enumerate(ports):
+        slot = codec.key_slot(home_of(index))
+        assert [master for first, last, master in found if first <= slot <= last] == [Address("127.0.0.1", port)]
     store = RedisStore(f"redis+cluster://127.0.0.1:1,127.0.0.1:{ports[2]}", deadline=PATIENT)
     assert (await store.charge(bill(home_of(0), home_of(1), home_of(2)))).code == "admitted"
     await store.close()
@@ -133,26 +142,21 @@ async def test_where_the_standing_is_stale_nothing_stays_charged(cluster: Cluste
 async def test_a_slot_that_has_moved_is_followed(cluster: Cluster, guardrail_prefix: str) -> None:
     counts = Counts()
     store = RedisStore(cluster.url, deadline=PATIENT, prefix=guardrail_prefix, observer=counts)
-    home, other = home_of(0), home_of(1)
+    home, other = home_of(0, start=100), home_of(1)
     slot = codec.key_slot(home)
     receipt = await store.charge(bill(home, other, steps=(OPEN,)))
     with Nodes(cluster) as nodes:
         nodes.begin(slot, 0, 2)
         nodes.carry(slot, 0, 2)
         nodes.end(slot, 2)
-        try:
-            store.settle([Settlement(receipt, "settled", used=(2, 2))])
-            await store.drain()
-            assert [await left(store, each) for each in (home, other)] == [998, 998]
-            moved = counts.of["store.moved"]
-            assert moved == 1
-            receipts = await asyncio.gather(*[store.charge(bill(home, other)) for _ in range(50)])
-            assert {each.code for each in receipts} == {"admitted"}
-            assert counts.of["store.moved"] == moved
-        finally:
-            nodes.begin(slot, 2, 0)
-            nodes.carry(slot, 2, 0)
-            nodes.end(slot, 0)
+    store.settle([Settlement(receipt, "settled", used=(2, 2))])
+    await store.drain()
+    assert [await left(store, each) for each in (home, other)] == [998, 998]
+    moved = counts.of["store.moved"]
+    assert moved == 1
+    receipts = await asyncio.gather(*[store.charge(bill(home, other)) for _ in range(50)])
+    assert {each.code for each in receipts} == {"admitted"}
+    assert counts.of["store.moved"] == moved
     assert [await left(store, each) for each in (home, other)] == [948, 948]
     await store.close()
 
@@ -160,22 +164,16 @@ async def test_a_slot_that_has_moved_is_followed(cluster: Cluster, guardrail_pre
 async def test_a_slot_on_the_move_is_asked_for_where_it_goes(cluster: Cluster, guardrail_prefix: str) -> None:
     counts = Counts()
     store = RedisStore(cluster.url, deadline=PATIENT, prefix=guardrail_prefix, observer=counts)
-    home, other = home_of(0), home_of(1)
+    home, other = home_of(0, start=200), home_of(1)
     slot = codec.key_slot(home)
     with Nodes(cluster) as nodes:
         nodes.begin(slot, 0, 2)
-        try:
-            # No key is there yet: the source sends everybody to the target, which serves whoever says ASKING.
-            receipts = await asyncio.gather(*[store.charge(bill(home, other)) for _ in range(100)])
-            assert {each.code for each in receipts} == {"admitted"}
-            assert counts.of["store.ask"] == 100
-            assert "store.moved" not in counts.of
-        finally:
-            nodes.end(slot, 2)
-            assert await left(store, home) == 900
-            nodes.begin(slot, 2, 0)
-            nodes.carry(slot, 2, 0)
-            nodes.end(slot, 0)
+        # No key is there yet: the source sends everybody to the target, which serves whoever says ASKING.
+        receipts = await asyncio.gather(*[store.charge(bill(home, other)) for _ in range(100)])
+        assert {each.code for each in receipts} == {"admitted"}
+        assert counts.of["store.ask"] == 100
+        assert "store.moved" not in counts.of
+        nodes.end(slot, 2)
     assert [await left(store, each) for each in (home, other)] == [900, 900]
     await store.close()
 
@@ -185,23 +183,18 @@ async def test_keys_on_both_sides_are_tried_once_more_then_the_request_fails(
 ) -> None:
     counts = Counts()
     store = RedisStore(cluster.url, deadline=PATIENT, prefix=guardrail_prefix, observer=counts)
-    home, other = home_of(0), home_of(1)
+    home, other = home_of(0, start=300), home_of(1)
     slot = codec.key_slot(home)
     await store.charge(bill(home, other))
     with Nodes(cluster) as nodes:
         nodes.begin(slot, 0, 2)
-        try:
-            # The home's hash is here, its receipts are nowhere: a script that names both must wait until the slot has moved.
-            with pytest.raises(StoreError, match="TRYAGAIN"):
-                await store.charge(bill(home, other, steps=(OPEN,)))
-            assert counts.of["store.tryagain"] == 1
-            await store.drain()
-        finally:
-            nodes.carry(slot, 0, 2)
-            nodes.end(slot, 2)
-            nodes.begin(slot, 2, 0)
-            nodes.carry(slot, 2, 0)
-            nodes.end(slot, 0)
+        # The home's hash is here, its receipts are nowhere: a script that names both must wait until the slot has moved.
+        with pytest.raises(StoreError, match="TRYAGAIN"):
+            await store.charge(bill(home, other, steps=(OPEN,)))
+        assert counts.of["store.tryagain"] == 1
+        await store.drain()
+        nodes.carry(slot, 0, 2)
+        nodes.end(slot, 2)
     assert (await store.charge(bill(home, other, steps=(OPEN,)))).code == "admitted"
     assert [await left(store, each) for each in (home, other)] == [994, 994]
     await store.close()
@@ -279,9 +272,81 @@ async def test_sentinels_lead_to_the_new_master(guardrail_start: Start) -> None:
     await store.close()
 
 
+async def test_a_master_that_became_a_replica_is_not_taken(guardrail_start: Start) -> None:
+    server = guardrail_start("redis")
+    server.client().execute_command("REPLICAOF", "127.0.0.1", "1")
+    port = server.url.rpartition(":")[2].removesuffix("/0").encode()
+    async with Told(b"*2\r\n$9\r\n127.0.0.1\r\n$%d\r\n%b\r\n" % (len(port), port)) as sentinel:
+        store = RedisStore(sentinel.url.replace("redis:", "redis+sentinel:") + "/guardrail")
+        with pytest.raises(StoreError, match="none yet"):
+            await store.open()
+        await store.close()
+    assert sentinel.heard == [[b"SENTINEL", b"GET-MASTER-ADDR-BY-NAME", b"guardrail"]]
+
+
 async def test_sentinels_that_know_no_such_service(guardrail_start: Start) -> None:
     sentinel = guardrail_start("sentinel")
     store = RedisStore(sentinel.url.replace("/guardrail", "/other"))
     with pytest.raises(StoreError, match="knows no other"):
         await store.open()
     await store.close()
+
+
+def test_what_one_event_loop_charged_another_settles(cluster: Cluster, guardrail_prefix: str) -> None:
+    store = RedisStore(cluster.url, deadline=PATIENT, prefix=guardrail_prefix)
+    homes = home_of(0), home_of(1)
+    receipt = asyncio.run(_charge(store, *homes))
+
+    async def settle() -> list[int]:
+        store.settle([Settlement(receipt, "cancelled")])
+        await store.drain()
+        return [await left(store, home) for home in homes]
+
+    assert asyncio.run(settle()) == [1000, 1000]
+
+
+async def _charge(store: RedisStore, *homes: str) -> Receipt:
+    return await store.charge(bill(*homes, steps=(OPEN,)))
+
+
+async def test_a_cluster_that_cannot_be_reached(caplog: pytest.LogCaptureFixture) -> None:
+    counts = Counts()
+    store = RedisStore("redis+cluster://127.0.0.1:1", observer=counts)
+    for _ in range(3):
+        with pytest.raises(StoreError, match="cannot be reached") as caught:
+            await store.charge(bill("a:1"))
+    assert isinstance(caught.value.__cause__, StoreError)
+    assert caplog.text.count("no node") == 1  # one question in a tenth of a second
+    receipt = Receipt(bill("a:1", steps=(OPEN,)), "admitted", 1, None, (), open=True)
+    store.settle([Settlement(receipt, "cancelled")])
+    await store.drain()
+    assert counts.of["store.lost_settlements"] == 1
+    await store.close()
+
+
+async def test_errands_of_a_master_that_is_no_more_go_to_its_heir(guardrail_start: Start) -> None:
+    gone, heir = guardrail_start("redis"), guardrail_start("redis")
+    gone.kill()
+    addresses = [Address("127.0.0.1", each.process.port) for each in (gone, heir)]  # type: ignore[attr-defined]
+    target = parse("redis://127.0.0.1")
+
+    def make(address: Address, redirect: Redirect, on_down: Callable[[], None]) -> Lane:
+        return Lane(lambda: dial(target, [], address), deadline=1, observer=Counts(), redirect=redirect, on_down=on_down)
+
+    topology = Topology(target, make)
+    topology._adopt([(0, 99, addresses[0])])
+    carried, dropped = call("ECHO", "carried"), call("ECHO", "dropped")
+    for slot, errand in ((7, carried), (99, dropped)):
+        errand.slot = slot
+        topology.lane(slot).errand(errand)
+    topology._adopt([(0, 98, addresses[1])])
+    assert await carried.future == b"carried"
+    with pytest.raises(StoreError, match="some of its slots"):
+        await dropped.future
+    with pytest.raises(StoreError, match="some of its slots"):
+        topology.lane(99)
+    await topology.close()
+    late = call("ECHO", "late")
+    topology._redirect(addresses[1], late, ask=False, slot=1, address=":1")
+    with pytest.raises(StoreError, match="closed"):
+        await late.future

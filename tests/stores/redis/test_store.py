@@ -7,9 +7,10 @@ import threading
 
 import pytest
 
-from guardrail_mw.errors import StoreError
+from guardrail_mw.errors import StoreError, StoreTimeout
 from guardrail_mw.stores.base import Bill, Change, Gcra, Lease, Receipt, Settlement, Store, Switches
 from guardrail_mw.stores.redis import RedisStore
+from guardrail_mw.stores.redis.batches import BATCH
 from guardrail_mw.testing.clock import FakeClock
 from guardrail_mw.testing.servers import Server
 
@@ -101,6 +102,30 @@ async def test_a_renewal_and_a_settlement_at_once_leave_nothing_behind(
     assert [each.bill.id for each in renewed] == [each.bill.id for each in receipts]
     assert [await left(store, home) for home in ("a:1", "n:2")] == [1000, 1000]
     assert (await store.peek(open_bill("a:1", "n:2"))).readings[1].remaining == 3
+    await store.close()
+
+
+async def test_no_settlement_overtakes_a_renewal(guardrail_start: Start) -> None:
+    server = guardrail_start("redis")
+    store = RedisStore(server.url, deadline=PATIENT)
+    receipt = await store.charge(open_bill())
+    server.client().execute_command("CLIENT", "PAUSE", "10000", "WRITE")
+    held = asyncio.gather(*[store.charge(bill("a:2")) for _ in range(2 * BATCH)])
+    await until(lambda: server.client().info("clients")["blocked_clients"] == 2)
+    server.client().execute_command("CLIENT", "UNPAUSE")
+    await held  # so there are two connections
+    with batches() as sent:
+        server.client().execute_command("CLIENT", "PAUSE", "10000", "WRITE")
+        renewing = asyncio.create_task(store.renew([receipt]))
+        await until(lambda: len(sent) == 1)
+        store.settle([Settlement(receipt, "cancelled")])
+        await store.read_switches()  # reads pass a pause, on the other connection; a settlement would ride along
+        assert [len(batch) for batch in sent] == [1, 1]
+        server.client().execute_command("CLIENT", "UNPAUSE")
+        await renewing
+        await store.drain()
+    assert len(sent) == 3
+    assert (await store.peek(open_bill())).readings[1].remaining == 3
     await store.close()
 
 
@@ -271,5 +296,31 @@ async def test_settlements_wait_for_a_restart(guardrail_start: Start) -> None:
     server.restart()
     await asyncio.wait_for(store.drain(), 5)
     assert "store.lost_settlements" not in counts.of
+    assert await left(store, "a:1") == 1000
+    await store.close()
+
+
+async def test_a_settlement_that_makes_no_sense_is_counted_and_harms_nobody(
+    guardrail_redis: Server, guardrail_prefix: str
+) -> None:
+    counts = Counts()
+    store = RedisStore(guardrail_redis.url, deadline=PATIENT, prefix=guardrail_prefix, observer=counts)
+    receipt = await store.charge(open_bill())
+    store.settle([Settlement(receipt._replace(readings=()), "cancelled"), Settlement(receipt, "cancelled")])
+    await store.drain()
+    assert counts.of == {"store.lost_settlements": 1}
+    assert await left(store, "a:1") == 1000
+    await store.close()
+
+
+async def test_a_command_that_is_late_twice_is_a_timeout(guardrail_redis: Server, guardrail_prefix: str) -> None:
+    store = RedisStore(guardrail_redis.url, deadline=PATIENT, prefix=guardrail_prefix)
+    await store.open()
+    book = store._book()
+    pack = book.pack
+    book.pack = lambda bill, part, not_after: pack(bill, part, 1)  # type: ignore[method-assign] # noqa: ARG005
+    with batches() as sent, pytest.raises(StoreTimeout, match="too late"):
+        await store.charge(bill("a:1"))
+    assert [len(batch) for batch in sent] == [1, 1]
     assert await left(store, "a:1") == 1000
     await store.close()

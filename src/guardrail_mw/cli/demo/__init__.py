@@ -15,7 +15,7 @@ _DRIVE_FOR = 20.0
 
 
 @click.command(short_help="Run a guarded model server to play with.")
-@click.option("--port", default=8080, show_default=True, type=click.IntRange(0, 65535), help="To listen on; 0: any free one.")
+@click.option("--port", default=8080, show_default=True, type=click.IntRange(0, 65535), help="0 is any that is free.")
 @click.option("--drive", "driven", is_flag=True, help="Let six kinds of callers call it, and show what becomes of them.")
 @click.option("--seconds", type=click.FloatRange(1, 86400), help="End after so many; with --drive 20, else never.")
 @click.option("--policy", "shown", is_flag=True, help="Print the demo's policy, and do nothing else.")

@@ -81,7 +81,8 @@ def summary(tallies: Sequence[Tally], seconds: float) -> list[str]:
     """What happened, in words."""
     admitted, refused = sum(each.admitted for each in tallies), sum(each.refusals for each in tallies)
     spent = sum(each.micro for each in tallies)
-    first = f"In {seconds:.0f} s, {admitted + refused} requests came: {admitted} were admitted ({dollars(spent)}), {refused} refused."
+    what = f"{admitted} were admitted ({dollars(spent)}), {refused} refused"
+    first = f"In {seconds:.0f} s, {admitted + refused} requests came: {what}."
     return [first, *_about({each.name: each for each in tallies}), *_unexpected(tallies)]
 
 
@@ -98,8 +99,8 @@ def _about(people: dict[str, Tally]) -> Iterator[str]:
     yield f"dev's agent was held to four streams at a time: `in-flight` refused {dev.refused['in-flight']} more."
     if crowd.refused["capacity"]:
         yield (
-            f"{crowd.admitted + crowd.refusals} strangers, each far below any limit of its own, together wanted more than their part: "
-            f"{crowd.refused['capacity']} were shed by `capacity`, which keeps 60% for those with an account."
+            f"{crowd.admitted + crowd.refusals} strangers, each far below any limit of its own, together wanted more than "
+            f"their part: `capacity`, which keeps 60% for those with an account, shed {crowd.refused['capacity']}."
         )
     yield f"{inventor.refusals} invented keys were refused; none of them was worth anything."
 

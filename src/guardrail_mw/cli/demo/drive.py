@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
 from itertools import count
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
@@ -29,7 +29,7 @@ class Person(NamedTuple):
 
     name: str
     what: str
-    run: Callable[[Driver, Tally], Awaitable[None]]
+    run: Callable[[Driver, Tally], Coroutine[None, None, None]]
 
 
 class Driver:
@@ -116,7 +116,7 @@ def _chat(text: str, **rest: Any) -> dict[str, Any]:
 
 async def _person(driver: Driver, tally: Tally) -> None:
     for number in count():
-        await driver.ask(tally, "/v1/chat/completions", _bearer("sk-demo-ada"), _chat(f"Good morning, for the {number}th time"))
+        await driver.ask(tally, "/v1/chat/completions", _bearer("sk-demo-ada"), _chat(f"Good morning, {number}"))
         await asyncio.sleep(1.5)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import time
+from collections.abc import Coroutine
 from contextlib import suppress
 from importlib.resources import files
 
@@ -56,7 +57,9 @@ async def drive(listener: socket.socket, seconds: float) -> int:
     app, base = _guarded(listener)
     console = Console(soft_wrap=False)
     async with serving(app, listener), httpx2.AsyncClient(base_url=base, timeout=30, trust_env=False) as client:
-        click.echo(f"A guarded model server runs at {base}; six kinds of callers call it for {seconds:g} s. Ctrl-C stops it.\n")
+        click.echo(
+            f"A guarded model server runs at {base}. Six kinds of callers call it for {seconds:g} s; Ctrl-C ends it.\n"
+        )
         driver = Driver(client, app.guardrail.engine.planner.models)
         started = time.monotonic()
         async with board.showing(driver.tallies, lambda: time.monotonic() - started, console):
@@ -67,9 +70,9 @@ async def drive(listener: socket.socket, seconds: float) -> int:
     return PROBLEM if any(each.unexpected for each in driver.tallies) else 0
 
 
-async def _both(calls: object, stop: object) -> None:
+async def _both(calls: Coroutine[None, None, None], stop: Coroutine[None, None, None]) -> None:
     """Until the second has ended; the first failing ends both."""
-    tasks = [asyncio.ensure_future(calls), asyncio.ensure_future(stop)]  # type: ignore[arg-type]
+    tasks = [asyncio.create_task(calls), asyncio.create_task(stop)]
     done, pending = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
     for task in pending:
         task.cancel()

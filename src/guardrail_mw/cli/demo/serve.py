@@ -154,7 +154,8 @@ class Journal:
 
 def _left(exchange: Exchange) -> str:
     """How the limits stand after the request was charged, but for those that belong to everyone."""
-    shared = {slot.limit.name for slot in exchange.tariff.slots if slot.limit.shared} if exchange.tariff is not None else set()
+    slots = exchange.tariff.slots if exchange.tariff is not None else ()
+    shared = {slot.limit.name for slot in slots if slot.limit.shared}
     return ", ".join(
         f"{each.name} {dollars(each.remaining) if each.unit == 'usd' else each.remaining}"
         for each in exchange.readings

@@ -103,9 +103,9 @@ def refused_by(body: bytes) -> str:
         error: dict[str, Any] = document.get("error") or document
         details: dict[str, Any] = error.get("details") or error
         why = str(details.get("limit") or details.get("error_code") or details.get("code") or "")
-        return "unknown key" if why == "invalid_api_key" else why
     except (ValueError, AttributeError):
         return ""
+    return "unknown key" if why == "invalid_api_key" else why
 
 
 def usage_of(document: Mapping[str, Any]) -> Usage:

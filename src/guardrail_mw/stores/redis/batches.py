@@ -269,7 +269,8 @@ class Lane:
             self._loop.call_later(PAUSE, self.replay, call)
         elif self._redirect is not None:
             slot, _, address = rest.partition(" ")
-            self._redirect(call, word == "ASK", int(slot), address)
+            again = bool(call.replays and call.replays[word] > 1)  # nodes that do not agree yet
+            self._loop.call_later(PAUSE * again, self._redirect, call, word == "ASK", int(slot), address)
         else:
             return False
         return True

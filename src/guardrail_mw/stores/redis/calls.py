@@ -154,13 +154,6 @@ class SplitCharge(Charge):
         else:
             self.split.answer(self.index, receipt)
 
-    def fail(self, error: StoreError) -> None:
-        """The whole fails, and what was admitted goes back."""
-        waiting = not self.future.done()
-        super().fail(error)
-        if waiting:
-            self.split.leave()
-
 
 def padded(receipt: Receipt, part: codec.Part) -> Receipt:
     """A part's receipt as one of the whole bill, with nothing charged elsewhere."""

@@ -217,7 +217,7 @@ def _parse_buckets(reply: bytes, bill: Bill, homes: tuple[tuple[tuple[int, int, 
             if not ok:
                 return None
             left = (room - ahead * amount - rem) // period
-            mark = _tuple(gcra.Bucket, (own + ahead, rem, refunded, refunded_rem))
+            mark = (own + ahead, rem, refunded, refunded_rem)
             readings.append(_tuple(Reading, (True, left, ahead + 1 if rem else ahead, 0, mark)))
     return _tuple(Receipt, (bill, "admitted", now, None, tuple(readings), False, False))
 

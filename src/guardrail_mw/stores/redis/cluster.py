@@ -136,6 +136,9 @@ class Topology:
         self.refresh()
 
     def _redirect(self, source: Address, call: Call, ask: bool, slot: int, address: str) -> None:  # noqa: FBT001
+        if self._closed:
+            call.fail(StoreError("The store was closed."))
+            return
         host, _, port = address.rpartition(":")
         owner = Address(host or source.host, int(port))
         if not ask:

@@ -1,0 +1,182 @@
+"""The parts of docs/reference that are made from the code: `python -m tests.docs_reference` writes them anew.
+
+A page holds them between two comments, `<!-- made: policy StoreSettings -->` and `<!-- made -->`; what stands around them is
+written by hand. `tests/test_docs.py` fails where a page says anything else than this makes, and where a key has no words.
+"""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import re
+import textwrap
+from pathlib import Path
+from typing import Any
+
+import click
+from pydantic import BaseModel
+from pydantic.json_schema import GenerateJsonSchema
+
+from guardrail_mw.cli import main
+from guardrail_mw.identity.api_key_settings import ApiKeySettings, ListedKey
+from guardrail_mw.identity.header import HeaderSettings
+from guardrail_mw.identity.jwt_settings import ClaimNames, JwtSettings
+from guardrail_mw.identity.settings import AnonymousSettings, IdentitySettings, NetworkSettings, SourceSettings
+from guardrail_mw.limits.settings import LimitSettings, ModelSettings, PriceSettings, ReserveSettings, WhenSettings
+from guardrail_mw.policy import InspectSettings, Policy, RouteSettings, StoreSettings
+from guardrail_mw.quantities import Budget, Duration, Quantity, Rate, Share, Size
+
+__all__ = ["MODELS", "PAGES", "WORDS", "make", "models_below", "remade", "words"]
+
+REFERENCE = Path(__file__).parent.parent / "docs" / "reference"
+PAGES = (REFERENCE / "policy.md", REFERENCE / "command-line.md")
+MADE = re.compile(r"(<!-- made: (?P<kind>\w+) (?P<name>[\w-]+) -->\n)(?P<body>.*?)(<!-- made -->)", re.DOTALL)
+WIDTH = 100
+QUANTITIES = {kind.pattern: kind.__name__.lower() for kind in (Budget, Duration, Rate, Share, Size)}
+
+MODELS: dict[str, type[BaseModel]] = {
+    model.__name__: model
+    for model in (
+        Policy, StoreSettings, IdentitySettings, NetworkSettings, AnonymousSettings, SourceSettings, ApiKeySettings, ListedKey,
+        JwtSettings, ClaimNames, HeaderSettings, RouteSettings, ReserveSettings, InspectSettings, ModelSettings, PriceSettings,
+        LimitSettings, WhenSettings,
+    )
+}  # fmt: skip
+"""The sections of a policy, by the names that the pages call them."""
+
+WORDS = {
+    "Policy.store": "Where counters live: [store](#store).",
+    "Policy.identity": "Whose a request is: [identity](#identity).",
+    "Policy.routes": "How paths are treated: [routes](#routes). The first that matches wins whole.",
+    "Policy.reserve": "What a request is assumed to use: [reserve](#reserve).",
+    "Policy.inspect": "How much of bodies is read: [inspect](#inspect).",
+    "Policy.limits": "What is limited: [limits](#limits).",
+    "IdentitySettings.network": "How addresses become networks: [network](#network).",
+    "IdentitySettings.anonymous": "Who pays where no credential is presented: [anonymous](#anonymous).",
+    "ListedKey.organisation": "The organisation that it belongs to.",
+    "ListedKey.tier": "What `when: {tier: …}` matches.",
+    "JwtSettings.claims": "Which claim tells what: [claims](#jwt-claims).",
+    "JwtSettings.headers": "Headers that may hold a token; in `authorization` behind `Bearer`.",
+    "ClaimNames.organisation": "The organisation that the account belongs to.",
+    "ClaimNames.tier": "What `when: {tier: …}` matches.",
+    "ClaimNames.acr": "The authentication context, which `identity.assurance` orders.",
+    "ClaimNames.ial": "The identity assurance level (NIST SP 800-63), `2` or `ial2`.",
+    "HeaderSettings.organisation": "The header that names the organisation.",
+    "HeaderSettings.tier": "The header that names the tier.",
+    "HeaderSettings.payment": "The header with a fingerprint of the payment method; only its keyed digest is kept.",
+    "HeaderSettings.acr": "The header with the authentication context.",
+    "HeaderSettings.ial": "The header with the identity assurance level.",
+    "ModelSettings.usd_per_million": "Its price: [usd_per_million](#usd_per_million).",
+    "PriceSettings.input": "Input that no cache spared.",
+    "PriceSettings.output": "Output.",
+    "WhenSettings.tier": "The account's tier, as its credential says.",
+    "WhenSettings.verdict": "Of the account's cluster; nothing sets it yet.",
+    "WhenSettings.ial": "The identity assurance level.",
+    "WhenSettings.method": "HTTP methods in capitals.",
+}
+"""What the models' own docstrings leave out."""
+
+
+class _Schema(GenerateJsonSchema):
+    def encode_default(self, dft: Any) -> Any:
+        """Quantities as they are written; a section's default is its keys'."""
+        if isinstance(dft, BaseModel):
+            return {}
+        return str(dft) if isinstance(dft, Quantity) else super().encode_default(dft)
+
+
+def models_below(model: type[BaseModel]) -> set[str]:
+    """The names of the sections that a model's schema refers to."""
+    return set(model.model_json_schema(by_alias=True, schema_generator=_Schema).get("$defs", ())) & MODELS.keys()
+
+
+def words(model: type[BaseModel]) -> dict[str, str]:
+    """What each key means, by the key: its docstring, or `WORDS`; empty where nothing says it."""
+    said: dict[str, str] = {}
+    body = ast.parse(textwrap.dedent(inspect.getsource(model))).body[0]
+    assert isinstance(body, ast.ClassDef)
+    for line, following in zip(body.body, [*body.body[1:], None], strict=True):
+        if isinstance(line, ast.AnnAssign) and isinstance(line.target, ast.Name) and isinstance(following, ast.Expr):
+            if isinstance(following.value, ast.Constant):
+                said[line.target.id] = " ".join(str(following.value.value).split())
+    return {
+        info.alias or name: said.get(name) or WORDS.get(f"{model.__name__}.{name}", "")
+        for name, info in model.model_fields.items()
+    }
+
+
+def make(kind: str, name: str) -> str:
+    """The text between two comments."""
+    return _table(MODELS[name]) if kind == "policy" else _help(name)
+
+
+def remade(text: str) -> str:
+    """A page with all that is made made anew."""
+    return MADE.sub(lambda found: f"{found[1]}\n{make(found['kind'], found['name'])}\n{found[5]}", text)
+
+
+def _table(model: type[BaseModel]) -> str:
+    schema = model.model_json_schema(by_alias=True, schema_generator=_Schema)
+    required = schema.get("required", ())
+    lines = ["| key | value | default | |", "|---|---|---|---|"]
+    for key, meaning in words(model).items():
+        said = schema["properties"][key]
+        default = "required" if key in required else _default(said)
+        lines.append(f"| `{key}` | {_value(said, schema)} | {default} | {meaning.replace('|', chr(92) + '|')} |")
+    return "\n".join(lines) + "\n"
+
+
+def _default(said: dict[str, Any]) -> str:
+    value = said.get("default")
+    if value is None or value in ([], {}, "") or isinstance(value, dict):
+        return ""
+    if isinstance(value, list):
+        return f"`[{', '.join(map(str, value))}]`"
+    return f"`{str(value).lower()}`" if isinstance(value, bool) else f"`{value}`"
+
+
+def _value(said: dict[str, Any], schema: dict[str, Any]) -> str:  # noqa: PLR0911 - a form, a line
+    if "$ref" in said:
+        return "map" if said["$ref"].rpartition("/")[2] in MODELS else _value(_definition(said["$ref"], schema), schema)
+    options = [each for each in said.get("anyOf", said.get("oneOf", ())) if each != {"type": "null"}]
+    if options:
+        return " or ".join(dict.fromkeys(_value(each, schema) for each in options))
+    if "enum" in said or "const" in said:
+        return ", ".join(f"`{each}`" for each in said.get("enum", [said.get("const")]))
+    match said.get("type"):
+        case "array":
+            return f"list of {_value(said.get('items', {}), schema)}"
+        case "boolean":
+            return "`true`, `false`"
+        case "integer" | "number" as number:
+            return _number(said, "whole number" if number == "integer" else "number")
+        case "string":
+            return QUANTITIES.get(said.get("pattern", ""), "text")
+    return "map"
+
+
+def _definition(reference: str, schema: dict[str, Any]) -> dict[str, Any]:
+    found: dict[str, Any] = schema["$defs"][reference.rpartition("/")[2]]
+    return found
+
+
+def _number(said: dict[str, Any], word: str) -> str:
+    low, high = said.get("minimum"), said.get("maximum")
+    if "exclusiveMinimum" in said:
+        return f"{word} above {said['exclusiveMinimum']}"
+    if low is None:
+        return word
+    return f"{word}, {low} to {high}" if high is not None else f"{word} from {low}"
+
+
+def _help(name: str) -> str:
+    group: Any = main
+    command = group if name == "guardrail-mw" else group.commands[name]
+    title = "guardrail-mw" if command is group else f"guardrail-mw {name}"
+    context = click.Context(command, info_name=title, terminal_width=WIDTH, help_option_names=["-h", "--help"])
+    return f"```text\n{command.get_help(context)}\n```\n"
+
+
+if __name__ == "__main__":
+    for page in PAGES:
+        page.write_text(remade(page.read_text()))

@@ -1,0 +1,113 @@
+"""What the server's own expiry does: nothing lives for ever, and nothing that counts goes before its time.
+
+On the server's clock, so times are bounds: a test may take seconds. The contract's tests cannot see this, for the scripts keep
+everything for an hour where a test gives them their time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+
+import pytest
+
+from guardrail_mw.algorithms.window import calendar
+from guardrail_mw.clock import SystemClock
+from guardrail_mw.stores.redis.store import RedisStore
+from guardrail_mw.testing.bills import HOUR, SECOND, bucket, budget, distinct, lease, settled, share, take, window
+from guardrail_mw.testing.servers import Server
+
+pytestmark = pytest.mark.anyio
+
+PATIENT = 10_000_000
+LATE = 20
+"""Seconds that a test may take."""
+HOME = "{a:0001}"
+Left = Callable[[], dict[str, float]]
+
+
+@pytest.fixture
+async def store(guardrail_redis: Server, guardrail_prefix: str) -> AsyncIterator[RedisStore]:
+    store = RedisStore(guardrail_redis.url, deadline=PATIENT, prefix=guardrail_prefix)
+    yield store
+    await store.close()
+
+
+@pytest.fixture
+def left(guardrail_redis: Server, guardrail_prefix: str) -> Left:
+    """Seconds that each key has left, without the prefix."""
+
+    def left() -> dict[str, float]:
+        client = guardrail_redis.client()
+        keys = client.keys(f"{guardrail_prefix}*")
+        return {key.decode().removeprefix(guardrail_prefix): client.pttl(key) / 1000 for key in keys}
+
+    return left
+
+
+def lasts(seconds: float, at_least: float) -> bool:
+    """As long as it counts, and not much longer: a quarter, and what the next charges would else have to write again."""
+    return at_least - LATE < seconds < at_least * 1.25 + LATE
+
+
+async def test_a_bucket(store: RedisStore, left: Left) -> None:
+    await take(store, bucket(100, 100))
+    assert list(left()) == [HOME]
+    assert lasts(left()[HOME], 100)
+
+
+async def test_a_debt(store: RedisStore, left: Left) -> None:
+    await settled(store, await take(store, bucket(1, 100, reserved=True)), 5000)
+    assert lasts(left()[HOME], 5000)
+
+
+async def test_a_window(store: RedisStore, left: Left) -> None:
+    await take(store, bucket(1), window(1, length=2 * HOUR))
+    assert lasts(left()[HOME], 7200 * 21 / 20)
+
+
+async def test_a_window_s_debt(store: RedisStore, left: Left, guardrail_redis: Server, guardrail_prefix: str) -> None:
+    """Its pane is the running one: it counts longer than what was charged."""
+    receipt = await take(store, window(1, length=2 * HOUR, reserved=True))
+    guardrail_redis.client().hset(f"{guardrail_prefix}{HOME}", "t", f"{receipt.now} 0 {receipt.now + SECOND}")
+    guardrail_redis.client().pexpire(f"{guardrail_prefix}{HOME}", 60_000)
+    await settled(store, receipt, 5)
+    assert lasts(left()[HOME], 7200 * 21 / 20)
+
+
+async def test_a_budget(store: RedisStore, left: Left) -> None:
+    now = SystemClock().now()
+    await take(store, budget(1, calendar="year"))
+    assert lasts(left()[HOME], (calendar(now, "year")[1] - now) / SECOND)
+
+
+async def test_a_lease_and_a_share(store: RedisStore, left: Left) -> None:
+    await take(store, lease(), share(1))
+    assert sorted(left()) == [HOME, f"{HOME}:l:lease", f"{HOME}:r"]
+    assert all(lasts(seconds, 30) for seconds in left().values())
+
+
+async def test_a_renewal_prolongs(store: RedisStore, left: Left, guardrail_redis: Server, guardrail_prefix: str) -> None:
+    receipt = await take(store, lease(), share(1), bucket(1, reserved=True))
+    for key in left():
+        guardrail_redis.client().pexpire(f"{guardrail_prefix}{key}", 25_000)
+    guardrail_redis.client().hset(f"{guardrail_prefix}{HOME}", "t", f"{receipt.now} 0 {receipt.now + 25 * SECOND}")
+    await store.renew([receipt])
+    assert sorted(left()) == [HOME, f"{HOME}:l:lease", f"{HOME}:r"]
+    assert all(25 < seconds < 60 for seconds in left().values())
+
+
+async def test_distinct_values(store: RedisStore, left: Left) -> None:
+    for number in range(65):
+        await take(store, distinct(number, 2 * HOUR))
+    assert lasts(left()[f"{HOME}:d:distinct"], 7200 * 61 / 60)
+    assert lasts(left()[HOME], 7200 * 61 / 60)  # the pane of what was pushed out
+
+
+async def test_a_standing(store: RedisStore, left: Left) -> None:
+    await take(store, bucket(1), home="n:0001", candidate="a:0001", proved=True)
+    assert 90 * 86_400 - LATE < left()[f"{HOME}:s"] < 91 * 86_400
+
+
+async def test_what_is_refused_or_looked_at_leaves_nothing(store: RedisStore, left: Left) -> None:
+    await take(store, bucket(11), window(11), budget(11))
+    assert left() == {}
