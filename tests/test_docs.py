@@ -19,6 +19,7 @@ import sys
 from importlib.util import find_spec
 from pathlib import Path
 from textwrap import dedent
+from types import ModuleType
 from typing import Any, NamedTuple
 
 import pytest
@@ -64,7 +65,14 @@ class Runner:
     def __init__(self, page: Path, folder: Path) -> None:
         self.page = page
         self.folder = folder
-        self.names: dict[str, Any] = {"__name__": page.stem}
+        self.names = self._module(f"page_{page.stem.replace('-', '_')}")
+
+    def _module(self, name: str) -> dict[str, Any]:
+        """The names of a module that code can be executed in; frameworks look up the one that a function says it is of."""
+        module = ModuleType(name)
+        module.__file__ = str(self.folder / f"{name}.py")
+        sys.modules[name] = module
+        return vars(module)
 
     def run(self, block: Block) -> None:
         """Run one."""

@@ -18,7 +18,7 @@ from pydantic import BaseModel
 from starlette.testclient import TestClient
 from starlette.websockets import WebSocketDisconnect
 
-from guardrail_mw import GuardrailMiddleware
+from guardrail_mw import Guardrail, GuardrailMiddleware
 from guardrail_mw.testing.clock import FakeClock
 
 from ..asgi.kit import policy
@@ -85,10 +85,9 @@ def test_fastapi_under_a_root_path_and_mounted() -> None:
     app.mount("/model", inner)
     app.add_middleware(GuardrailMiddleware, policy=policy(routes=[{"path": "/model/v1/stream", "exempt": True}]))
     with TestClient(app, root_path="/api") as client:
-        for path in ("/model/v1/stream", "/api/model/v1/stream"):
-            answer = client.get(path, headers=KEY)
-            assert answer.status_code == 200
-            assert answer.headers["x-ratelimit-limit-requests"] == "3", "the inner one guards, the outer lets it pass"
+        answer = client.get("/api/model/v1/stream", headers=KEY)
+        assert answer.status_code == 200
+        assert answer.headers["x-ratelimit-limit-requests"] == "3", "the inner one guards, the outer lets it pass"
 
 
 @post("/v1/chat/completions", status_code=200)
@@ -117,20 +116,18 @@ HANDLERS = [litestar_chat, litestar_stream, litestar_talk]
 
 @pytest.mark.parametrize("outside", [True, False])
 def test_litestar(outside: bool) -> None:
-    document, clock = policy(*LIMITS), FakeClock()
-    app: Any
+    """Around it, or in its stack: which it builds anew for each route, so that they must be given one guardrail to share."""
+    guardrail = Guardrail(policy(*LIMITS), clock=FakeClock(), environ={})
+    client: Any
     if outside:
-        app = GuardrailMiddleware(Litestar(HANDLERS), document, clock=clock)
-        client: Any = TestClient(app)
+        client = TestClient(GuardrailMiddleware(Litestar(HANDLERS), guardrail))
     else:
-        app = Litestar(HANDLERS, middleware=[DefineMiddleware(GuardrailMiddleware, policy=document, clock=clock)])
-        client = LitestarClient(app)
+        client = LitestarClient(Litestar(HANDLERS, middleware=[DefineMiddleware(GuardrailMiddleware, policy=guardrail)]))
     with client:
         answer = client.post("/v1/chat/completions", json=BODY, headers=KEY)
         assert answer.json() == {"model": "m", "id": answer.headers["x-guardrail-decision"]}
         assert client.get("/v1/stream", headers=KEY).text == "data: 0\n\ndata: 1\n\ndata: 2\n\n"
-        with client.websocket_connect("/v1/talk", headers=KEY) as socket:
+        with client.websocket_connect("/v1/talk", headers=KEY):
             pass
-        del socket
         refused = client.get("/v1/stream", headers=KEY)
         assert (refused.status_code, refused.json()["error"]["code"]) == (429, "rate_limit_exceeded")

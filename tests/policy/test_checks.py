@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 import pytest
 
-from guardrail_mw.errors import Problem
-from guardrail_mw.policy import loads
+from guardrail_mw.errors import PolicyError, Problem
+from guardrail_mw.policy import load, loads
 
 Problems = Callable[..., list[Problem]]
 
@@ -123,3 +123,14 @@ def test_an_exempt_route_has_nothing_to_limit(problems: Problems) -> None:
 def test_a_budget_for_bodies_holds_one(problems: Problems) -> None:
     (problem,) = problems("version: 1\ninspect: {max_body: 1MB, budget: 999KB}\n")
     assert (problem.path, problem.message) == ("inspect.budget", "is smaller than one body (`max_body`).")
+
+
+def test_more_models_than_a_subject_has_counters_for() -> None:
+    models = {f"m{number}": {"names": [f"m{number}-*"]} for number in range(33)}
+    limit = {"name": "tokens", "per": ["account", "model"], "unit": "tokens", "rate": "100000/minute"}
+    with pytest.raises(PolicyError) as caught:
+        load({"version": 1, "models": models, "limits": [limit]})
+    [problem] = caught.value.problems
+    assert problem.path == "models"
+    assert problem.message == "lists 33 models, and `tokens` counts each apart for every subject."
+    load({"version": 1, "models": models, "limits": [{**limit, "per": ["account"]}]})

@@ -50,11 +50,9 @@ def _origin(point: EntryPoint) -> str:
 
 
 def _trouble(kind: str, name: str) -> str:
-    """Why it does not load; empty where it does. Whatever a plugin's import raises is its own fault, not ours."""
+    """Why it does not load; empty where it does."""
     try:
         registry.load(kind, name)
     except PluginError as error:
         return f"does not load: {error.detail or error.public}"
-    except Exception as error:  # noqa: BLE001 - see above
-        return f"does not load: {type(error).__name__}: {error}"
     return ""

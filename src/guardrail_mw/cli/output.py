@@ -58,7 +58,7 @@ def need(modules: Iterable[str], what: str) -> None:
     if missing:
         packages = " and ".join(missing)
         cure = "Install it with: pip install 'guardrail-mw[demo]'"
-        raise Cannot(f"{what} needs {packages}, which is not installed. {cure}")
+        raise Cannot(f"{what} needs {packages}, not installed here. {cure}")
 
 
 def paragraph(text: str, indent: str = "") -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import sys
 from collections.abc import Sequence
 from itertools import groupby
 from pathlib import Path
@@ -63,7 +64,7 @@ def attempt(policy: str, request_file: str, repeat: int, every: Duration | None)
 
 def _read(name: str) -> str:
     try:
-        return click.get_text_stream("stdin").read() if name == "-" else Path(name).read_text(encoding="utf-8")
+        return sys.stdin.read() if name == "-" else Path(name).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "it is not UTF-8"
         raise Cannot(f"{name} cannot be read: {reason.lower()}.") from error

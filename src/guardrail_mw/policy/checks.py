@@ -18,7 +18,10 @@ from guardrail_mw.policy.nodes import Path
 if TYPE_CHECKING:
     from guardrail_mw.policy.document import Policy, RouteSettings
 
-__all__ = ["Finding", "Parts", "check", "nearest"]
+__all__ = ["MOST_MODELS", "Finding", "Parts", "check", "nearest"]
+
+MOST_MODELS = 32
+"""Models that `per: [account, model]` tells apart, `other` among them: so many counters a subject has at most for a limit."""
 
 Finding: TypeAlias = tuple[Path, str, str]
 """Path, message, hint."""
@@ -75,6 +78,7 @@ def check(parts: Parts) -> Iterator[Finding]:
     yield from _fits(parts)
     yield from _prices(parts)
     yield from _models(parts)
+    yield from _told_apart(parts)
     yield from _routes(parts)
 
 
@@ -163,6 +167,14 @@ def _models(parts: Parts) -> Iterator[Finding]:
                 where = ("models", key, "names", index) if model.names else ("models", key)
                 yield where, f"never matches: `{first}` above takes it first.", "Put the narrower one first."
         seen += [(key, name) for name in names]
+
+
+def _told_apart(parts: Parts) -> Iterator[Finding]:
+    """Every model that is told apart is a counter of every subject's."""
+    apart = [limit.name for limit in parts.limits.values() if "model" in limit.per]
+    if apart and len(parts.model_names) > MOST_MODELS:
+        what = f"lists {len(parts.model_names)} models, and `{apart[0]}` counts each apart for every subject."
+        yield ("models",), what, f"List at most {MOST_MODELS}, with globs such as `large-*`; the rest are `other`."
 
 
 def _routes(parts: Parts) -> Iterator[Finding]:

@@ -9,10 +9,12 @@ from __future__ import annotations
 import copy
 from collections.abc import Sequence
 from heapq import heappop, heappush
+from itertools import islice
 from typing import TYPE_CHECKING, Any, Literal
 
 from guardrail_mw.algorithms import gcra, lease
 from guardrail_mw.clock import SystemClock
+from guardrail_mw.errors import StoreError
 from guardrail_mw.stores.base import Bill, Change, Gcra, Lease, Reading, Receipt, Settlement, Share, Step, opens
 from guardrail_mw.stores.buckets import plain, take_all
 from guardrail_mw.stores.homes import KINDS, Home, Kind
@@ -261,7 +263,17 @@ class MemoryStore:
         version, fields = self._standing(account, now)
         if "since" not in fields:
             fields = {**fields, "since": str(now)}
+        self._make_room()
+        self._standings.pop(account, None)
         self._standings[account] = (version, fields, now + STANDING_TTL)
+
+    def _make_room(self) -> None:
+        """Give up the standing that was touched longest ago, of those that say nothing but since when: at most 64 are looked at."""
+        if len(self._standings) < self._max:
+            return
+        oldest = islice(self._standings.items(), 64)
+        spare = next((account for account, (version, _, _) in oldest if not version), next(iter(self._standings)))
+        del self._standings[spare]
 
     async def remember(self, account: str, changes: Sequence[Change]) -> int:
         """See `Store.remember`."""
@@ -289,10 +301,12 @@ class MemoryStore:
     async def spend(self, token: str, ttl: int) -> bool:
         """See `Store.spend`."""
         now = self._clock.now()
-        if len(self._spent) >= self._max:
-            self._spent = {each: until for each, until in self._spent.items() if until > now}
         if self._spent.get(token, 0) > now:
             return False
+        if len(self._spent) >= self._max:
+            self._spent = {each: until for each, until in self._spent.items() if until > now}
+            if len(self._spent) >= self._max:
+                raise StoreError("The store holds as many spent tokens as it may.", f"{self._max} of them are still good.")
         self._spent[token] = now + ttl
         return True
 

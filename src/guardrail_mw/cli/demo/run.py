@@ -17,7 +17,7 @@ from guardrail_mw.asgi.middleware import GuardrailMiddleware
 from guardrail_mw.cli.demo import board, hints
 from guardrail_mw.cli.demo.app import model_server
 from guardrail_mw.cli.demo.drive import Driver
-from guardrail_mw.cli.demo.serve import HOST, Journal, serving, until_stopped
+from guardrail_mw.cli.demo.serve import HOST, Journal, Stop, serving
 from guardrail_mw.cli.output import PROBLEM, paragraph
 from guardrail_mw.engine import Guardrail
 from guardrail_mw.policy import Policy, loads
@@ -40,6 +40,7 @@ def _guarded(listener: socket.socket) -> tuple[GuardrailMiddleware, str]:
 
 async def serve(listener: socket.socket, seconds: float | None) -> int:
     """Serve until stopped, with a line for each request. Returns the exit code."""
+    stop = Stop()
     app, base = _guarded(listener)
     async with serving(Journal(app, hints.KEYS, click.echo), listener):
         click.echo(f"A guarded model server runs at {base}, on the embedded store. Ctrl-C stops it.")
@@ -47,13 +48,14 @@ async def serve(listener: socket.socket, seconds: float | None) -> int:
         click.echo(hints.text(base))
         click.echo("\nIts policy:  guardrail-mw demo --policy")
         click.echo("What happens is shown here:\n")
-        await until_stopped(seconds)
+        await stop.within(seconds)
     click.echo("Stopped.")
     return 0
 
 
 async def drive(listener: socket.socket, seconds: float) -> int:
     """Serve and call, for so many seconds or until stopped. Returns the exit code."""
+    stop = Stop()
     app, base = _guarded(listener)
     console = Console(soft_wrap=False)
     async with serving(app, listener), httpx2.AsyncClient(base_url=base, timeout=30, trust_env=False) as client:
@@ -63,7 +65,7 @@ async def drive(listener: socket.socket, seconds: float) -> int:
         driver = Driver(client, app.guardrail.engine.planner.models)
         started = time.monotonic()
         async with board.showing(driver.tallies, lambda: time.monotonic() - started, console):
-            await _both(driver.run(), until_stopped(seconds))
+            await _both(driver.run(), stop.within(seconds))
         took = time.monotonic() - started
     click.echo("\n" + "\n".join(paragraph(line) for line in board.summary(driver.tallies, took)))
     click.echo("\nTo try it yourself: guardrail-mw demo")

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from guardrail_mw.asgi.types import App, Message, Receive, Scope, Send
     from guardrail_mw.engine import Exchange
 
-__all__ = ["HOST", "Journal", "listen", "serving", "until_stopped"]
+__all__ = ["HOST", "Journal", "Stop", "listen", "serving"]
 
 HOST = "127.0.0.1"
 _GRACE = 2
@@ -96,16 +96,21 @@ async def serving(app: Any, listener: socket.socket) -> AsyncIterator[None]:
         await task
 
 
-async def until_stopped(seconds: float | None) -> None:
-    """Wait for Ctrl-C or SIGTERM, or for so many seconds."""
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        with suppress(NotImplementedError, RuntimeError):  # Windows has none: there Ctrl-C is a KeyboardInterrupt
-            loop.add_signal_handler(number, stop.set)
-    with suppress(TimeoutError):
-        async with asyncio.timeout(seconds):
-            await stop.wait()
+class Stop:
+    """Ctrl-C or SIGTERM, from the moment this is made in a running loop."""
+
+    def __init__(self) -> None:
+        self._told = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            with suppress(NotImplementedError, RuntimeError):  # Windows has none: there Ctrl-C is a KeyboardInterrupt
+                loop.add_signal_handler(number, self._told.set)
+
+    async def within(self, seconds: float | None) -> None:
+        """Wait for it, or for so many seconds."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._told.wait()
 
 
 class Journal:

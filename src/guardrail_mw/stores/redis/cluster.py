@@ -114,7 +114,7 @@ class Topology:
         self._failure = None
         self.known = True
         serving = set(owners)
-        for address, lane in self._lanes.items():
+        for address, lane in list(self._lanes.items()):
             if address not in serving:
                 for call in lane.take_errands():
                     self._resend(call)

@@ -1,0 +1,135 @@
+"""What the memory store promises beyond the contract: bounds, and the short way that does what the long one does."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+
+from guardrail_mw.errors import StoreError
+from guardrail_mw.stores.base import Bill, Change, Entry, Gcra, Lease, Reading
+from guardrail_mw.stores.memory import MemoryStore
+from guardrail_mw.testing.clock import FakeClock
+
+pytestmark = pytest.mark.anyio
+
+MINUTE = 60_000_000
+
+
+def bill(number: int, *entries: Entry, candidate: str = "", proved: bool = False) -> Bill:
+    return Bill(f"{number:024x}", entries, entries[0].home, candidate, 0, proved)
+
+
+def bucket(cost: int = 1, burst: int = 10, *, field: str = "requests") -> Gcra:
+    """One a second."""
+    return Gcra(field, cost, 1, 1_000_000, burst)
+
+
+class Heard:
+    def __init__(self) -> None:
+        self.events: list[str] = []
+
+    def count(self, event: str, by: int = 1) -> None:
+        self.events += [event] * by
+
+
+class TestBounds:
+    async def test_newcomers_share_their_parents_home_once_the_store_is_full(self) -> None:
+        clock, heard = FakeClock(), Heard()
+        store = MemoryStore(clock=clock, max_subjects=3, observer=heard)
+        await store.charge(bill(0, Entry("p:48", (bucket(),))))
+        for number in (1, 2):
+            await store.charge(bill(number, Entry(f"n:{number}", (bucket(),), "p:48")))
+
+        third = await store.charge(bill(3, Entry("n:3", (bucket(),), "p:48")))
+        fourth = await store.charge(bill(4, Entry("n:4", (bucket(),), "p:48")))
+
+        assert [each.readings[0].remaining for each in (third, fourth)] == [8, 7]  # the parent's own charge came first
+        assert store.subjects() == 3
+        assert heard.events == ["store.shared_home"] * 2
+
+    async def test_without_a_parent_they_share_everyones(self) -> None:
+        store = MemoryStore(clock=FakeClock(), max_subjects=1)
+        await store.charge(bill(0, Entry("a:1", (bucket(),))))
+        for number in (1, 2):
+            receipt = await store.charge(bill(number, Entry(f"a:{number + 1}", (bucket(),))))
+        assert receipt.readings[0].remaining == 8
+        assert store.subjects() == 2  # everyone's own home is always there
+
+    async def test_nobody_who_differs_from_a_newcomer_is_evicted(self) -> None:
+        clock = FakeClock()
+        store = MemoryStore(clock=clock, max_subjects=2)
+        await store.charge(bill(0, Entry("a:victim", (bucket(10),))))
+        for number in range(1, 1000):
+            await store.charge(bill(number, Entry(f"a:{number}", (bucket(),))))
+            clock.advance(0.005)
+        receipt = await store.charge(bill(1000, Entry("a:victim", (bucket(6),))))
+        assert receipt.code == "denied"  # five of ten are back after 5 s
+        assert receipt.readings[0].remaining == 4
+
+    async def test_whoever_equals_a_newcomer_leaves_within_two_seconds(self) -> None:
+        clock = FakeClock()
+        store = MemoryStore(clock=clock)
+        for number in range(100):
+            await store.charge(bill(number, Entry(f"a:{number}", (bucket(2),))))
+        assert store.subjects() == 100
+        clock.advance(2)
+        assert store.subjects() == 100  # two units take two seconds, and one is as new from then on
+        clock.advance(2)
+        assert store.subjects() == 0
+
+    async def test_a_flood_of_refusals_leaves_nothing(self) -> None:
+        clock = FakeClock()
+        store = MemoryStore(clock=clock)
+        for number in range(50):
+            assert (await store.charge(bill(number, Entry(f"a:{number}", (bucket(11),))))).code == "denied"
+        clock.advance(2)
+        assert store.subjects() == 0
+
+    async def test_standings_that_only_say_since_when_make_room(self) -> None:
+        clock = FakeClock()
+        store = MemoryStore(clock=clock, max_subjects=3)
+        await store.remember("a:watched", [Change("set", "verdict", "watched")])
+        for number in range(10):
+            name = f"a:{number}"
+            await store.charge(bill(number, Entry(name, (bucket(),)), candidate=name, proved=True))
+        peeked = await store.peek(bill(99, Entry("a:watched", (bucket(),)), candidate="a:watched"))
+        assert peeked.standing is not None
+        assert peeked.standing.fields == {"verdict": "watched"}
+        assert len(store._standings) == 3
+
+    async def test_spent_tokens_are_never_forgotten_for_want_of_room(self) -> None:
+        clock = FakeClock()
+        store = MemoryStore(clock=clock, max_subjects=2)
+        assert await store.spend("one", MINUTE)
+        assert await store.spend("two", MINUTE)
+        with pytest.raises(StoreError, match="as many spent tokens"):
+            await store.spend("three", MINUTE)
+        assert not await store.spend("one", MINUTE)
+        clock.advance(60)
+        assert await store.spend("three", MINUTE)
+
+
+class TestTheShortWay:
+    async def test_it_answers_as_the_long_one_does(self) -> None:
+        """A lease that never refuses sends a bill the long way; everything else of it is the same."""
+        chance = random.Random(7)
+        clock = FakeClock()
+        short, long = MemoryStore(clock=clock), MemoryStore(clock=clock)
+        for number in range(2000):
+            clock.advance(chance.choice([0, 0.000_001, 0.1, 1.7]))
+            steps = tuple(
+                Gcra(f"f{index}", chance.randint(0, 4), chance.choice([1, 7]), 1_000_000, 10, chance.choice([0, 3]))
+                for index in range(chance.randint(1, 4))
+            )
+            steps = tuple(step._replace(field=f"{step.field}.{step.amount}", shadow=chance.random() < 0.3) for step in steps)
+            plain = await short.charge(bill(number, Entry("a:1", steps)))
+            leased = await long.charge(bill(number, Entry("a:1", steps), Entry("l", (Lease("slots", 10_000),))))
+            assert (plain.code, plain.readings) == (leased.code, leased.readings[:-1])
+
+    async def test_a_mark_is_what_the_bucket_became(self) -> None:
+        clock = FakeClock()
+        store = MemoryStore(clock=clock)
+        receipt = await store.charge(bill(0, Entry("a:1", (bucket(3),))))
+        now = clock.now()
+        assert receipt.readings == (Reading(True, 7, 3_000_000, 0, (now + 3_000_000, 0, 0, 0)),)
