@@ -26,7 +26,7 @@ from guardrail_mw.limits.settings import LimitSettings, ModelSettings, PriceSett
 from guardrail_mw.policy import InspectSettings, Policy, RouteSettings, StoreSettings
 from guardrail_mw.quantities import Budget, Duration, Quantity, Rate, Share, Size
 
-__all__ = ["MODELS", "PAGES", "WORDS", "make", "models_below", "remade", "words"]
+__all__ = ["MODELS", "PAGES", "WORDS", "make", "remade", "strays", "words"]
 
 REFERENCE = Path(__file__).parent.parent / "docs" / "reference"
 PAGES = (REFERENCE / "policy.md", REFERENCE / "command-line.md")
@@ -43,6 +43,9 @@ MODELS: dict[str, type[BaseModel]] = {
     )
 }  # fmt: skip
 """The sections of a policy, by the names that the pages call them."""
+
+SPELLED_OUT = {"Hops"}
+"""Sections of one key, which their page says in words."""
 
 WORDS = {
     "Policy.store": "Where counters live: [store](#store).",
@@ -85,9 +88,13 @@ class _Schema(GenerateJsonSchema):
         return str(dft) if isinstance(dft, Quantity) else super().encode_default(dft)
 
 
-def models_below(model: type[BaseModel]) -> set[str]:
-    """The names of the sections that a model's schema refers to."""
-    return set(model.model_json_schema(by_alias=True, schema_generator=_Schema).get("$defs", ())) & MODELS.keys()
+def strays() -> set[str]:
+    """Sections that a documented one refers to and that are not documented themselves."""
+    below: set[str] = set()
+    for model in MODELS.values():
+        schema = model.model_json_schema(by_alias=True, schema_generator=_Schema)
+        below |= {name for name, each in schema.get("$defs", {}).items() if each.get("type") == "object"}
+    return below - MODELS.keys() - SPELLED_OUT
 
 
 def words(model: type[BaseModel]) -> dict[str, str]:

@@ -210,9 +210,8 @@ class Refusal(NamedTuple):
     """Whether it is a `per: []` limit: the server sheds load, the caller did nothing wrong."""
 
 
-@dataclass(frozen=True, slots=True)
-class Allow:
-    """The request goes to the app."""
+class Allow(NamedTuple):
+    """The request goes to the app. The one decision that every request makes."""
 
     id: str
     reasons: tuple[str, ...] = ()

@@ -32,9 +32,7 @@ class WithoutRunningSum(Rule):
     def _bound(self, now: int, mark: gcra.Mark) -> tuple[int, int]:
         return max((0, 0), min((mark.unused, mark.unused_rem), (mark.tat - now, mark.tat_rem)))
 
-    def refund(  # noqa: PLR0913 - as `gcra.refund`
-        self, bucket: gcra.Bucket, now: int, mark: gcra.Mark, cost: int, amount: int, period: int
-    ) -> gcra.Bucket:
+    def refund(self, bucket: gcra.Bucket, now: int, mark: gcra.Mark, cost: int, amount: int, period: int) -> gcra.Bucket:
         """See `gcra.refund`."""
         back, back_rem = min(gcra.span(cost, amount, period), self._bound(now, mark))
         tat = divmod((bucket.tat - back) * amount + bucket.tat_rem - back_rem, amount)

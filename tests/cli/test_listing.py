@@ -46,7 +46,10 @@ def test_what_does_not_load_is_said_and_is_1(run: Run, distribution: Callable[[s
     (tmp_path / "site" / "example_broken.py").write_text("raise ValueError('no licence')\n")
     result = run("plugins")
     assert result.exit_code == 1
-    assert "  gone         example 1.0                  does not load: ModuleNotFoundError: No module named 'example_gone'" in result.stdout
+    assert (
+        "  gone         example 1.0                  does not load: ModuleNotFoundError: No module named 'example_gone'"
+        in result.stdout
+    )
     assert "  broken       example 1.0                  does not load: ValueError: no licence" in result.stdout
     sys.modules.pop("example_broken", None)
 

@@ -43,6 +43,7 @@ def test_wrong_use_is_2(run: Run) -> None:
 
 def test_a_bad_policy_is_1_and_tells_every_problem_on_a_line_of_its_own(run: Run, policy: Callable[[str], str]) -> None:
     name = policy("version: 1\nlimitz: []\nlimits:\n  - {name: a, per: [account], rate: 0/minute}\n")
+    why = "which is not above 0; expected an amount and a period, such as 60/minute or 5 per 2 hours"
     for arguments in (("check", name), ("try", name, "-")):
         result = run(*arguments, text="{}")
         assert result.exit_code == 1
@@ -50,8 +51,7 @@ def test_a_bad_policy_is_1_and_tells_every_problem_on_a_line_of_its_own(run: Run
         assert result.stderr.splitlines() == [
             "2 problems in the policy:",
             "  policy.yaml:2: limitz: is not a known key. Did you mean `limits`?",
-            "  policy.yaml:4: limits[0].rate: is '0/minute', which is not above 0; "
-            "expected an amount and a period, such as 60/minute or 5 per 2 hours.",
+            f"  policy.yaml:4: limits[0].rate: is '0/minute', {why}.",
         ]
 
 

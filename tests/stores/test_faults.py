@@ -432,6 +432,28 @@ async def test_a_slot_moves_under_load(guardrail_start: Start, mode: str) -> Non
             assert g.seen[event] >= 1, event
 
 
+def _slow(mode: str) -> Any:
+    return pytest.param(mode, marks=pytest.mark.slow)
+
+
+def _promoted(server: Any, old: int) -> None:
+    """Return when the Sentinels have made another server master, and it takes writes."""
+    server.sentinels[0].wait_until(lambda: server.master.port != old, "promote the replica")
+    server.master.wait_until(lambda: "role:master" in server.master.ask("INFO", "replication"), "become master")
+
+
+@pytest.mark.parametrize("mode", [_slow("allow"), _slow("deny"), "local"])
+async def test_failed_over(guardrail_start: Start, mode: str) -> None:
+    server = guardrail_start("sentinel")
+    async with guarded(server.url, mode) as g:
+        await g.works()
+        old = server.master.port
+        server.kill()
+        await g.breaks()
+        await asyncio.to_thread(_promoted, server, old)
+        await g.comes_back()
+
+
 async def _take(g: Guarded, step: Gcra) -> tuple[str, int]:
     receipt = await g.store.charge(Bill(token_hex(12), (Entry("a:1", (step,)),), "a:1"))
     return receipt.code, receipt.readings[0].wait

@@ -128,6 +128,8 @@ def refund(bucket: Bucket, now: int, mark: Mark, cost: int, amount: int, period:
     back = min(span(cost, amount, period), (mark.unused, mark.unused_rem), _bound(bucket, now, mark, amount))
     tat, rem = _minus(bucket.tat, bucket.tat_rem, *back, amount)
     refunded, refunded_rem = _plus(bucket.refunded, bucket.refunded_rem, *back, amount)
+    if refunded > LARGEST:  # begins anew: whoever is open now gets nothing back, which is safe and happens once in days
+        refunded, refunded_rem = 0, 0
     return Bucket(tat, rem, refunded, refunded_rem)
 
 
@@ -160,7 +162,8 @@ def mark(noted: tuple[int, ...], cost: int, amount: int, period: int) -> Mark:
     if len(noted) != len(NEW):
         return Mark._make(noted)
     tat, tat_rem, refunded, refunded_rem = noted
-    return Mark(*noted, *span(cost, amount, period), *_plus(tat, tat_rem, refunded, refunded_rem, amount))
+    ceiling = _plus(tat, tat_rem, refunded, refunded_rem, amount)
+    return Mark(tat, tat_rem, refunded, refunded_rem, *span(cost, amount, period), *ceiling)
 
 
 def wait(bucket: Bucket, now: int, cost: int, amount: int, period: int, burst: int) -> int:

@@ -43,10 +43,10 @@ def own_path(scope: Scope) -> str:
 
 def facts_of(scope: Scope, path: str, kind: Literal["http", "websocket"]) -> Facts:
     """Read the scope. What pretends to come from us is taken out, for the app as well."""
-    headers = scope["headers"]
-    if not isinstance(headers, list):
-        headers = scope["headers"] = list(headers)
-    if [1 for name, _ in headers if name.startswith(_STRIPPED)]:
+    headers = scope.get("headers")
+    if not isinstance(headers, list):  # any iterable, perhaps one that can be read once; tests of apps leave it out
+        headers = scope["headers"] = list(headers or ())
+    if [1 for name, _ in headers if name >= b"x" and name.startswith(_STRIPPED)]:  # comparing halves what startswith costs
         headers = scope["headers"] = [header for header in headers if not header[0].startswith(_STRIPPED)]
     client = scope.get("client")
     return Facts(scope.get("method", "GET"), path, headers, peer=(client[0] if client else "") or "unix", kind=kind)

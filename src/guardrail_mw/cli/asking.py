@@ -50,7 +50,8 @@ async def alive(app: Any) -> AsyncIterator[dict[str, Any]]:
         await inbox.put({"type": "lifespan.startup"})
         answer = await _next(outbox, task, _STARTUP)
         if answer is not None and answer["type"] == "lifespan.startup.failed":
-            raise RuntimeError(answer.get("message") or "its lifespan failed")
+            lines = str(answer.get("message", "")).strip().splitlines()  # Starlette says a whole traceback
+            raise RuntimeError(lines[-1].strip() if lines else "its lifespan failed")
         yield state
         if not task.done():
             await inbox.put({"type": "lifespan.shutdown"})

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import os
 from collections.abc import Iterator, Sequence
 from itertools import groupby
@@ -12,7 +11,7 @@ import click
 
 from guardrail_mw.cli import probe
 from guardrail_mw.cli.finding import AppRoute, find, routes_of
-from guardrail_mw.cli.output import PROBLEM, paragraph
+from guardrail_mw.cli.output import PROBLEM, paragraph, quiet
 from guardrail_mw.cli.probe import Answer
 from guardrail_mw.engine import Guardrail
 from guardrail_mw.errors import PolicyError
@@ -70,8 +69,7 @@ def _environment(policy: Policy) -> None:
 
 def _app(policy: Policy, spec: str) -> bool:
     """Whether something is wrong."""
-    logging.getLogger("guardrail_mw").setLevel(logging.ERROR)  # the app's own guard is off for the while
-    with probe.Unguarded():
+    with quiet(), probe.Unguarded():
         app = find(spec)
         routes = routes_of(app) or []
         none = " cannot be listed; the policy's own paths are asked" if not routes else ""
@@ -110,7 +108,8 @@ def _meaning(policy: Policy, route: AppRoute) -> str:
     paths = ", ".join(settings.path)
     if settings.exempt:
         return f"{paths}: exempt for GET and HEAD"
-    proof = ", a 2xx proves a key" if any(settings.is_proof(each) for each in route.methods) else ""
+    proves = "app" in probe.trusts(policy) and any(settings.is_proof(each) for each in route.methods)
+    proof = ", a 2xx proves a key" if proves else ""
     return f"{paths}: the {settings.dialect} dialect{proof}"
 
 
@@ -129,10 +128,11 @@ def _guesses(idle: Sequence[RouteSettings]) -> list[AppRoute]:
 def _verdict(policy: Policy, answers: Sequence[Answer]) -> bool:
     """Say what the answers mean; whether something is wrong."""
     matters = "app" in probe.trusts(policy)
+    answers = [each for each in answers if not each.absent]
     proving = [each for each in answers if matters and _proves(policy, each)]
     bad = [each for each in proving if each.accepted]
     harmless = [each for each in answers if each.accepted and each not in bad]
-    unclear = [each for each in proving if not each.accepted and not each.refused and not each.absent]
+    unclear = [each for each in proving if not each.accepted and not each.refused]
     refused, accepted = sum(each.refused for each in answers), len(bad) + len(harmless)
     rest = len(answers) - refused - accepted
     click.echo(f"  {len(answers)} requests with one: {refused} refused (401 or 403), {accepted} accepted, {rest} neither.")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import logging
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from importlib.util import find_spec
 from textwrap import fill
 from typing import Any
@@ -11,7 +13,7 @@ import click
 
 from guardrail_mw.errors import GuardrailError, PolicyError
 
-__all__ = ["CANNOT", "PROBLEM", "Cannot", "Group", "need", "paragraph"]
+__all__ = ["CANNOT", "PROBLEM", "Cannot", "Group", "need", "paragraph", "quiet"]
 
 PROBLEM = 1
 """Exit code: something is wrong with what was looked at."""
@@ -59,6 +61,18 @@ def need(modules: Iterable[str], what: str) -> None:
         packages = " and ".join(missing)
         cure = "Install it with: pip install 'guardrail-mw[demo]'"
         raise Cannot(f"{what} needs {packages}, not installed here. {cure}")
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """While it lasts the library logs errors only: what else it would say, the command says better."""
+    logger = logging.getLogger("guardrail_mw")
+    before = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(before)
 
 
 def paragraph(text: str, indent: str = "") -> str:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from decimal import Decimal
+from textwrap import indent
 from typing import TYPE_CHECKING
 
-from guardrail_mw.cli.output import paragraph
 from guardrail_mw.engine.exchange import NOTHING
 
 if TYPE_CHECKING:
@@ -68,9 +68,10 @@ def _caller(subject: Subject | None, exchange: Exchange, seen: Seen) -> Iterator
 def _limits(exchange: Exchange) -> Iterator[str]:
     assert exchange.tariff is not None  # noqa: S101 - charged
     assert exchange.receipt is not None  # noqa: S101 - charged
+    then = "; then" if exchange.receipt.code == "admitted" else ";"
     steps = [step for entry in exchange.receipt.bill.entries for step in entry.steps]
     for slot, step, reading in zip(exchange.tariff.slots, steps, exchange.receipt.readings, strict=True):
-        yield f"  {_name(slot):<22} {_cost(slot, step):>16}  {_state(slot, reading)}"
+        yield f"  {_name(slot):<22} {_cost(slot, step):>16}  {_state(slot, reading, then)}"
     if not exchange.tariff.slots:
         yield "  none hold"
 
@@ -83,11 +84,11 @@ def _cost(slot: Slot, step: Step) -> str:
     return "1 slot" if slot.limit.kind == "concurrency" else _amount(slot.limit, getattr(step, "cost", 1))
 
 
-def _state(slot: Slot, reading: Reading) -> str:
+def _state(slot: Slot, reading: Reading, then: str) -> str:
     limit = slot.limit
     most = f"{limit.share}" if slot.share else limit.figure
     if reading.ok:
-        return f"of {most}; then {_amount(limit, reading.remaining, bare=True)} left"
+        return f"of {most}{then} {_amount(limit, reading.remaining, bare=True)} left"
     recorded = " (shadow: recorded only)" if limit.shadow else ""
     wait = f"; room in {reading.wait / 1_000_000:.3g} s" if reading.wait else ""
     return f"of {most}: REFUSES{recorded}, {_amount(limit, reading.remaining, bare=True)} left{wait}"
@@ -112,4 +113,4 @@ def _answer(seen: Seen, mode: str) -> Iterator[str]:
         if name.startswith(_SHOWN):
             yield f"  {name.decode()}: {value.decode('latin-1')}"
     if not seen.passed and seen.body:
-        yield paragraph(json.dumps(json.loads(seen.body)), "  ")
+        yield indent(json.dumps(json.loads(seen.body), indent=2), "  ")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import sys
 from collections.abc import Sequence
 from itertools import groupby
@@ -11,7 +10,7 @@ from pathlib import Path
 
 import click
 
-from guardrail_mw.cli.output import Cannot
+from guardrail_mw.cli.output import Cannot, quiet
 from guardrail_mw.cli.request import Request, parse
 from guardrail_mw.cli.telling import tell
 from guardrail_mw.cli.watching import Seen, Still, watch
@@ -49,17 +48,26 @@ def attempt(policy: str, request_file: str, repeat: int, every: Duration | None)
     """
     found = load(policy)
     request = parse(_read(request_file), "<stdin>" if request_file == "-" else request_file)
-    logging.getLogger("guardrail_mw").setLevel(logging.ERROR)
     clock = Still()
-    guardrail = Guardrail(found, store=MemoryStore(clock=clock), clock=clock)
-    seen = asyncio.run(_attempts(guardrail, request, clock, repeat, every.us if every is not None else 0))
-    for line in tell(seen[0], request, guardrail.engine.mode, passing="GUARDRAIL_ID_KEY" in guardrail.secrets.made_up):
-        click.echo(line)
+    with quiet():
+        guardrail = Guardrail(found, store=MemoryStore(clock=clock), clock=clock)
+        seen = asyncio.run(_attempts(guardrail, request, clock, repeat, every.us if every is not None else 0))
+    passing = "GUARDRAIL_ID_KEY" in guardrail.secrets.made_up
+
+    def told(number: int) -> None:
+        for line in tell(seen[number], request, guardrail.engine.mode, passing=passing):
+            click.echo(line)
+
+    told(0)
     if repeat > 1:
         pace = f"one every {every}" if every is not None else "one after another, in no time"
         click.echo(f"\nSent {repeat} times, {pace}")
         for line in _runs(seen):
             click.echo(line)
+        other = next((number for number, each in enumerate(seen) if each.outcome != seen[0].outcome), None)
+        if other is not None:
+            click.echo(f"\nNumber {other + 1}")
+            told(other)
 
 
 def _read(name: str) -> str:

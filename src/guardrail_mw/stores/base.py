@@ -79,7 +79,7 @@ class Lease(NamedTuple):
 
 
 class Share(NamedTuple):
-    """Hold at most `cap` units in open reservations under `field`. Leaves a receipt. Never reserves more than `cap`."""
+    """Hold at most `cap` units in open reservations under `field`; a cost above it is refused. Leaves a receipt."""
 
     field: str
     cost: int
@@ -115,6 +115,10 @@ class Entry:
         """A store's own notes on it."""
         self.whole: object = None
         """A store's own notes on the entries that begin with it."""
+
+    def __repr__(self) -> str:
+        """Home and steps."""
+        return f"Entry({self.home!r}, {self.steps!r}, {self.parent!r})"
 
 
 class Bill(NamedTuple):
@@ -226,7 +230,10 @@ class Store(Protocol):
         ...
 
     async def peek(self, bill: Bill) -> Receipt:
-        """What `charge` would answer, and the standing whatever its version; charges nothing, changes nothing."""
+        """Whether `charge` would admit the bill, how its steps stand now, uncharged, and the standing whatever its version.
+
+        Charges nothing, changes nothing.
+        """
         ...
 
     async def drain(self) -> None:

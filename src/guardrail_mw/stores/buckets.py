@@ -37,10 +37,11 @@ class _Plain(NamedTuple):
 
 
 def plain(entry: Entry) -> tuple[_Plain, ...] | None:
-    """The entry's steps where all of them are buckets; kept in `Entry.wire`."""
+    """The entry's steps where all of them are buckets whose cost is no estimate; kept in `Entry.wire`."""
     kept = entry.wire
     if kept is None:
-        kept = entry.wire = _plain(entry) if all(type(step) is Gcra for step in entry.steps) else False
+        simple = all(type(step) is Gcra and not step.reserved for step in entry.steps)
+        kept = entry.wire = _plain(entry) if simple else False
     return kept if type(kept) is tuple else None
 
 

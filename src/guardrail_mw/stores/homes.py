@@ -55,14 +55,15 @@ class Home:
         """It differs from a new subject's until `until`, own time."""
         self.expiry = max(self.expiry, until - self.offset)
 
-    def leave(self, receipt: str, own: int, shares: tuple[tuple[str, int], ...]) -> None:
-        """Note an open receipt, or renew it; one that was lost is put back."""
-        self.sweep(own)
+    def leave(self, receipt: str, own: int, shares: tuple[tuple[str, int], ...]) -> list[str]:
+        """Note an open receipt, or renew it; one that was lost is put back. Returns those that were swept."""
+        swept = self.sweep(own)
         if receipt not in self.open:
             for field, cost in shares:
                 self.shares[field] = self.shares.get(field, 0) + cost
         self.open[receipt] = (own + lease.TTL, shares)
         self.keep(own + lease.TTL)
+        return swept
 
     def forget(self, receipt: str, own: int) -> bool:
         """Close a receipt; False where it is not open (any more)."""
@@ -72,10 +73,12 @@ class Home:
         self._release(found[1])
         return found[0] > own
 
-    def sweep(self, own: int) -> None:
-        """Close the receipts of whoever stopped renewing them."""
-        for receipt in [receipt for receipt, (expiry, _) in self.open.items() if expiry <= own]:
+    def sweep(self, own: int) -> list[str]:
+        """Close the receipts of whoever stopped renewing them, and say which."""
+        swept = [receipt for receipt, (expiry, _) in self.open.items() if expiry <= own]
+        for receipt in swept:
             self._release(self.open.pop(receipt)[1])
+        return swept
 
     def share(self, field: str, own: int) -> int:
         """What open receipts hold of a field."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from guardrail_mw.stores.base import Bill, Change
-from guardrail_mw.stores.memory import _merge as merge
+from guardrail_mw.stores.memory import merge
 from guardrail_mw.values import PLAN_FIELDS, Standing
 
 __all__ = ["Learned"]

@@ -10,6 +10,7 @@ import copy
 from collections.abc import Sequence
 from heapq import heappop, heappush
 from itertools import islice
+from threading import Lock
 from typing import TYPE_CHECKING, Any, Literal
 
 from guardrail_mw.algorithms import gcra, lease
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from guardrail_mw.clock import Clock
     from guardrail_mw.values import Observer
 
-__all__ = ["MemoryStore"]
+__all__ = ["MemoryStore", "merge"]
 
 TOUCHED = 3_600_000_000
 """µs between two notes that an account still calls."""
@@ -60,6 +61,7 @@ class MemoryStore:
 
     def __init__(self, *, clock: Clock | None = None, max_subjects: int = 200_000, observer: Observer | None = None) -> None:
         self._clock = clock or SystemClock()
+        self._lock = Lock()
         self._max = max_subjects
         self._observer = observer
         self._homes: dict[str, Home] = {}
@@ -88,7 +90,10 @@ class MemoryStore:
 
     async def charge(self, bill: Bill) -> Receipt:
         """See `Store.charge`."""
-        now = self._clock.now()
+        with self._lock:
+            return self._charge(bill, self._clock.now())
+
+    def _charge(self, bill: Bill, now: int) -> Receipt:
         candidate = bill.candidate
         if bill.not_after is not None and now > bill.not_after:
             return Receipt(bill, "late", now, None, ())
@@ -107,12 +112,15 @@ class MemoryStore:
     def _take_plain(self, bill: Bill, now: int) -> Receipt | None:
         """The short way, for bills of token buckets alone that nothing refuses."""
         steps = []
+        homes = []
         for entry in bill.entries:
-            found = plain(entry)
-            if found is None or entry.opens:
-                return None
+            found = entry.wire
+            if type(found) is not tuple:
+                found = plain(entry)
+                if found is None:
+                    return None
             steps.append(found)
-        homes = [self._homes.get(entry.home) or self._home(entry.home, entry.parent, now) for entry in bill.entries]
+            homes.append(self._homes.get(entry.home) or self._home(entry.home, entry.parent, now))
         readings = take_all(homes, steps, now)
         return None if readings is None else _tuple(Receipt, (bill, "admitted", now, None, readings, False, False))
 
@@ -135,7 +143,10 @@ class MemoryStore:
 
     async def peek(self, bill: Bill) -> Receipt:
         """See `Store.peek`."""
-        now = self._clock.now()
+        with self._lock:
+            return self._peek(bill, self._clock.now())
+
+    def _peek(self, bill: Bill, now: int) -> Receipt:
         version, fields = self._standing(bill.candidate, now)
         standing = Standing(version, dict(fields)) if bill.candidate else None
         homes = [copy.deepcopy(self._homes.get(entry.home)) or Home() for entry in bill.entries]
@@ -149,8 +160,12 @@ class MemoryStore:
         shares = tuple(
             (step.field, step.cost) for _, step, _, _, state, _ in taken if isinstance(step, Share) and state is not None
         )
-        payer.leave(bill.id, payer.tick(now), shares)
+        self._lay(payer, bill.id, shares, now)
         self._open[bill.id] = _Open(payer, homes, shares)
+
+    def _lay(self, payer: Home, receipt: str, shares: tuple[tuple[str, int], ...], now: int) -> None:
+        for swept in payer.leave(receipt, payer.tick(now), shares):
+            self._open.pop(swept, None)
 
     def _payer(self, bill: Bill, homes: list[Home], now: int) -> Home:
         for entry, home in zip(bill.entries, homes, strict=True):
@@ -201,33 +216,39 @@ class MemoryStore:
 
     def subjects(self) -> int:
         """How many homes are kept; those that have equalled a new subject's for a second are not."""
-        self._evict(self._clock.now())
-        return len(self._homes)
+        with self._lock:
+            self._evict(self._clock.now())
+            return len(self._homes)
 
     # Settling
 
     def settle(self, settlements: Sequence[Settlement]) -> None:
         """See `Store.settle`."""
-        now = self._clock.now()
-        for settlement in settlements:
-            bill = settlement.receipt.bill
-            homes: Sequence[Home | None]
-            if settlement.receipt.open:
-                held = self._open.pop(bill.id, None)
-                if held is None or not held.payer.forget(bill.id, held.payer.time(now)):
-                    continue
-                homes = self._present(held, bill, now)
-            else:
-                homes = [self._homes.get(entry.home) or self._homes.get(entry.parent) for entry in bill.entries]
-            _settle(settlement, homes, now)
-            if settlement.changes and bill.candidate:
-                self._change(bill.candidate, settlement.changes, now)
+        with self._lock:
+            now = self._clock.now()
+            for settlement in settlements:
+                self._settle(settlement, now)
+
+    def _settle(self, settlement: Settlement, now: int) -> None:
+        bill = settlement.receipt.bill
+        homes: Sequence[Home | None]
+        if settlement.receipt.open:
+            held = self._open.pop(bill.id, None)
+            if held is None or not held.payer.forget(bill.id, held.payer.time(now)):
+                return
+            homes = self._present(held, bill, now)
+        else:
+            homes = [self._homes.get(entry.home) or self._homes.get(entry.parent) for entry in bill.entries]
+        _settle(settlement, homes, now)
+        if settlement.changes and bill.candidate:
+            self._change(bill.candidate, settlement.changes, now)
 
     async def renew(self, receipts: Sequence[Receipt]) -> list[Receipt]:
         """See `Store.renew`."""
-        now = self._clock.now()
-        self._evict(now)
-        return [self._renew(receipt, now) if receipt.open else receipt for receipt in receipts]
+        with self._lock:
+            now = self._clock.now()
+            self._evict(now)
+            return [self._renew(receipt, now) if receipt.open else receipt for receipt in receipts]
 
     def _renew(self, receipt: Receipt, now: int) -> Receipt:
         bill = receipt.bill
@@ -235,8 +256,9 @@ class MemoryStore:
         if held is None:
             homes = [self._home(entry.home, entry.parent, now) for entry in bill.entries]
             shares = tuple((step.field, step.cost) for step, reading in _charged(receipt) if isinstance(step, Share))
-            held = self._open[bill.id] = _Open(self._payer(bill, homes, now), homes, shares)
-        held.payer.leave(bill.id, held.payer.tick(now), held.shares)
+            held = _Open(self._payer(bill, homes, now), homes, shares)
+        self._lay(held.payer, bill.id, held.shares, now)
+        self._open[bill.id] = held
         readings = list(receipt.readings)
         index = 0
         for entry, home in zip(bill.entries, self._present(held, bill, now), strict=True):
@@ -268,7 +290,7 @@ class MemoryStore:
         self._standings[account] = (version, fields, now + STANDING_TTL)
 
     def _make_room(self) -> None:
-        """Give up the standing that was touched longest ago, of those that say nothing but since when: at most 64 are looked at."""
+        """Give up the standing touched longest ago of those that say nothing but since when; at most 64 are looked at."""
         if len(self._standings) < self._max:
             return
         oldest = islice(self._standings.items(), 64)
@@ -277,7 +299,8 @@ class MemoryStore:
 
     async def remember(self, account: str, changes: Sequence[Change]) -> int:
         """See `Store.remember`."""
-        return self._change(account, changes, self._clock.now())
+        with self._lock:
+            return self._change(account, changes, self._clock.now())
 
     def _change(self, account: str, changes: Sequence[Change], now: int) -> int:
         version, fields = self._standing(account, now)
@@ -285,7 +308,7 @@ class MemoryStore:
         anew = False
         for change in changes:
             before = fields.get(change.field)
-            after = _merge(change, before)
+            after = merge(change, before)
             if after is None:
                 fields.pop(change.field, None)
             else:
@@ -300,7 +323,10 @@ class MemoryStore:
 
     async def spend(self, token: str, ttl: int) -> bool:
         """See `Store.spend`."""
-        now = self._clock.now()
+        with self._lock:
+            return self._spend(token, ttl, self._clock.now())
+
+    def _spend(self, token: str, ttl: int, now: int) -> bool:
         if self._spent.get(token, 0) > now:
             return False
         if len(self._spent) >= self._max:
@@ -382,7 +408,8 @@ def _settle(settlement: Settlement, homes: Sequence[Home | None], now: int) -> N
             index += 1
 
 
-def _merge(change: Change, before: str | None) -> str | None:
+def merge(change: Change, before: str | None) -> str | None:
+    """What a field becomes; None where it goes."""
     if change.field == "since" and before is not None:
         return before  # nothing overwrites it
     match change.op:

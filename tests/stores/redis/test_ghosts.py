@@ -190,7 +190,7 @@ async def test_deadlines_of_milliseconds_over_a_server_that_stalls(kind: str, gu
     told = 0
     leavers = random.Random(7)
     try:
-        for _ in range(40):
+        for _ in range(20):
             crowds = [Crowd(store) for store in stores]
             tasks = [asyncio.create_task(crowds[each % 4](receipt=each % 8 < 4)) for each in range(100)]
             for task in tasks:

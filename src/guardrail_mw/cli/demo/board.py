@@ -17,6 +17,8 @@ __all__ = ["showing", "summary"]
 
 _COLUMNS: Final = ("account", "what it does", "admitted", "refused", "by", "tokens", "dollars", "least left")
 _NUMBERS: Final = frozenset({"admitted", "refused", "tokens", "dollars"})
+_WIDE = 100
+"""Columns of a terminal from which on there is room to say what each does."""
 _LIVE = 0.25
 _PLAIN = 5.0
 """Seconds between two looks."""
@@ -26,13 +28,14 @@ _PLAIN = 5.0
 async def showing(tallies: Sequence[Tally], elapsed: Callable[[], float], console: Console) -> AsyncIterator[None]:
     """Show the table for as long as the context lasts."""
     if console.is_terminal:
-        with Live(_table(tallies), console=console, refresh_per_second=4, transient=True) as live:
-            task = asyncio.create_task(_repeat(_LIVE, lambda: live.update(_table(tallies))))
+        columns = _COLUMNS if console.width >= _WIDE else tuple(name for name in _COLUMNS if name != "what it does")
+        with Live(_table(tallies, columns), console=console, refresh_per_second=4, transient=True) as live:
+            task = asyncio.create_task(_repeat(_LIVE, lambda: live.update(_table(tallies, columns))))
             try:
                 yield
             finally:
                 await _ended(task)
-        console.print(_table(tallies))
+        console.print(_table(tallies, columns))
         return
     task = asyncio.create_task(_repeat(_PLAIN, lambda: _print(tallies, elapsed(), console)))
     try:
@@ -53,28 +56,30 @@ async def _ended(task: asyncio.Task[None]) -> None:
     await asyncio.wait({task})
 
 
-def _row(tally: Tally) -> tuple[str, ...]:
-    figures = (str(tally.admitted), str(tally.refusals), tally.why() or "-", str(tally.tokens), dollars(tally.micro))
-    return (tally.name, tally.what, *figures, tally.left or "-")
+def _row(tally: Tally) -> dict[str, str]:
+    figures = (tally.admitted, tally.refusals, tally.why() or "-", tally.tokens, dollars(tally.micro), tally.left or "-")
+    return dict(zip(_COLUMNS, (tally.name, tally.what, *map(str, figures)), strict=True))
 
 
-def _table(tallies: Sequence[Tally]) -> Table:
+def _table(tallies: Sequence[Tally], columns: Sequence[str]) -> Table:
     table = Table(pad_edge=False, box=None, header_style="bold")
-    for name in _COLUMNS:
+    for name in columns:
         table.add_column(name, justify="right" if name in _NUMBERS else "left", overflow="fold")
     for tally in tallies:
         cells = _row(tally)
         style = "red" if tally.refusals > tally.admitted else "yellow" if tally.refusals else "green"
-        table.add_row(cells[0], cells[1], cells[2], f"[{style}]{cells[3]}[/]", *cells[4:])
+        cells["refused"] = f"[{style}]{cells['refused']}[/]"
+        table.add_row(*(cells[name] for name in columns))
     return table
 
 
 def _print(tallies: Sequence[Tally], seconds: float, console: Console) -> None:
     for tally in tallies:
-        name, _, admitted, refused, why, tokens, spent, left = _row(tally)
-        by = f" ({why})" if tally.refusals else ""
-        line = f"{seconds:5.1f} s  {name:<9} {admitted} admitted, {refused} refused{by}, {tokens} tokens, {spent}"
-        console.print(line + (f"; left: {left}" if tally.left else ""), highlight=False, soft_wrap=True, markup=False)
+        by = f" ({tally.why()})" if tally.refusals else ""
+        used = f"{tally.tokens} tokens, {dollars(tally.micro)}"
+        left = f"; left: {tally.left}" if tally.left else ""
+        line = f"{seconds:5.1f} s  {tally.name:<9} {tally.admitted} admitted, {tally.refusals} refused{by}, {used}{left}"
+        console.print(line, highlight=False, soft_wrap=True, markup=False)
 
 
 def summary(tallies: Sequence[Tally], seconds: float) -> list[str]:

@@ -16,11 +16,12 @@ from guardrail_mw.stores.redis import codec
 from guardrail_mw.stores.redis.batches import Lane, Redirect
 from guardrail_mw.stores.redis.calls import Charge, Renewal, Settle, Split, SplitCharge, padded
 from guardrail_mw.stores.redis.cluster import Topology
+from guardrail_mw.stores.redis.debts import Debts
 from guardrail_mw.stores.redis.nodes import Address, Target, check_policy, dial
 from guardrail_mw.stores.redis.pipes import Call, Link
 from guardrail_mw.values import Observer
 
-__all__ = ["PATIENCE", "Book", "Debts", "Settings"]
+__all__ = ["PATIENCE", "Book", "Settings"]
 
 PATIENCE = 1.0
 """Seconds for what no request waits for: renewals, changes of a standing, spending, reading."""
@@ -41,36 +42,6 @@ class Settings(NamedTuple):
     observer: Observer
     checked: set[Address | None]
     """Whose eviction policy has been looked at."""
-
-
-class Debts:
-    """Counts what has been begun and must end; `drain` waits until there is nothing."""
-
-    __slots__ = ("_count", "_waiters")
-
-    def __init__(self) -> None:
-        self._count = 0
-        self._waiters: list[asyncio.Future[None]] = []
-
-    def add(self) -> None:
-        """One more."""
-        self._count += 1
-
-    def done(self) -> None:
-        """One less."""
-        self._count -= 1
-        if not self._count and self._waiters:
-            for waiter in self._waiters:
-                if not waiter.done():
-                    waiter.set_result(None)
-            self._waiters.clear()
-
-    async def none(self) -> None:
-        """Return when there is none."""
-        while self._count:
-            waiter = asyncio.get_running_loop().create_future()
-            self._waiters.append(waiter)
-            await waiter
 
 
 class Book:

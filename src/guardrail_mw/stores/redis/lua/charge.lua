@@ -124,7 +124,7 @@ for h = 1, homes do
         step.total, step.over = 64, math.max(over, tonumber(first[2]))
         over = step.over
       end
-      ok, shadow = over < pane - 60, true
+      ok, shadow = over < 0 or over < pane - 60, true
     end
     oks[i] = ok
     if not ok and not shadow then admitted = false end

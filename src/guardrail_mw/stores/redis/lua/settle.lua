@@ -45,6 +45,7 @@ for h = 1, homes do
         if less(w, r, bw, br) then bw, br = w, r end
         tat, rem = minus(tat, rem, bw, br, amount)
         sum, sumrem = plus(sum, sumrem, bw, br, amount)
+        if sum > LARGEST then sum, sumrem = 0, 0 end
       end
       args[#args + 1] = field
       args[#args + 1] = packed(tat, rem, sum, sumrem)
