@@ -1,7 +1,7 @@
 """The parts of docs/reference that are made from the code: `python -m tests.docs_reference` writes them anew.
 
 A page holds them between two comments, `<!-- made: policy StoreSettings -->` and `<!-- made -->`; what stands around them is
-written by hand. `tests/test_docs.py` fails where a page says anything else than this makes, and where a key has no words.
+written by hand. `test_docs_reference.py` fails where a page says anything else than this makes, and where a key has no words.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import ast
 import inspect
 import re
 import textwrap
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -102,10 +103,10 @@ def words(model: type[BaseModel]) -> dict[str, str]:
     said: dict[str, str] = {}
     body = ast.parse(textwrap.dedent(inspect.getsource(model))).body[0]
     assert isinstance(body, ast.ClassDef)
-    for line, following in zip(body.body, [*body.body[1:], None], strict=True):
-        if isinstance(line, ast.AnnAssign) and isinstance(line.target, ast.Name) and isinstance(following, ast.Expr):
-            if isinstance(following.value, ast.Constant):
-                said[line.target.id] = " ".join(str(following.value.value).split())
+    for line, following in pairwise(body.body):
+        text = getattr(following.value, "value", None) if isinstance(following, ast.Expr) else None
+        if isinstance(line, ast.AnnAssign) and isinstance(line.target, ast.Name) and isinstance(text, str):
+            said[line.target.id] = " ".join(text.split())
     return {
         info.alias or name: said.get(name) or WORDS.get(f"{model.__name__}.{name}", "")
         for name, info in model.model_fields.items()

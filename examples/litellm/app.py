@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from litellm.proxy.proxy_server import app
+from litellm.proxy.proxy_server import app  # type: ignore[import-not-found,unused-ignore]
 
 from guardrail_mw import GuardrailMiddleware
 

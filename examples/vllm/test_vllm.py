@@ -35,6 +35,12 @@ async def models(request: Request) -> Any:
     return {"object": "list", "data": []}
 
 
+async def invocations(request: Request) -> Any:
+    """POST /invocations: outside /v1 vLLM checks no key."""
+    body = await request.json()
+    return {"object": "list", "data": [], "model": body["model"], "usage": {"prompt_tokens": 1, "total_tokens": 1}}
+
+
 async def chat(request: Request) -> Any:
     """POST /v1/chat/completions, as vLLM answers it: a stream's usage only where it is asked for."""
     own_key(request)
@@ -81,6 +87,7 @@ def http(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> Ite
     app = FastAPI()
     app.add_api_route("/v1/models", models)
     app.add_api_route("/v1/chat/completions", chat, methods=["POST"])
+    app.add_api_route("/invocations", invocations, methods=["POST"])
     add_as_the_flag_does(app, "guardrail_mw.GuardrailMiddleware")
     with TestClient(app) as client:
         yield client
@@ -103,6 +110,12 @@ def test_invented_keys_use_up_their_networks_allowance(http: TestClient) -> None
             sdk(http, f"sk-invented-{number}").models.list()
     with pytest.raises(openai.RateLimitError):
         sdk(http, "sk-invented-20").models.list()
+
+
+def test_what_is_answered_without_a_check_proves_no_key(http: TestClient) -> None:
+    headers = {"authorization": "Bearer sk-invented"}
+    codes = [http.post("/invocations", headers=headers, json={"model": "m"}).status_code for _ in range(21)]
+    assert codes == [200] * 20 + [429]  # still a stranger: 20 a minute
 
 
 @pytest.mark.parametrize(("options", "used"), [({"include_usage": True}, 12), (None, 2 + 2)], ids=["usage", "no usage"])

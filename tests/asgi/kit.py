@@ -34,7 +34,7 @@ def identity(trust: str = "gateway") -> Message:
     return {"sources": [{"use": "api_key", "with": {"headers": ["authorization", "x-api-key"], "trust": trust}}]}
 
 
-def policy(*limits: Message, mode: str = "enforce", trust: str = "gateway", **rest: Any) -> Message:
+def policy(*limits: Any, mode: str = "enforce", trust: str = "gateway", **rest: Any) -> Message:
     """A policy with the usual routes. `per` is the account unless a limit says otherwise."""
     each = [{"per": ["account"], **limit} for limit in limits]
     return {"version": 1, "mode": mode, "identity": identity(trust), "routes": ROUTES, "limits": each, **rest}
@@ -45,6 +45,7 @@ class CountingStore(MemoryStore):
 
     def __init__(self, clock: FakeClock) -> None:
         super().__init__(clock=clock)
+        self.clock = clock
         self.bills: list[Bill] = []
         self.settled: list[Settlement] = []
         self.failure: Exception | None = None
@@ -134,7 +135,7 @@ class Upstream:
 
 
 async def _whole(receive: Any) -> bytes:
-    body = b""
+    body: bytes = b""
     while True:
         message = await receive()
         if message["type"] != "http.request":
@@ -167,20 +168,26 @@ def scope_of(path: str, method: str = "POST", headers: Iterable[tuple[bytes, byt
 class Guarded:
     """An app behind the middleware, with a client that calls it."""
 
-    def __init__(self, app: Any, document: Mapping[str, Any], *, store: MemoryStore | None = None, **environ: str) -> None:
-        self.clock = FakeClock()
-        self.store = store if store is not None else CountingStore(self.clock)
-        if isinstance(self.store, CountingStore):
-            self.clock = self.store._clock  # type: ignore[assignment]
-        self.app = app
-        self.guardrail = Guardrail(document, store=self.store, clock=self.clock, environ=environ)
+    def __init__(
+        self,
+        app: Any,
+        document: Mapping[str, Any],
+        *,
+        store: Any = None,
+        clock: FakeClock | None = None,
+        environ: Mapping[str, str] | None = None,
+    ) -> None:
+        self.clock = clock or getattr(store, "clock", None) or FakeClock()
+        self.store: Any = store if store is not None else CountingStore(self.clock)
+        self.app: Any = app
+        self.guardrail = Guardrail(document, store=self.store, clock=self.clock, environ=environ or {})
         self.middleware = GuardrailMiddleware(app, self.guardrail)
 
     @property
     def bills(self) -> list[Bill]:
         """What the store was asked to charge."""
-        assert isinstance(self.store, CountingStore)
-        return self.store.bills
+        bills: list[Bill] = self.store.bills
+        return bills
 
     async def post(self, path: str, body: Any = None, *headers: tuple[bytes, bytes], **scope: Any) -> Answer:
         """POST JSON with the first key, or the headers given."""
@@ -192,23 +199,27 @@ class Guarded:
 
     async def ask(self, scope: Message, *chunks: bytes, receive: Any = None, send: Any = None) -> Answer:
         """One request; its body in pieces."""
-        messages: list[Message] = []
-        waiting = [
-            {"type": "http.request", "body": chunk, "more_body": index + 1 < len(chunks)} for index, chunk in enumerate(chunks)
+        messages: list[Any] = []
+        waiting: list[Message] = [
+            {"type": "http.request", "body": chunk, "more_body": index + 1 < len(chunks)}
+            for index, chunk in enumerate(chunks)
         ]
 
-        async def coming() -> Message:
+        async def coming() -> Any:
             return waiting.pop(0) if waiting else {"type": "http.disconnect"}
 
-        async def going(message: Message) -> None:
+        async def going(message: Any) -> None:
             messages.append(message)
 
         await self.middleware(scope, receive or coming, send or going)
-        start = next((each for each in messages if each["type"] == "http.response.start"), {"status": 0, "headers": []})
+        begun: Message = {"status": 0, "headers": []}
+        start = next((each for each in messages if each["type"] == "http.response.start"), begun)
         body = b"".join(each.get("body", b"") for each in messages if each["type"] == "http.response.body")
         return Answer(start["status"], list(start["headers"]), body, messages)
 
-    async def left(self, *headers: tuple[bytes, bytes], path: str = "/v1/chat/completions", method: str = "POST") -> dict[str, int]:
+    async def left(
+        self, *headers: tuple[bytes, bytes], path: str = "/v1/chat/completions", method: str = "POST"
+    ) -> dict[str, int]:
         """What is left of each limit, by name, for who presents these headers; charges nothing."""
         return await left(self.guardrail, headers or (KEY,), path, method)
 
@@ -240,7 +251,7 @@ async def left(
 
 def _free(tariff: Any) -> Any:
     """A tariff's entries at no cost, so that looking at them tells what is left."""
-    entries = tariff.entries(Estimate(), lambda limit, estimate: 0)
+    entries = tariff.entries(Estimate(), lambda _limit, _estimate: 0)
     return tuple(
         Entry(entry.home, tuple(step._replace(cost=0) if "cost" in step._fields else step for step in entry.steps))
         for entry in entries
@@ -250,7 +261,9 @@ def _free(tariff: Any) -> Any:
 def _encoded(body: Any) -> bytes:
     if body is None:
         return b""
-    return body if isinstance(body, bytes) else json.dumps(body).encode()
+    if isinstance(body, bytes):
+        return body
+    return json.dumps(body).encode()
 
 
 def chat(characters: int = 400, **rest: Any) -> Message:

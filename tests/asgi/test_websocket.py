@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from typing import Any
 
@@ -10,10 +11,10 @@ import pytest
 from guardrail_mw.engine import Engine
 from guardrail_mw.policy import load
 from guardrail_mw.stores.base import Change
+from guardrail_mw.testing.clock import FakeClock
 from guardrail_mw.values import Deny
 
 from .kit import KEY, CountingStore, Guarded, policy, scope_of
-from guardrail_mw.testing.clock import FakeClock
 
 pytestmark = pytest.mark.anyio
 
@@ -165,7 +166,7 @@ async def test_the_socket_holds_its_slot_and_turns_take_none() -> None:
     slots = {"name": "slots", "concurrency": 1}
     held: list[int] = []
 
-    async def app(scope: Any, receive: Any, send: Any) -> None:
+    async def app(_scope: Any, receive: Any, send: Any) -> None:
         await receive()
         await send({"type": "websocket.accept"})
         while (await receive())["type"] == "websocket.receive":
@@ -199,7 +200,7 @@ async def test_turns_are_charged_on_the_policy_that_runs_and_leave_its_plans_alo
     old = policy({"name": "few", "rate": "2/minute"}, routes=[{"path": "/v1/**", "limits": []}])
     new = policy({"name": "few", "rate": "2/minute"}, routes=[{"path": "/x/**"}, {"path": "/v1/**"}])
 
-    async def app(scope: Any, receive: Any, send: Any) -> None:
+    async def app(_scope: Any, receive: Any, send: Any) -> None:
         await receive()
         await send({"type": "websocket.accept"})
         guarded.guardrail.apply(load(new))
@@ -213,22 +214,22 @@ async def test_turns_are_charged_on_the_policy_that_runs_and_leave_its_plans_alo
     assert (await guarded.get("/x/y")).status == 429
 
 
-async def test_a_crash_before_the_accept_costs_nothing_and_after_it_stays() -> None:
-    async def crashing(scope: Any, receive: Any, send: Any) -> None:
+@pytest.mark.parametrize(("accepts", "kept"), [(False, 9), (True, 8)])
+async def test_a_crash_before_the_accept_costs_nothing_and_after_it_stays(accepts: bool, kept: int) -> None:
+    async def crashing(_scope: Any, receive: Any, send: Any) -> None:
         await receive()
         if accepts:
             await send({"type": "websocket.accept"})
         raise RuntimeError("broken")
 
-    for accepts, left in ((False, 9), (True, 8)):
-        guarded = Guarded(crashing, policy({"name": "requests", "rate": "9/minute"}, {"name": "slots", "concurrency": 1}))
-        with pytest.raises(RuntimeError, match="broken"):
-            await converse(guarded)
-        assert await guarded.left() == {"requests": left, "slots": 1}
+    guarded = Guarded(crashing, policy({"name": "requests", "rate": "9/minute"}, {"name": "slots", "concurrency": 1}))
+    with pytest.raises(RuntimeError, match="broken"):
+        await converse(guarded)
+    assert await guarded.left() == {"requests": kept, "slots": 1}
 
 
 async def test_an_hour_long_socket_keeps_its_slot() -> None:
-    async def app(scope: Any, receive: Any, send: Any) -> None:
+    async def app(_scope: Any, receive: Any, send: Any) -> None:
         await receive()
         await send({"type": "websocket.accept"})
         for _ in range(360):
@@ -239,3 +240,47 @@ async def test_an_hour_long_socket_keeps_its_slot() -> None:
     guarded = Guarded(app, policy({"name": "slots", "concurrency": 1}), store=CountingStore(FakeClock()))
     await converse(guarded)
     assert (await guarded.left())["slots"] == 1
+
+
+async def test_turns_are_free_once_it_is_switched_off() -> None:
+    async def app(_scope: Any, receive: Any, send: Any) -> None:
+        await receive()
+        await send({"type": "websocket.accept"})
+        guarded.guardrail.apply(load(policy({"name": "few", "rate": "1/minute"}, mode="off")))
+        while (await receive())["type"] == "websocket.receive":
+            pass
+
+    guarded = Guarded(app, policy({"name": "few", "rate": "1/minute"}))
+    sent = await converse(guarded, "a", "b", "c")
+    assert [message["type"] for message in sent] == ["websocket.accept"]
+    assert len(guarded.bills) == 1
+
+
+async def test_a_turn_is_not_lost_by_who_gives_up_waiting_for_it() -> None:
+    """The store takes its time; an app that waits with a timeout gets the message with its next call."""
+    charging = asyncio.Event()
+
+    class Slow(CountingStore):
+        async def charge(self, bill: Any) -> Any:
+            if len(self.bills) == 1:
+                self.bills.append(bill)
+                charging.set()
+                await asyncio.Event().wait()
+            return await super().charge(bill)
+
+    got: list[Any] = []
+
+    async def app(_scope: Any, receive: Any, send: Any) -> None:
+        await receive()
+        await send({"type": "websocket.accept"})
+        first = asyncio.ensure_future(receive())
+        await charging.wait()
+        first.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await first
+        got.append(await receive())
+        got.append(await receive())
+
+    guarded = Guarded(app, policy({"name": "few", "rate": "9/minute"}), store=Slow(FakeClock()))
+    await converse(guarded, "a")
+    assert [message.get("text") for message in got] == ["a", None]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -9,7 +10,11 @@ from pathlib import Path
 import pytest
 from click.testing import Result
 
+from guardrail_mw.cli.extras import Loading
+
 Run = Callable[..., Result]
+
+check = importlib.import_module("guardrail_mw.cli.check")  # the package gives its name to the command
 
 POLICY = """\
 version: 1
@@ -101,6 +106,15 @@ def test_what_the_environment_lacks_or_overrules(run: Run, monkeypatch: pytest.M
     assert "GUARDRAIL_ID_KEY is not set" in said
     assert "GUARDRAIL_KEYS is not set" in said
     assert "hunter2" not in result.output
+
+
+def test_a_store_that_cannot_be_used_here_is_said(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    lacking = Loading("ModuleNotFoundError: No module named 'redis'", "pip install 'guardrail-mw[redis]'")
+    monkeypatch.setattr(check, "loading", lambda *_: lacking)
+    monkeypatch.setenv("GUARDRAIL_STORE", "redis+cluster://localhost")
+    said = " ".join(run("check", "guardrail:balanced").stdout.split())
+    assert "The store of redis+cluster:// cannot be used here: ModuleNotFoundError: No module named 'redis'." in said
+    assert "Install it with: pip install 'guardrail-mw[redis]'" in said
 
 
 def test_what_only_building_it_tells_is_a_problem_too(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -54,6 +54,18 @@ def test_what_does_not_load_is_said_and_is_1(run: Run, distribution: Callable[[s
     sys.modules.pop("example_broken", None)
 
 
+def test_what_lacks_only_an_extra_names_it_and_is_no_problem(
+    run: Run, distribution: Callable[[str], None], tmp_path: Path
+) -> None:
+    distribution("[guardrail_mw.sinks]\nkafka = example_kafka:Sink\n")
+    (tmp_path / "site" / "example_kafka.py").write_text("import aio_kafka.client\n")
+    metadata = tmp_path / "site" / "example-1.0.dist-info" / "METADATA"
+    metadata.write_text(metadata.read_text() + 'Requires-Dist: aio-kafka>=1; extra == "stream"\n')
+    result = run("plugins")
+    assert result.exit_code == 0
+    assert "  kafka        example 1.0                  needs an extra: pip install 'example[stream]'" in result.stdout
+
+
 def test_two_of_one_name_are_said(run: Run, distribution: Callable[[str], None]) -> None:
     distribution("[guardrail_mw.dialects]\nopenai = example_openai:DIALECT\n")
     result = run("plugins")

@@ -56,11 +56,11 @@ def test_a_bad_policy_is_1_and_tells_every_problem_on_a_line_of_its_own(run: Run
 
 
 def test_a_missing_extra_names_its_cure(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(output, "find_spec", lambda name: None if name in {"rich", "uvicorn"} else object())
+    monkeypatch.setattr(output, "find_spec", lambda name: None if name in {"rich", "starlette", "uvicorn"} else object())
     result = run("demo")
     assert result.exit_code == 2
     assert result.stderr == (
-        "The demo needs rich and uvicorn, not installed here. Install it with: pip install 'guardrail-mw[demo]'\n"
+        "The demo needs rich, starlette and uvicorn, not installed here. Install it with: pip install 'guardrail-mw[demo]'\n"
     )
 
 

@@ -13,7 +13,7 @@ from guardrail_mw.stores.memory import MemoryStore
 from guardrail_mw.testing.clock import FakeClock
 from guardrail_mw.values import Deny
 
-from ..asgi.kit import JSON, KEY, OTHER_KEY, CountingStore, Guarded, Upstream, chat, policy
+from ..asgi.kit import JSON, KEY, OTHER_KEY, CountingStore, Guarded, Upstream, chat, policy  # noqa: TID252 - the kit of the pipeline's tests
 
 pytestmark = pytest.mark.anyio
 
@@ -147,7 +147,8 @@ async def test_an_invented_key_pays_by_its_network_and_creates_nothing_of_its_ow
     app = Upstream(b'{"error": {}}', status=401)
     guarded = Guarded(app, policy(REQUESTS, STRANGERS, trust="app"))
     statuses = [
-        (await guarded.post(CHAT, chat(), (b"authorization", b"Bearer invented-%d" % number), JSON)).status for number in range(8)
+        (await guarded.post(CHAT, chat(), (b"authorization", b"Bearer invented-%d" % number), JSON)).status
+        for number in range(8)
     ]
     assert statuses == [401] * 5 + [429] * 3
     assert isinstance(guarded.store, MemoryStore)
@@ -166,7 +167,9 @@ async def test_a_2xx_on_a_metered_route_proves_a_key_and_a_401_unproves_it() -> 
     await guarded.post(CHAT)
     app.status = 302
     await guarded.post(CHAT)
-    assert await guarded.left() == {"requests": 5, "strangers": 1}, "a GET, a problem route, a 404 and a redirect prove nothing"
+    assert await guarded.left() == {"requests": 5, "strangers": 1}, (
+        "a GET, a problem route, a 404 and a redirect prove nothing"
+    )
     app.status = 200
     await guarded.post(CHAT)
     before = len(guarded.bills)
@@ -189,7 +192,7 @@ async def test_one_process_learns_of_a_proof_that_another_saw() -> None:
     store = CountingStore(clock)
     secrets = {"GUARDRAIL_ID_KEY": "k" * 32, "GUARDRAIL_KEYS": "s" * 32}
     document = policy(REQUESTS, STRANGERS, trust="app")
-    first, second = (Guarded(Upstream(), document, store=store, **secrets) for _ in range(2))
+    first, second = (Guarded(Upstream(), document, store=store, environ=secrets) for _ in range(2))
     await second.post(CHAT)
     await first.post(CHAT)
     before = len(store.bills)
@@ -281,7 +284,7 @@ def test_refusals_are_constant_words() -> None:
     assert deny == Deny("id", "bad", 401, "Public.", ("bad_input",))
 
 
-async def test_a_long_path_is_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_long_path_is_not_kept() -> None:
     guarded = Guarded(Upstream(), policy(REQUESTS))
     router = guarded.guardrail.engine.router
     for number in range(3000):

@@ -21,7 +21,7 @@ from starlette.websockets import WebSocketDisconnect
 from guardrail_mw import Guardrail, GuardrailMiddleware
 from guardrail_mw.testing.clock import FakeClock
 
-from ..asgi.kit import policy
+from ..asgi.kit import policy  # noqa: TID252 - the kit of the pipeline's tests
 
 KEY = {"authorization": "Bearer sk-one"}
 LIMITS = [{"name": "requests", "rate": "3/minute"}, {"name": "tokens", "unit": "tokens", "rate": "90000/minute"}]
@@ -107,7 +107,7 @@ async def litestar_stream() -> Stream:
 @websocket("/v1/talk")
 async def litestar_talk(socket: LitestarSocket[Any, Any, Any]) -> None:
     await socket.accept()
-    async for text in socket.iter_data():
+    async for text in socket.iter_data("text"):
         await socket.send_text(text.upper())
 
 

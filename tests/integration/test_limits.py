@@ -12,7 +12,7 @@ import pytest
 from guardrail_mw.policy import load
 from guardrail_mw.testing.clock import FakeClock
 
-from ..asgi.kit import JSON, KEY, OTHER_KEY, CountingStore, Guarded, Upstream, chat, events, policy
+from ..asgi.kit import JSON, KEY, OTHER_KEY, CountingStore, Guarded, Upstream, chat, events, policy  # noqa: TID252 - the kit of the pipeline's tests
 
 pytestmark = pytest.mark.anyio
 
@@ -137,9 +137,11 @@ async def test_an_hour_long_stream_keeps_its_lease_and_its_reservation() -> None
         seen.append((len(guarded.guardrail.keeper()._open), (await guarded.left())["slots"]))
         assert (await guarded.post(CHAT, chat())).status == 429
 
-    answer = events({"choices": [{"delta": {"content": "x"}}]}, {"choices": [], "usage": {"prompt_tokens": 100, "completion_tokens": 4900}},
-                    b"[DONE]")  # fmt: skip
-    guarded = Guarded(Upstream(answer[0], an_hour, *answer[1:], headers=SSE), policy(TOKENS, {"name": "slots", "concurrency": 1}))
+    said, used = {"choices": [{"delta": {"content": "x"}}]}, {"choices": [], "usage": chat_usage(100, 4900)}
+    answer = events(said, used, b"[DONE]")
+    guarded = Guarded(
+        Upstream(answer[0], an_hour, *answer[1:], headers=SSE), policy(TOKENS, {"name": "slots", "concurrency": 1})
+    )
     assert (await guarded.post(CHAT, chat(stream=True))).status == 200
     assert seen == [(1, 0)]
     assert await guarded.left() == {"tokens": 6000 - (5000 - 1124), "slots": 1}
@@ -197,7 +199,9 @@ async def test_when_and_replaces() -> None:
 
 
 async def test_a_shadow_limit_never_refuses_and_lets_the_others_charge() -> None:
-    guarded = Guarded(Upstream(), policy({"name": "s", "rate": "1/minute", "shadow": True}, {"name": "r", "rate": "3/minute"}))
+    guarded = Guarded(
+        Upstream(), policy({"name": "s", "rate": "1/minute", "shadow": True}, {"name": "r", "rate": "3/minute"})
+    )
     assert [(await guarded.post(CHAT)).status for _ in range(4)] == [200, 200, 200, 429]
     assert await guarded.left() == {"s": 0, "r": 0}
 
@@ -213,7 +217,9 @@ async def test_keep_refuses_strangers_first() -> None:
 
 async def test_a_shared_refusal_is_remembered_for_a_second_at_most() -> None:
     """1 in 10 s: the second request asks the store, those within a second do not, the one after it does."""
-    guarded = Guarded(Upstream(), policy({"name": "capacity", "per": [], "rate": "1 per 10 seconds"}, {"name": "r", "rate": "9/minute"}))
+    guarded = Guarded(
+        Upstream(), policy({"name": "capacity", "per": [], "rate": "1 per 10 seconds"}, {"name": "r", "rate": "9/minute"})
+    )
     statuses = [(await guarded.post(CHAT)).status for _ in range(5)]
     assert statuses == [200, 503, 503, 503, 503]
     assert len(guarded.bills) == 2
@@ -251,7 +257,8 @@ RESPONSE = {"input_tokens": 1000, "input_tokens_details": DETAILS, "output_token
 MESSAGE = {"input_tokens": 400, "cache_read_input_tokens": 600, "cache_creation_input_tokens": 0, "output_tokens": 200}
 SHAPES: dict[str, tuple[str, Any]] = {
     "chat": (CHAT, {"choices": [], "usage": chat_usage(1000, 200, prompt_tokens_details=DETAILS)}),
-    "completions": ("/v1/completions", {"choices": [{"text": "x"}], "usage": chat_usage(1000, 200, prompt_tokens_details=DETAILS)}),
+    "completions": ("/v1/completions", {"choices": [{"text": "x"}],
+                                        "usage": chat_usage(1000, 200, prompt_tokens_details=DETAILS)}),
     "responses": ("/v1/responses", {"object": "response", "output": [], "usage": RESPONSE}),
     "messages": ("/v1/messages", {"type": "message", "content": [], "usage": MESSAGE}),
     "chat stream": (CHAT, [{"choices": [{"delta": {"content": "x"}}], "usage": None},
@@ -277,7 +284,7 @@ async def test_what_was_reserved_becomes_what_was_used(shape: str) -> None:
     app = Upstream(*events(*document), headers=SSE) if streamed else answering(document)
     reserved: list[dict[str, int]] = []
 
-    async def look(scope: Any) -> None:
+    async def look(_scope: Any) -> None:
         reserved.append(since(await guarded.left(path=path)))
 
     app.before = look
@@ -329,7 +336,12 @@ async def test_a_4xx_keeps_the_request_and_returns_its_tokens() -> None:
 
 @pytest.mark.parametrize("status", [500, 502, 503, 529])
 async def test_a_5xx_costs_nothing(status: int) -> None:
-    limits = [TOKENS, {"name": "requests", "rate": "5/minute"}, {"name": "w", "window": "5/hour"}, {"name": "b", "budget": "5/day"}]
+    limits = [
+        TOKENS,
+        {"name": "requests", "rate": "5/minute"},
+        {"name": "w", "window": "5/hour"},
+        {"name": "b", "budget": "5/day"},
+    ]
     guarded = Guarded(answering({}, status=status), policy(*limits))
     assert (await guarded.post(CHAT, chat())).status == status
     assert await guarded.left() == {"tokens": 6000, "requests": 5, "w": 5, "b": 5}
@@ -338,7 +350,9 @@ async def test_a_5xx_costs_nothing(status: int) -> None:
 async def test_an_exception_after_the_first_byte_pays_what_was_sent() -> None:
     """Prompt 100, and three events of one token each."""
     sent = events(*({"choices": [{"delta": {"content": "x"}}]} for _ in range(3)))
-    guarded = Guarded(Upstream(*sent, RuntimeError("broken"), headers=SSE), policy(TOKENS, {"name": "requests", "rate": "5/minute"}))
+    guarded = Guarded(
+        Upstream(*sent, RuntimeError("broken"), headers=SSE), policy(TOKENS, {"name": "requests", "rate": "5/minute"})
+    )
     with pytest.raises(RuntimeError):
         await guarded.post(CHAT, chat(400, stream=True))
     assert await guarded.left() == {"tokens": 6000 - 103, "requests": 4}
@@ -444,7 +458,12 @@ async def test_the_app_adds_what_only_it_knows(metered: bool) -> None:
 
     app = answering({"usage": chat_usage(100, 10)})
     app.before = add
-    limits = [*FOUR_UNITS, {"name": "requests", "rate": "5/minute"}, {"name": "w", "window": "9/hour"}, {"name": "b", "budget": "9/day"}]
+    limits = [
+        *FOUR_UNITS,
+        {"name": "requests", "rate": "5/minute"},
+        {"name": "w", "window": "9/hour"},
+        {"name": "b", "budget": "9/day"},
+    ]
     guarded = Guarded(app, policy(*limits, models=PRICES))
     path = CHAT if metered else "/other"
     assert (await guarded.post(path, chat(400, max_tokens=10))).status == 200
@@ -477,9 +496,12 @@ async def test_what_is_added_beyond_the_limit_is_owed_and_then_refuses() -> None
 
 async def test_a_receipt_settles_on_the_plan_that_it_was_charged_on() -> None:
     """Charged under the old policy's limit; the reload drops it for another, which is not touched."""
-    old, new = policy(TOKENS), policy({"name": "tokens", "unit": "tokens", "rate": "9000/minute"}, {"name": "more", "rate": "5/minute"})
+    old, new = (
+        policy(TOKENS),
+        policy({"name": "tokens", "unit": "tokens", "rate": "9000/minute"}, {"name": "more", "rate": "5/minute"}),
+    )
 
-    async def reload(scope: Any) -> None:
+    async def reload(_scope: Any) -> None:
         guarded.guardrail.apply(load(new))
         assert (await guarded.left())["tokens"] == 9000
 

@@ -17,7 +17,7 @@ from guardrail_mw.cli.demo.model import answer
 from guardrail_mw.engine import Engine
 from guardrail_mw.values import Deny
 
-from ..asgi.kit import left, policy
+from ..asgi.kit import left, policy  # noqa: TID252 - the kit of the pipeline's tests
 from .serving import Stage
 
 pytestmark = [pytest.mark.anyio, pytest.mark.slow]
@@ -39,7 +39,9 @@ def script(tmp_path_factory: pytest.TempPathFactory) -> Path:
         pytest.skip(reason)
     folder = tmp_path_factory.mktemp("npm")
     (folder / "package.json").write_text('{"private": true}')
-    subprocess.run([npm, "install", "--no-audit", "--no-fund", "openai"], cwd=folder, check=True, capture_output=True, timeout=300)
+    subprocess.run(
+        [npm, "install", "--no-audit", "--no-fund", "openai"], cwd=folder, check=True, capture_output=True, timeout=300
+    )
     return Path(shutil.copy(SCRIPT, folder))
 
 
@@ -74,12 +76,21 @@ async def test_success_and_stream_are_counted(script: Path, stage: Stage) -> Non
 async def test_a_limit_is_its_rate_limit_error_with_our_message(script: Path, stage: Stage) -> None:
     stage.guard(policy({"name": "requests", "rate": "1/minute"}))
     found = await run(script, stage, "refused")
-    refusal(found, "RateLimit", 429, "rate_limit_exceeded", "Rate limit reached: requests 1/minute. Limit: requests. Try again in 60 s.")
+    refusal(
+        found,
+        "RateLimit",
+        429,
+        "rate_limit_exceeded",
+        "Rate limit reached: requests 1/minute. Limit: requests. Try again in 60 s.",
+    )
     assert stage.hits == 2
 
 
 async def test_it_waits_as_told_and_succeeds(script: Path, stage: Stage) -> None:
-    for limit in ({"name": "requests", "rate": "4/second", "burst": 1}, {"name": "all", "per": [], "rate": "4/second", "burst": 1}):
+    for limit in (
+        {"name": "requests", "rate": "4/second", "burst": 1},
+        {"name": "all", "per": [], "rate": "4/second", "burst": 1},
+    ):
         stage.guard(policy(limit))
         at: list[float] = []
 
@@ -96,7 +107,13 @@ async def test_it_waits_as_told_and_succeeds(script: Path, stage: Stage) -> None
 async def test_a_spent_budget_is_not_retried(script: Path, stage: Stage) -> None:
     stage.guard(policy({"name": "month", "budget": "1/month"}))
     found = await run(script, stage, "patient")
-    refusal(found, "RateLimit", 429, "insufficient_quota", "Budget used up: requests 1/month. Limit: month. Try again at 2026-02-01T00:00:00Z.")
+    refusal(
+        found,
+        "RateLimit",
+        429,
+        "insufficient_quota",
+        "Budget used up: requests 1/month. Limit: month. Try again at 2026-02-01T00:00:00Z.",
+    )
     assert stage.hits == 2
 
 

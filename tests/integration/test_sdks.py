@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 import anthropic
 import openai
@@ -17,7 +17,7 @@ from guardrail_mw.cli.demo.model import answer
 from guardrail_mw.engine import Engine
 from guardrail_mw.values import Deny
 
-from ..asgi.kit import left, policy
+from ..asgi.kit import left, policy  # noqa: TID252 - the kit of the pipeline's tests
 from .serving import Stage
 
 pytestmark = pytest.mark.anyio
@@ -49,7 +49,7 @@ class Caller:
         base = f"{url}/v1" if self.module is openai else url
         self.client = getattr(self.module, name)(base_url=base, api_key=KEY, max_retries=retries, timeout=10)
 
-    async def __aenter__(self) -> Caller:
+    async def __aenter__(self) -> Self:
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -184,7 +184,9 @@ async def test_a_spent_budget_is_not_retried(kind: str, stage: Stage) -> None:
     async with Caller(kind, stage.url, retries=2) as caller:
         await caller.ask()
         before = stage.hits
-        with pytest.raises(caller.module.RateLimitError, match=r"Budget used up: requests 1/month\. Limit: month\. Try again at 2") as caught:
+        with pytest.raises(
+            caller.module.RateLimitError, match=r"Budget used up: requests 1/month\. Limit: month\. Try again at 2"
+        ) as caught:
             await caller.ask()
     assert stage.hits == before + 1
     assert code(caught.value) in {"insufficient_quota", "rate_limited"}

@@ -22,7 +22,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 from guardrail_mw import Guardrail, GuardrailMiddleware
 from guardrail_mw.testing.clock import FakeClock
 
-from ..asgi.kit import policy
+from ..asgi.kit import policy  # noqa: TID252 - the kit of the pipeline's tests
 
 KEY = {"authorization": "Bearer sk-one"}
 REQUESTS = {"name": "requests", "rate": "3/minute"}
@@ -140,7 +140,10 @@ def test_lifespan_is_passed_on_and_state_comes_through() -> None:
     def app(*stack: Middleware) -> Starlette:
         return Starlette(routes=[Route("/state", state)], lifespan=lifespan, middleware=stack)
 
-    for guarded in (GuardrailMiddleware(app(), policy(REQUESTS)), app(Middleware(GuardrailMiddleware, policy=policy(REQUESTS)))):
+    for guarded in (
+        GuardrailMiddleware(app(), policy(REQUESTS)),
+        app(Middleware(GuardrailMiddleware, policy=policy(REQUESTS))),
+    ):
         with TestClient(guarded) as client:
             answer = client.get("/state", headers=KEY)
             assert answer.text == f"by the app {answer.headers['x-guardrail-decision']}"
@@ -155,7 +158,9 @@ def test_without_lifespan_tasks_start_with_the_first_request() -> None:
 def test_a_mounted_app_is_guarded_below_its_root() -> None:
     inner = Starlette(
         routes=[Route("/v1/below", below)],
-        middleware=[Middleware(GuardrailMiddleware, policy=policy(REQUESTS, routes=[{"path": "/v1/below", "exempt": True}]))],
+        middleware=[
+            Middleware(GuardrailMiddleware, policy=policy(REQUESTS, routes=[{"path": "/v1/below", "exempt": True}]))
+        ],
     )
     with TestClient(Starlette(routes=[Mount("/api", app=inner)])) as client:
         answer = client.get("/api/v1/below")
@@ -181,7 +186,9 @@ def test_behind_cors_a_refusal_can_be_read_and_a_preflight_is_free() -> None:
 
 def test_two_clients_and_two_threads_share_one_guardrail() -> None:
     """Each client runs a loop of its own; sixty requests of two threads on one bucket of fifty admit exactly fifty."""
-    guardrail = Guardrail(policy({"name": "requests", "rate": "50/minute"}, {"name": "slots", "concurrency": 9}), clock=FakeClock(), environ={})
+    guardrail = Guardrail(
+        policy({"name": "requests", "rate": "50/minute"}, {"name": "slots", "concurrency": 9}), clock=FakeClock(), environ={}
+    )
     statuses: list[int] = []
 
     def ask() -> None:

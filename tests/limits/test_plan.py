@@ -6,7 +6,9 @@ from typing import Any
 
 import pytest
 
-from guardrail_mw.limits.plan import Models, Place, Planner, Tariff, Traits
+from guardrail_mw.limits.conditions import Traits
+from guardrail_mw.limits.models import Models
+from guardrail_mw.limits.plan import Place, Planner, Tariff
 from guardrail_mw.limits.settings import LimitSettings, ModelSettings
 from guardrail_mw.policy import load
 from guardrail_mw.stores.base import Budget, Entry, Gcra, Lease, Reading, Share, Window
@@ -18,7 +20,12 @@ STRANGER = Place("n:1", "n:1", "n:p")
 
 def read(limits: list[dict[str, Any]], models: dict[str, Any]) -> tuple[list[LimitSettings], dict[str, ModelSettings]]:
     """As a policy reads them."""
-    document = {"version": 1, "limits": [{"per": ["account"], **limit} for limit in limits], "models": models, "reserve": {"output": 1}}
+    document = {
+        "version": 1,
+        "limits": [{"per": ["account"], **limit} for limit in limits],
+        "models": models,
+        "reserve": {"output": 1},
+    }
     found = load(document)
     return found.limits, found.models
 
@@ -162,11 +169,18 @@ def test_plans_are_made_once_and_their_number_is_bounded() -> None:
 
 
 def test_homes_and_what_stands_in_for_a_missing_one() -> None:
-    of = planner(*({"name": home, "per": [home], "rate": "9/minute"} for home in ("account", "network", "organisation", "cluster")),
-                 {"name": "all", "per": [], "rate": "9/minute"})  # fmt: skip
+    homes = ("account", "network", "organisation", "cluster")
+    everyone = {"name": "all", "per": [], "rate": "9/minute"}
+    of = planner(*({"name": home, "per": [home], "rate": "9/minute"} for home in homes), everyone)
     entries = tariff(of).fixed
     assert entries is not None
-    assert [(entry.home, entry.parent) for entry in entries] == [("a:1", "e"), ("n:1", "n:p"), ("o:1", "e"), ("c:1", "e"), ("e", "e")]
+    assert [(entry.home, entry.parent) for entry in entries] == [
+        ("a:1", "e"),
+        ("n:1", "n:p"),
+        ("o:1", "e"),
+        ("c:1", "e"),
+        ("e", "e"),
+    ]
     entries = tariff(of, Place("a:1", "n:1", authenticated=True)).fixed
     assert entries is not None
     assert [(entry.home, len(entry.steps)) for entry in entries] == [("a:1", 3), ("n:1", 1), ("e", 1)]
@@ -240,7 +254,10 @@ def test_costs_by_unit() -> None:
     """1,000 in, 200 out: in tokens, and at 3 and 15 dollars a million 6,000 micro-dollars."""
     of = planner(
         {"name": "requests", "rate": "9/minute"},
-        *({"name": unit.replace("_", "-"), "unit": unit, "rate": "90000/minute"} for unit in ("tokens", "input_tokens", "output_tokens")),
+        *(
+            {"name": unit.replace("_", "-"), "unit": unit, "rate": "90000/minute"}
+            for unit in ("tokens", "input_tokens", "output_tokens")
+        ),
         {"name": "usd", "unit": "usd", "rate": "1/minute"},
         {"name": "strict", "unit": "tokens", "rate": "90000/minute", "strict": True},
         models={"large": {"usd_per_million": {"input": 3, "output": 15}}},
@@ -267,7 +284,10 @@ def test_an_estimate_reserves_no_more_than_the_depth_unless_it_is_strict() -> No
 
 def test_what_belongs_to_everyone_is_shared_out() -> None:
     """10,000 deep: 1,000 an account. The share is held beside the account's receipt, the bucket is everyone's."""
-    of = planner({"name": "all", "per": [], "unit": "tokens", "rate": "10000/minute", "keep": "20%"}, {"name": "own", "rate": "9/minute"})
+    of = planner(
+        {"name": "all", "per": [], "unit": "tokens", "rate": "10000/minute", "keep": "20%"},
+        {"name": "own", "rate": "9/minute"},
+    )
     charged = tariff(of)
     found = steps(charged.entries(Estimate(input=700), of.cost))
     own, share = found["a:1"]
@@ -309,7 +329,11 @@ def test_what_can_never_fit() -> None:
 
 
 def test_turns_leave_the_slots_alone() -> None:
-    of = planner({"name": "slots", "concurrency": 3}, {"name": "a", "rate": "9/minute"}, {"name": "net", "per": ["network"], "concurrency": 9})
+    of = planner(
+        {"name": "slots", "concurrency": 3},
+        {"name": "a", "rate": "9/minute"},
+        {"name": "net", "per": ["network"], "concurrency": 9},
+    )
     whole = tariff(of)
     turns = whole.turns()
     assert turns is whole.turns()
@@ -339,8 +363,12 @@ def test_slots_run_parallel_to_the_steps(metered: bool) -> None:
 
 
 def test_who_refused() -> None:
-    of = planner({"name": "short", "rate": "9/minute"}, {"name": "long", "rate": "9/hour"}, {"name": "all", "per": [], "rate": "9/day"},
-                 {"name": "trial", "rate": "1/day", "shadow": True})  # fmt: skip
+    of = planner(
+        {"name": "short", "rate": "9/minute"},
+        {"name": "long", "rate": "9/hour"},
+        {"name": "all", "per": [], "rate": "9/day"},
+        {"name": "trial", "rate": "1/day", "shadow": True},
+    )
     charged = tariff(of)
     order = [slot.limit.name for slot in charged.slots]
 

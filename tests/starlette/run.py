@@ -1,6 +1,7 @@
+# ruff: noqa: T201 - it reports
 """Runs Starlette's own tests, of the version that is installed, with every app behind the middleware.
 
-    python tests/starlette/run.py [VERSION] [--keep FOLDER]
+    python tests/starlette/run.py [VERSION] [--with REQUIREMENT] [--keep FOLDER]
 
 Its sources come from the package index by name, and so does what its tests need; both go into a temporary folder. It runs them
 as they are, then guarded, outside and inside each app, in enforce and in shadow. A test that passes bare and fails guarded is a
@@ -37,15 +38,18 @@ class Result(NamedTuple):
     seconds: float
 
 
-def prepare(wanted: str, folder: Path) -> tuple[Path, Path]:
+def prepare(wanted: str, more: list[str], folder: Path) -> tuple[Path, Path]:
     """The sources, and an interpreter with Starlette, its tests' needs and this project."""
     venv.create(folder / "venv", with_pip=True, clear=True)
     python = folder / "venv" / "bin" / "python"
     pip = [str(python), "-m", "pip", "--quiet", "--disable-pip-version-check"]
-    subprocess.run([*pip, "download", "--no-binary", "starlette", "--no-deps", "--dest", str(folder), f"starlette=={wanted}"], check=True)
+    subprocess.run(
+        [*pip, "download", "--no-binary", "starlette", "--no-deps", "--dest", str(folder), f"starlette=={wanted}"],
+        check=True,
+    )
     with tarfile.open(folder / f"starlette-{wanted}.tar.gz") as opened:
         opened.extractall(folder, filter="data")
-    subprocess.run([*pip, "install", f"starlette[full]=={wanted}", *NEEDS, "-e", str(ROOT)], check=True)
+    subprocess.run([*pip, "install", f"starlette[full]=={wanted}", *NEEDS, *more, "-e", str(ROOT)], check=True)
     return folder / f"starlette-{wanted}", python
 
 
@@ -66,7 +70,7 @@ def run(way: str, sources: Path, python: Path, folder: Path) -> Result:
 def read(report: Path, seconds: float) -> Result:
     """What a junit report says."""
     passed, failed, skipped = set(), set(), 0
-    for case in ET.parse(report).iter("testcase"):
+    for case in ET.parse(report).iter("testcase"):  # noqa: S314 - pytest wrote it
         name = f"{case.get('classname')}::{case.get('name')}"
         outcomes = {child.tag for child in case}
         if outcomes & {"failure", "error"}:
@@ -100,14 +104,19 @@ def compare(sources: Path, python: Path, folder: Path) -> int:
 def main() -> None:
     """The command."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("version", nargs="?", default=version("starlette"), help="of Starlette; the installed one unless given")
+    parser.add_argument(
+        "version", nargs="?", default=version("starlette"), help="of Starlette; the installed one unless given"
+    )
+    parser.add_argument(
+        "--with", dest="more", action="append", default=[], help="a requirement besides: old versions need 'anyio<4.9'"
+    )
     parser.add_argument("--keep", type=Path, help="a folder for sources, reports and outputs; a temporary one unless given")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
         folder = options.keep or Path(temporary)
         folder.mkdir(parents=True, exist_ok=True)
         print(f"Starlette {options.version}, Python {sys.version.split()[0]}, asyncio")
-        sys.exit(1 if compare(*prepare(options.version, folder), folder) else 0)
+        sys.exit(1 if compare(*prepare(options.version, options.more, folder), folder) else 0)
 
 
 if __name__ == "__main__":

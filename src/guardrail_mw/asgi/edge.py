@@ -131,7 +131,7 @@ def _template(tariff: Tariff, exchange: Exchange) -> Template:
     template: Any = tariff.template
     if template is None:
         shown = [
-            Limit(slot.limit.name, slot.limit.kind, slot.limit.unit, slot.limit.depth, slot.limit.window, place=index)
+            Limit(slot.limit.name, slot.limit.kind, slot.limit.unit, slot.limit.depth, slot.limit.span, place=index)
             for index, slot in enumerate(tariff.slots)
             if not (slot.share or slot.limit.shared or slot.limit.shadow)
         ]

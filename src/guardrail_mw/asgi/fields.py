@@ -17,7 +17,7 @@ from typing import Literal, NamedTuple, Protocol
 import http_sf
 from http_sf.types import BareItemType
 
-__all__ = ["GREATEST", "Limit", "Template", "duration", "rfc3339", "sf_item", "sf_list", "whole_seconds"]
+__all__ = ["GREATEST", "Limit", "Reading", "Template", "duration", "rfc3339", "sf_item", "sf_list", "whole_seconds"]
 
 GREATEST = 999_999_999_999_999
 """The largest integer a structured field may hold (RFC 9651, section 3.3.1); larger figures are cut to it."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from guardrail_mw import plugins
 from guardrail_mw.asgi.body import BodyBudget
@@ -67,7 +67,9 @@ class GuardrailMiddleware:
         self._http = Http(app, self.guardrail, dialects, self._budget)
         self._websocket = WebSocket(app, self.guardrail, dialects)
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def __call__(
+        self, scope: Any, receive: Any, send: Any
+    ) -> None:  # as `App`, so that it fits every framework's types
         """One connection of the server's."""
         kind = scope["type"]
         guard = self._http if kind == "http" else self._websocket if kind == "websocket" else None

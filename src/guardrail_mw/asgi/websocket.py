@@ -57,6 +57,8 @@ class WebSocket(Edge):
         if subject is None:
             return None
         engine = self.guardrail.engine  # a socket outlives policies: each turn is charged on the one that runs
+        if engine.mode == "off":
+            return None
         turn = engine.begin(engine.router.find(exchange.facts.path, _HANDSHAKE), exchange.facts)
         turn.turn = True
         deny = self.obey(turn, await engine.charge(turn, engine.plan(turn, subject)))
@@ -76,14 +78,18 @@ class _Turns:
         self._receive = receive
         self._send = send
         self._closed = False
+        self._uncharged: Message | None = None
+        """What was received but not charged yet. Whoever gives up waiting (`wait_for`) gets it next time."""
         self.accepted = False
 
     async def receive(self) -> Message:
         """For the app: the client's messages, until one is refused; then the socket is closed and the app told so."""
-        message = await self._receive()
+        message = self._uncharged or await self._receive()
         if message["type"] != "websocket.receive" or self._closed:
             return message
+        self._uncharged = message
         deny = await self._edge.turn(self._exchange)
+        self._uncharged = None
         if deny is None:
             return message
         self._closed = True

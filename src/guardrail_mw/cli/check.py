@@ -10,6 +10,7 @@ from itertools import groupby
 import click
 
 from guardrail_mw.cli import probe
+from guardrail_mw.cli.extras import loading
 from guardrail_mw.cli.finding import AppRoute, find, routes_of
 from guardrail_mw.cli.output import PROBLEM, paragraph, quiet
 from guardrail_mw.cli.probe import Answer
@@ -18,6 +19,7 @@ from guardrail_mw.errors import PolicyError
 from guardrail_mw.identity.keys import Secrets
 from guardrail_mw.policy import Policy, RouteSettings, load
 from guardrail_mw.policy.describe import describe
+from guardrail_mw.policy.document import SCHEMES
 from guardrail_mw.stores.memory import MemoryStore
 
 __all__ = ["check"]
@@ -56,7 +58,13 @@ def _environment(policy: Policy) -> None:
     lines = ["GUARDRAIL_STORE is set: that store counts, not the file's."] if store else []
     lines += [f"GUARDRAIL_MODE is set: the mode is {mode}, whatever the file says."] if mode else []
     url = store or policy.store.url
-    if not url.startswith("memory:"):
+    scheme = url.partition("://")[0]
+    trouble, cure = loading("stores", "redis" if scheme in SCHEMES and scheme != "memory" else scheme)
+    if trouble:
+        lines.append(
+            f"The store of {scheme}:// cannot be used here: {trouble}. {f'Install it with: {cure}' if cure else ''}"
+        )
+    if scheme != "memory":
         try:
             Secrets.read(os.environ, shared=True)
         except PolicyError as error:

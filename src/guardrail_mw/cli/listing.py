@@ -8,6 +8,7 @@ from importlib.resources import files
 import click
 
 from guardrail_mw import plugins as registry
+from guardrail_mw.cli.extras import loading
 from guardrail_mw.cli.output import PROBLEM
 from guardrail_mw.errors import PluginError
 
@@ -25,7 +26,7 @@ def schema() -> None:
 def plugins(ctx: click.Context) -> None:
     """List the plugins of each kind, whose they are, and whether they load.
 
-    Exit code 1: one does not load, or two have one name.
+    Exit code 1: one does not load, but for want of an extra, or two have one name.
     """
     failed = False
     for kind in registry.KINDS:
@@ -37,9 +38,10 @@ def plugins(ctx: click.Context) -> None:
             failed = True
             continue
         for name, point in sorted(points.items()):
-            trouble = _trouble(kind, name)
-            failed = failed or bool(trouble)
-            click.echo(f"  {name:<12} {_origin(point):<28} {trouble or 'loads'}")
+            trouble, cure = loading(kind, name)
+            failed = failed or (bool(trouble) and not cure)
+            what = f"needs an extra: {cure}" if cure else f"does not load: {trouble}" if trouble else "loads"
+            click.echo(f"  {name:<12} {_origin(point):<28} {what}")
         if not points:
             click.echo("  none")
     ctx.exit(PROBLEM if failed else 0)
@@ -47,12 +49,3 @@ def plugins(ctx: click.Context) -> None:
 
 def _origin(point: EntryPoint) -> str:
     return f"{point.dist.name} {point.dist.version}" if point.dist is not None else "unknown distribution"
-
-
-def _trouble(kind: str, name: str) -> str:
-    """Why it does not load; empty where it does."""
-    try:
-        registry.load(kind, name)
-    except PluginError as error:
-        return f"does not load: {error.detail or error.public}"
-    return ""

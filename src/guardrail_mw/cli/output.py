@@ -58,7 +58,8 @@ def need(modules: Iterable[str], what: str) -> None:
     """
     missing = [name for name in modules if find_spec(name) is None]
     if missing:
-        packages = " and ".join(missing)
+        *rest, last = missing
+        packages = f"{', '.join(rest)} and {last}" if rest else last
         cure = "Install it with: pip install 'guardrail-mw[demo]'"
         raise Cannot(f"{what} needs {packages}, not installed here. {cure}")
 

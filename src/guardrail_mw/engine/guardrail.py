@@ -23,7 +23,6 @@ from guardrail_mw.policy import Policy, load
 from guardrail_mw.policy.reload import Watcher
 from guardrail_mw.stores.base import Store, Switches
 from guardrail_mw.stores.memory import MemoryStore
-from guardrail_mw.stores.memory import MemoryStore
 from guardrail_mw.stores.resilient import Resilient
 from guardrail_mw.values import Mode
 

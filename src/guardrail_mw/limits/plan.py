@@ -19,8 +19,10 @@ from guardrail_mw.limits.settings import LimitSettings, ModelSettings
 from guardrail_mw.stores.base import Budget, Entry, Gcra, Lease, Reading, Share, Step, Window
 from guardrail_mw.values import Estimate, Refusal, Usage
 
-__all__ = ["SHARE", "Limit", "Place", "Plan", "Planner", "Slot", "Tariff"]
+__all__ = ["SHARE", "SLOT_WAIT", "Limit", "Place", "Plan", "Planner", "Slot", "Tariff"]
 
+SLOT_WAIT = 1_000_000
+"""µs that a refusal by a concurrency limit asks for."""
 SHARE = 10
 """Percent of a `per: []` limit that one account may hold in open reservations."""
 
@@ -41,7 +43,7 @@ class Limit:
 
     __slots__ = (
         "amount", "calendar", "code", "depth", "dimensions", "figure", "home", "kept", "kind", "name", "period", "rated",
-        "replaces", "shadow", "share", "shared", "strict", "unit", "when", "window",
+        "replaces", "shadow", "share", "shared", "span", "strict", "unit", "when", "window",
     )  # fmt: skip
 
     def __init__(
@@ -65,6 +67,8 @@ class Limit:
         self.rated, self.period = settings.reduced()
         self.window = settings.period
         self.calendar = settings.calendar
+        self.span = -(-self.depth * self.period // self.rated) if self.kind == "token_bucket" else self.window
+        """µs in which what it holds is given out: for a bucket that is deeper or less deep than its rate, the time it fills in."""
         self.share = max(1, self.depth * SHARE // 100)
         """The most that one account may hold of it in open reservations; for a `per: []` limit in tokens or dollars."""
 
@@ -99,7 +103,9 @@ class Limit:
         return cost <= self.depth - (0 if authenticated else self.kept)
 
     def refusal(self, wait: int, *, share: bool) -> Refusal:
-        """The value that says it refused."""
+        """The value that says it refused. When a slot comes free nobody knows: it says a second, not the lease's whole life."""
+        if self.kind == "concurrency":
+            wait = min(wait, SLOT_WAIT)
         return Refusal(self.name, "share" if share else self.kind, self.unit, self.figure, wait, self.shared and not share)
 
 

@@ -18,7 +18,7 @@ from guardrail_mw.policy.nodes import Path
 if TYPE_CHECKING:
     from guardrail_mw.policy.document import Policy, RouteSettings
 
-__all__ = ["MOST_MODELS", "Finding", "Parts", "check", "nearest"]
+__all__ = ["MOST_MODELS", "Finding", "Parts", "check", "nearest", "sources"]
 
 MOST_MODELS = 32
 """Models that `per: [account, model]` tells apart, `other` among them: so many counters a subject has at most for a limit."""

@@ -29,7 +29,7 @@ from guardrail_mw.testing.bills import (
 from guardrail_mw.testing.clock import FakeClock
 from guardrail_mw.values import PLAN_FIELDS, Standing
 
-__all__ = ["Forgetting", "Keeping", "Remembering"]
+__all__ = ["Forgetting", "Keeping", "Remembering", "put", "standing"]
 
 
 def put(field: str, value: str) -> Change:

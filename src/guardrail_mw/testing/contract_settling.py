@@ -28,7 +28,7 @@ from guardrail_mw.testing.bills import (
 )
 from guardrail_mw.testing.clock import FakeClock
 
-__all__ = ["Settling"]
+__all__ = ["Settling", "renewed", "reserve"]
 
 EMPTY = bucket(0, 100)
 

@@ -24,16 +24,16 @@ def tallies() -> list[Tally]:
     people = {each.name: each for each in found}
     people["ada"].admit("demo-small", Usage(input=10, output=20))
     people["bob"].refused["requests"] = 3
-    people["bob"].left = "0 of 6 requests (requests)"
+    people["bob"].left = "0 of 6 (requests)"
     people["cyd"].admit("demo-large", Usage(input=10, output=100))
     people["cyd"].refused["spend"] = 1
     people["strangers"].refused["capacity"] = 40
     return found
 
 
-async def shown(tallies: list[Tally], *, terminal: bool) -> str:
+async def shown(tallies: list[Tally], *, terminal: bool, width: int = 120) -> str:
     text = io.StringIO()
-    console = Console(file=text, force_terminal=terminal, width=120, legacy_windows=False, _environ={})
+    console = Console(file=text, force_terminal=terminal, width=width, legacy_windows=False, _environ={})
     async with showing(tallies, lambda: 7.0, console):
         pass
     return text.getvalue()
@@ -42,9 +42,7 @@ async def shown(tallies: list[Tally], *, terminal: bool) -> str:
 async def test_elsewhere_than_on_a_terminal_it_is_plain_lines(tallies: list[Tally]) -> None:
     lines = (await shown(tallies, terminal=False)).splitlines()
     assert lines[0] == "  7.0 s  ada       1 admitted, 0 refused, 30 tokens, $0"
-    assert lines[1] == (
-        "  7.0 s  bob       0 admitted, 3 refused (3 requests), 0 tokens, $0; left: 0 of 6 requests (requests)"
-    )
+    assert lines[1] == ("  7.0 s  bob       0 admitted, 3 refused (3 requests), 0 tokens, $0; left: 0 of 6 (requests)")
     assert len(lines) == len(PEOPLE)
 
 
@@ -54,6 +52,8 @@ async def test_on_a_terminal_it_is_a_table(tallies: list[Tally]) -> None:
     for column in ("account", "admitted", "refused", "tokens", "dollars", "least left"):
         assert column in text
     assert "40 capacity" in text
+    assert "what it does" in text
+    assert "what it does" not in await shown(tallies, terminal=True, width=80)
 
 
 async def test_the_summary_says_what_happened_and_nothing_else(tallies: list[Tally]) -> None:

@@ -51,13 +51,13 @@ def test_refusals_by_reason_and_what_nobody_should_get(tally: Tally) -> None:
 def test_what_is_least_left(tally: Tally) -> None:
     policies = '"requests";q=6;w=60, "in-flight";q=4;qu="concurrent-requests", "spend";q=20000;qu="micro-usd"'
     tally.note({"ratelimit-policy": policies, "ratelimit": '"requests";r=3;t=2, "in-flight";r=1, "spend";r=12500;t=9'})
-    assert tally.left == "3 of 6 requests (requests)"
+    assert tally.left == "3 of 6 (requests)"
     tally.note({"ratelimit-policy": policies, "ratelimit": '"requests";r=3;t=2, "in-flight";r=1, "spend";r=1250;t=9'})
-    assert tally.left == "$0.0012 of $0.02"
+    assert tally.left == "$0.0012 of $0.02 (spend)"
     tally.note({"ratelimit-policy": policies, "ratelimit": '"requests";r=3;t=2, "in-flight";r=0, "spend";r=1250;t=9'})
-    assert tally.left == "0 of 4 slots (in-flight)"
+    assert tally.left == "0 of 4 (in-flight)"
     tally.note({})
-    assert tally.left == "0 of 4 slots (in-flight)"
+    assert tally.left == "0 of 4 (in-flight)"
 
 
 @pytest.mark.parametrize(

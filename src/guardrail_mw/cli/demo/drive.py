@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from guardrail_mw.limits.models import Models
 
-__all__ = ["PEOPLE", "Driver"]
+__all__ = ["PEOPLE", "Driver", "Person"]
 
 _RETRIES = 2
 """As many as both SDKs make unless told otherwise."""

@@ -15,7 +15,6 @@ from guardrail_mw.values import Usage
 __all__ = ["Tally", "dollars", "refused_by", "usage_of"]
 
 _FIELD = re.compile(r'"([^"]+)";([^,]*)')
-_SHORT = {"concurrent-requests": "slots", "requests": "requests", "tokens": "tokens"}
 
 
 class Tally:
@@ -85,10 +84,10 @@ def _parameters(text: str) -> dict[str, str]:
 
 
 def _amount(name: str, left: int, quota: Mapping[str, str]) -> str:
-    unit, most = quota.get("qu", "requests"), int(quota.get("q", "0"))
-    if unit == "micro-usd":
-        return f"{dollars(left)} of {dollars(most)}"
-    return f"{left} of {most} {_SHORT.get(unit, unit)} ({name})"
+    most = int(quota.get("q", "0"))
+    if quota.get("qu") == "micro-usd":
+        return f"{dollars(left)} of {dollars(most)} ({name})"
+    return f"{left} of {most} ({name})"
 
 
 def dollars(micro: int) -> str:

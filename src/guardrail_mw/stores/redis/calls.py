@@ -15,7 +15,7 @@ from guardrail_mw.stores.redis.pipes import Call
 if TYPE_CHECKING:
     from guardrail_mw.stores.redis.book import Book
 
-__all__ = ["SETTLE", "Charge", "Renewal", "Settle", "Split", "SplitCharge"]
+__all__ = ["SETTLE", "Charge", "Renewal", "Settle", "Split", "SplitCharge", "padded"]
 
 SETTLE = 5.0
 """Seconds that a settlement waits for a store that is away, then it is counted as lost."""
