@@ -229,6 +229,7 @@ def policy(case: Case, limits: Sequence[dict[str, Any]]) -> dict[str, Any]:
         "store": store,
         "identity": {"sources": [{"use": "api_key", "with": {"headers": ["authorization"], "trust": "gateway"}}]},
         "routes": [{"path": "/v1/**", "dialect": "openai"}],
+        "reserve": {"output": 50},
         "headers": ["ietf", "dialect"],
         "limits": list(limits),
     }
@@ -254,8 +255,8 @@ async def ours_settling(case: Case) -> Candidate:
     """
     denied = case.rates[0].amount == 1
     tokens: list[dict[str, Any]] = [
-        {"name": "tokens", "per": ["account"], "unit": "tokens", "rate": "100/day" if denied else "100000000/minute"},
-        {"name": "tokens-a-day", "per": ["account"], "unit": "tokens", "rate": "200/day" if denied else "10000000000/day"},
+        {"name": "tokens", "per": ["account"], "unit": "tokens", "rate": "75/day" if denied else "100000000/minute"},
+        {"name": "tokens-a-day", "per": ["account"], "unit": "tokens", "rate": "80/day" if denied else "10000000000/day"},
         {"name": "requests", "per": ["account"], "rate": "1000000/minute"},
         {"name": "in-flight", "per": ["account"], "concurrency": 1000},
     ]

@@ -341,7 +341,7 @@ async def test_bad_bodies_are_4xx_in_the_routes_dialect_and_pass_in_shadow(path:
     assert code_of(path, answer)
     assert answer.field("x-should-retry") == "false"
     assert guarded.app.calls == 0
-    assert guarded.bills == []
+    assert await guarded.left() == {"requests": 1, "tokens": 100_000}
 
     shadow = Guarded(Upstream(), {**document, "mode": "shadow"})
     answer = await shadow.post(path, body, KEY, JSON, *extra)
@@ -577,15 +577,34 @@ async def test_an_exception_of_the_apps_goes_on_and_costs_nothing() -> None:
     assert await guarded.left() == {"requests": 2, "slots": 1}
 
 
-async def test_who_hangs_up_pays_though_the_app_raises() -> None:
-    """An app that notices the disconnect and raises has not failed: else hanging up would be free."""
+@pytest.mark.parametrize("ending", [ConnectionError(HANG_UP), 500, 503, 499, 400])
+async def test_who_hangs_up_pays_though_the_app_fails(ending: Exception | int) -> None:
+    """An app that notices the disconnect and raises, or whose framework makes an error of that, has not failed."""
 
-    async def app(_scope: Any, receive: Any, _send: Any) -> None:
+    async def app(_scope: Any, receive: Any, send: Any) -> None:
         await receive()
         assert (await receive())["type"] == "http.disconnect"
-        raise ConnectionError(HANG_UP)
+        if isinstance(ending, Exception):
+            raise ending
+        await send({"type": "http.response.start", "status": ending, "headers": [JSON]})
+        await send({"type": "http.response.body", "body": b'{"error": "a long text that is no answer"}'})
 
     guarded = Guarded(app, policy(REQUESTS, {"name": "tokens", "unit": "tokens", "rate": "5000/minute"}))
-    with pytest.raises(ConnectionError):
+    with suppress(ConnectionError):
         await guarded.post(CHAT, chat(400))
     assert await guarded.left() == {"requests": 1, "tokens": 4900}
+
+
+@pytest.mark.parametrize(
+    ("status", "kept"), [(500, {"requests": 2, "tokens": 5000}), (404, {"requests": 1, "tokens": 5000})]
+)
+async def test_who_waits_for_an_error_and_then_leaves_has_not_hung_up(status: int, kept: dict[str, int]) -> None:
+    async def app(_scope: Any, receive: Any, send: Any) -> None:
+        await receive()
+        await send({"type": "http.response.start", "status": status, "headers": [JSON]})
+        await send({"type": "http.response.body", "body": b"{}"})
+        assert (await receive())["type"] == "http.disconnect"
+
+    guarded = Guarded(app, policy(REQUESTS, {"name": "tokens", "unit": "tokens", "rate": "5000/minute"}))
+    assert (await guarded.post(CHAT, chat(400))).status == status
+    assert await guarded.left() == kept

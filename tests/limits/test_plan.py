@@ -8,8 +8,9 @@ import pytest
 
 from guardrail_mw.limits.conditions import Traits
 from guardrail_mw.limits.models import Models
-from guardrail_mw.limits.plan import Place, Planner, Tariff
+from guardrail_mw.limits.plan import Planner
 from guardrail_mw.limits.settings import LimitSettings, ModelSettings
+from guardrail_mw.limits.tariff import Place, Tariff
 from guardrail_mw.policy import load
 from guardrail_mw.stores.base import Budget, Entry, Gcra, Lease, Reading, Share, Window
 from guardrail_mw.values import Estimate, Usage
@@ -40,7 +41,8 @@ def planner(*limits: dict[str, Any], models: dict[str, Any] | None = None, **res
 
 def names(of: Planner, **traits: Any) -> list[str]:
     every = frozenset(limit.name for limit in of.limits)
-    return [slot.limit.name for slot in of.plan(every, Traits(**traits), metered=False).slots]
+    plan = of.plan(every, Traits(**traits), metered=False)
+    return [slot.limit.name for slot in plan.tariff(PLACE, "other", "r").slots]
 
 
 def tariff(of: Planner, place: Place = PLACE, *, metered: bool = True, model: str = "other", route: str = "r") -> Tariff:
@@ -157,12 +159,35 @@ def test_what_must_be_read_before_it_can_be_charged() -> None:
 
 
 def test_plans_are_made_once_and_their_number_is_bounded() -> None:
-    of = planner({"name": "a", "rate": "9/minute"})
+    of = planner({"name": "a", "when": {"organisation": "acme"}, "rate": "9/minute"})
     every = frozenset(["a"])
-    assert of.plan(every, Traits(), metered=False) is of.plan(every, Traits(), metered=False)
+    plan = of.plan(every, Traits(), metered=False)
+    assert of.plan(every, Traits(tier="what no condition looks at"), metered=False) is plan
+    assert of.plan(every, Traits(organisation="acme"), metered=False) is not plan
     for number in range(5000):
         of.plan(every, Traits(organisation=str(number)), metered=False)
     assert len(of._plans) <= 4096
+
+
+def test_subjects_of_one_kind_share_what_is_the_same_for_them() -> None:
+    """And those of another kind do not: who has no organisation is counted by itself, in one home."""
+    of = planner({"name": "own", "rate": "9/minute"}, {"name": "org", "per": ["organisation"], "rate": "9/minute"})
+    first, second = tariff(of, Place("a:1", "n:1", "n:p", "o:1")), tariff(of, Place("a:2", "n:2", "n:q", "o:2"))
+    assert first.shape is second.shape
+    assert [entry.home for entry in first.fixed or ()] == ["a:1", "o:1"]
+    assert [entry.home for entry in second.fixed or ()] == ["a:2", "o:2"]
+    assert [entry.home for entry in tariff(of, Place("a:3", "n:3")).fixed or ()] == ["a:3"]
+    assert tariff(of, Place("a:3", "n:3")).shape is not first.shape
+    assert tariff(of, Place("a:1", "n:1", organisation="o:1"), model="m").shape is not first.shape
+
+
+def test_what_names_a_subject_in_a_field_is_never_shared() -> None:
+    of = planner({"name": "a", "per": ["organisation", "account"], "rate": "9/minute"})
+    fields = set()
+    for account in ("a:1", "a:2"):
+        (entry,) = tariff(of, Place(account, "n:1", "n:p", "o:1")).fixed or ()
+        fields.add((entry.home, entry.steps[0].field))
+    assert len(fields) == 2
 
 
 # Where it is counted
@@ -316,7 +341,7 @@ def test_unmetered_limits_hold_at_no_cost() -> None:
 def test_what_can_never_fit() -> None:
     def refused(estimate: Estimate, place: Place = PLACE, **limit: Any) -> bool:
         of = planner({"name": "a", **limit})
-        return tariff(of, place).too_large(estimate, of.cost) is not None
+        return tariff(of, place).shape.too_large(estimate, of.cost) is not None
 
     assert refused(Estimate(items=10), rate="9/minute")
     assert not refused(Estimate(items=9), rate="9/minute")
@@ -374,7 +399,7 @@ def test_who_refused() -> None:
 
     def refusing(**waits: int) -> str | None:
         readings = [Reading(name not in waits, 0, 0, waits.get(name, 0)) for name in order]
-        found = charged.refusal(readings)
+        found = charged.shape.refusal(readings)
         return found.limit if found else None
 
     assert refusing() is None

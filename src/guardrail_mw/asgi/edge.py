@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from guardrail_mw.asgi.dialects.base import Dialect
     from guardrail_mw.asgi.types import App, Receive, Scope, Send
     from guardrail_mw.engine import Exchange, Guardrail
-    from guardrail_mw.limits.plan import Tariff
+    from guardrail_mw.limits.tariff import Shape
     from guardrail_mw.stores.base import Receipt
 
 __all__ = ["Edge", "facts_of", "own_path"]
@@ -119,22 +119,22 @@ class Edge:
         receipt, tariff = exchange.receipt, exchange.tariff
         if receipt is None or tariff is None or exchange.engine.mode != "enforce":
             return []
-        return _template(tariff, exchange).render(receipt.readings, receipt.now)
+        return _template(tariff.shape, exchange).render(receipt.readings, receipt.now)
 
     def receipt_open(self, receipt: Receipt | None) -> bool:
         """Whether it must be renewed until it is settled."""
         return receipt is not None and receipt.open
 
 
-def _template(tariff: Tariff, exchange: Exchange) -> Template:
+def _template(shape: Shape, exchange: Exchange) -> Template:
     """The fields of a tariff, made once. What belongs to everyone, or refuses nobody, is not shown."""
-    template: Any = tariff.template
+    template: Any = shape.template
     if template is None:
         shown = [
             Limit(slot.limit.name, slot.limit.kind, slot.limit.unit, slot.limit.depth, slot.limit.span, place=index)
-            for index, slot in enumerate(tariff.slots)
+            for index, slot in enumerate(shape.slots)
             if not (slot.share or slot.limit.shared or slot.limit.shadow)
         ]
-        template = tariff.template = Template(shown, exchange.dialect, exchange.engine.policy.headers)
+        template = shape.template = Template(shown, exchange.dialect, exchange.engine.policy.headers)
     kept: Template = template
     return kept

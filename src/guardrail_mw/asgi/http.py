@@ -10,6 +10,7 @@ from guardrail_mw.asgi.edge import Edge, facts_of, own_path
 from guardrail_mw.asgi.inspect import inspect, refuse_encoded, should_offload
 from guardrail_mw.asgi.usage import Meter
 from guardrail_mw.engine import refusals
+from guardrail_mw.engine.exchange import NOTHING
 from guardrail_mw.errors import TokenError
 from guardrail_mw.values import Deny, Subject
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from guardrail_mw.asgi.types import App, Message, Receive, Scope, Send
     from guardrail_mw.engine import Engine, Exchange, Guardrail
     from guardrail_mw.engine.core import Outcome
+    from guardrail_mw.limits.tariff import Tariff
 
 __all__ = ["Http"]
 
@@ -96,9 +98,7 @@ class Http(Edge):
     ) -> None:
         engine = exchange.engine
         tariff = engine.plan(exchange, subject)
-        if deny is None:
-            deny = await engine.charge(exchange, tariff)
-        deny = self.obey(exchange, deny)
+        deny = await self._bill(exchange, tariff, deny)
         if deny is not None:
             await self.refuse(exchange, deny, scope, receive, send)
             return
@@ -106,6 +106,26 @@ class Http(Edge):
         fields = [(b"x-guardrail-decision", exchange.id.encode()), *self.rate_fields(exchange)]
         meter = Meter(exchange.estimate, exchange.facts.path) if tariff.measured else None
         await self._pass(exchange, _Responder(receive, send, fields, meter), scope)
+
+    async def _bill(self, exchange: Exchange, tariff: Tariff, bad: Deny | None) -> Deny | None:
+        """Charge; returns what to answer, if not the app.
+
+        What is bad about a request is answered after it was charged as one, or bad ones could be sent without end; that it
+        is one too many is said first. What is shed is not charged: its client did nothing wrong.
+        """
+        engine = exchange.engine
+        if bad is not None and bad.status >= 500:  # noqa: PLR2004
+            return self.obey(exchange, bad)
+        deny = await engine.charge(exchange, tariff)
+        if deny is not None and deny.status < 500:  # noqa: PLR2004 - it can never fit
+            bad = self.unless_shadow(exchange, deny)
+            estimate, exchange.estimate = exchange.estimate, NOTHING
+            deny = await engine.charge(exchange, exchange.tariff or tariff)
+            exchange.estimate = estimate
+        deny = self.obey(exchange, deny)
+        if deny is None and bad is not None:
+            engine.settle(exchange, "refused")
+        return deny or bad
 
     async def _pass(self, exchange: Exchange, responder: _Responder, scope: Scope) -> None:
         """Let the app answer, and settle whatever happens."""
@@ -141,7 +161,7 @@ def _outcome(status: int, *, crashed: bool) -> Outcome:
 class _Responder:
     """Stands between the app and the server: adds fields to the head, and lets the rest pass as it comes."""
 
-    __slots__ = ("_fields", "_receive", "_send", "gone", "meter", "status")
+    __slots__ = ("_fields", "_receive", "_send", "_unheard", "gone", "meter", "status")
 
     def __init__(self, receive: Receive, send: Send, fields: list[Header], meter: Meter | None) -> None:
         self._receive = receive
@@ -152,6 +172,8 @@ class _Responder:
         """0 until the answer has begun."""
         self.gone = False
         """Whether the app was told that the client went away: what it raises then is no failure of its own."""
+        self._unheard = False
+        """Whether it answered that with an error: then there was no answer, or hanging up would be free."""
 
     async def receive(self) -> Message:
         """For the app: the client's messages as they come."""
@@ -166,12 +188,15 @@ class _Responder:
         The meter sees first what is sent: what a client hangs up on has been made for it.
         """
         if message["type"] == "http.response.start":
-            self.status = message["status"]
+            status = message["status"]
+            self._unheard = self.gone and status >= 400  # noqa: PLR2004
+            if not self._unheard:
+                self.status = status
             theirs = list(message.get("headers", ()))
             if [1 for name, _ in theirs if name in OURS]:
                 ours = {name for name, _ in self._fields}
                 theirs = [header for header in theirs if header[0] not in ours]
             message = {**message, "headers": [*theirs, *self._fields]}
-        if self.meter is not None:
+        if self.meter is not None and not self._unheard:
             self.meter.message(message)
         return self._send(message)

@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     from guardrail_mw.cli.request import Request
     from guardrail_mw.cli.watching import Seen
     from guardrail_mw.engine import Exchange
-    from guardrail_mw.limits.plan import Limit, Slot
+    from guardrail_mw.limits.limit import Limit
+    from guardrail_mw.limits.tariff import Slot
     from guardrail_mw.stores.base import Reading, Step
     from guardrail_mw.values import Subject
 

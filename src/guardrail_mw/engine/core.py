@@ -16,7 +16,8 @@ from guardrail_mw.engine.routes import Router
 from guardrail_mw.engine.standings import Standings
 from guardrail_mw.errors import StoreError, StoreTimeout
 from guardrail_mw.limits.conditions import Traits
-from guardrail_mw.limits.plan import Place, Planner, Tariff
+from guardrail_mw.limits.plan import Planner
+from guardrail_mw.limits.tariff import Place, Tariff
 from guardrail_mw.stores.base import Bill, Change, Entry, Reading, Receipt, Settlement
 from guardrail_mw.values import Allow, Decision, Deny, Facts, Standing, Subject, Usage
 
@@ -37,6 +38,9 @@ Outcome = Literal["answered", "refused", "failed", "abandoned"]
 costs nothing), or because the client went away (it pays its prompt and what it was sent)."""
 
 _KEPT_TARIFFS = 64
+"""Of one subject."""
+_KEPT_IN_ALL = 65_536
+"""Tariffs of all subjects, at up to 5 kB: whoever invents keys, networks and paths must not fill the memory with them."""
 _UNITS = frozenset({"requests", "tokens", "input_tokens", "output_tokens", "usd"})
 _PROVED = (Change("set", "proved", "1"),)
 _UNPROVED = (Change("unset", "proved"),)
@@ -81,6 +85,8 @@ class Engine:
         self._standings = standings
         self._clock = clock
         self._observer = observer
+        self._kept = 0
+        """Tariffs made since all subjects were last forgotten."""
         self._full: dict[tuple[str, bool], tuple[int, int]] = {}
         """Shared request limits that refused: until when, and when they will admit (monotonic µs)."""
 
@@ -99,12 +105,16 @@ class Engine:
         candidate = subject.candidate
         standing = exchange.standing = self._standings.get(candidate)
         exchange.subject = subject
-        key = (self, exchange.route.index, exchange.facts.method, exchange.model, standing.version)
+        key = (self, exchange.route.index, exchange.route.method, exchange.model, standing.version)
         found = subject.cache.get(key)
         if found is None:
             found = self._tariff(exchange, subject, standing)
             if len(subject.cache) >= _KEPT_TARIFFS:
                 subject.cache.clear()
+            self._kept += 1
+            if self._kept > _KEPT_IN_ALL:
+                self._kept = 0
+                self.resolver.forget()
             subject.cache[key] = found
         tariff: Tariff
         tariff, exchange.authenticated = found
@@ -119,7 +129,7 @@ class Engine:
         authenticated = subject.authenticated or (bool(subject.candidate) and fields.get("proved") == "1")
         traits = Traits(
             route=route.names,
-            method=exchange.facts.method,
+            method=exchange.route.method,
             model=exchange.model,
             authenticated=authenticated,
             verified=subject.verified or fields.get("verified") == "1",
@@ -154,7 +164,7 @@ class Engine:
         cost = self.planner.cost
         for _ in range(2):
             if exchange.estimate is not NOTHING:
-                limit = tariff.too_large(exchange.estimate, cost)
+                limit = tariff.shape.too_large(exchange.estimate, cost)
                 if limit is not None:
                     return refusals.too_large(exchange.id, limit)
             bill = self._bill(exchange, subject, tariff)
@@ -241,7 +251,7 @@ class Engine:
         if receipt is None or receipt.code == "admitted":
             return Allow(exchange.id)
         assert exchange.tariff is not None  # noqa: S101 - charged
-        refusal = exchange.tariff.refusal(receipt.readings)
+        refusal = exchange.tariff.shape.refusal(receipt.readings)
         if refusal is None:  # denied by nobody: a store that breaks its contract must not refuse people
             return Allow(exchange.id)
         return refusals.by_limit(exchange.id, refusal)

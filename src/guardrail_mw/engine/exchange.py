@@ -9,7 +9,7 @@ from guardrail_mw.values import Estimate, Standing
 if TYPE_CHECKING:
     from guardrail_mw.engine.core import Engine
     from guardrail_mw.engine.routes import Route
-    from guardrail_mw.limits.plan import Tariff
+    from guardrail_mw.limits.tariff import Tariff
     from guardrail_mw.stores.base import Reading, Receipt
     from guardrail_mw.values import Decision, Facts, Subject
 

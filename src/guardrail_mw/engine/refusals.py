@@ -8,7 +8,7 @@ from guardrail_mw.values import Deny, Refusal
 
 if TYPE_CHECKING:
     from guardrail_mw.errors import TokenError
-    from guardrail_mw.limits.plan import Limit
+    from guardrail_mw.limits.limit import Limit
 
 __all__ = ["bad_input", "by_limit", "overloaded", "too_large", "unavailable"]
 

@@ -15,18 +15,23 @@ __all__ = ["Route", "Router"]
 
 _KEPT = 2048
 _SAFE = frozenset({"GET", "HEAD"})
+_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+OTHER = ""
+"""Whatever method neither the policy names nor everybody knows: clients may invent as many as they like."""
 
 
 class Route:
     """One route of the policy for one method, with what a request needs of it computed."""
 
-    __slots__ = ("dialect", "exempt", "index", "label", "limits", "measured", "metered", "names", "proves")
+    __slots__ = ("dialect", "exempt", "index", "label", "limits", "measured", "metered", "method", "names", "proves")
 
     def __init__(
         self, index: int, settings: RouteSettings | None, limits: frozenset[str], method: str, *, exempt: bool
     ) -> None:
         self.index: int | tuple[object, object] = index
         """Its place in the policy; -1 for what matches none, two for a path that can be read in two ways."""
+        self.method = method
+        """The request's, `OTHER` where nothing can depend on it."""
         self.limits = limits
         """Names of the limits that can hold here."""
         self.exempt = exempt
@@ -55,6 +60,9 @@ class Router:
         self._measured = measured
         self._routes = [(each, frozenset(limit.name for limit in policy.limits_of(each))) for each in policy.routes]
         self._rest = frozenset(limit.name for limit in policy.limits_of(None))
+        named = [method for each in policy.routes for method in each.methods or ()]
+        named += [method for each in policy.limits if each.when is not None for method in each.when.method or ()]
+        self._methods = _METHODS.union(named)
         self._known: dict[tuple[str, str], Route] = {}
 
     def find(self, path: str, method: str) -> Route:
@@ -64,6 +72,8 @@ class Router:
         leads elsewhere as it is written, the limits of both routes hold, for nobody knows how the app reads it: so no way of
         writing a path leads to a lesser route. Exempt is only what is written as the policy writes it.
         """
+        if method not in self._methods:
+            method = OTHER
         key = (path, method)
         found = self._known.get(key)
         if found is None:

@@ -9,7 +9,10 @@ from typing import Final
 __all__ = ["compile_glob", "covers", "trouble"]
 
 MAX_STARS: Final = 2
-"""Of each kind in one path: matching stays quadratic in what a client may send, at the worst."""
+"""Of each kind in one path: enough for any route, and few enough to be read."""
+
+_ANY_SEGMENTS: Final = "(?:/[^/]*+)*?"
+_SEGMENT_END: Final = r"(?=/|\Z)"
 
 
 def trouble(path: str) -> tuple[str, str] | None:
@@ -30,14 +33,33 @@ def trouble(path: str) -> tuple[str, str] | None:
 
 @cache
 def compile_glob(path: str) -> re.Pattern[str]:
-    """What matches a route's path, by `fullmatch`. `/x/**` matches `/x` too."""
-    pattern = ""
+    """What matches a route's path, by `fullmatch`. `/x/**` matches `/x` too.
+
+    Matching takes time in proportion to what a client sends: what stands between two stars is taken where it first occurs, for
+    no later place leaves more room for the rest, and atomic groups forget the others.
+    """
+    blocks: list[list[str]] = [[]]
     for segment in path.split("/")[1:]:
-        inside = "[^/]*".join(re.escape(part) for part in segment.split("*"))
-        if segment == "*":
-            inside = "[^/]+"
-        pattern += "(?:/.*)?" if segment == "**" else f"/{inside}"
-    return re.compile(pattern, re.DOTALL)
+        if segment == "**":
+            blocks.append([])
+        else:
+            blocks[-1].append(_segment(segment))
+    first, *rest = ["".join(f"/{segment}" for segment in block) for block in blocks]
+    if not rest:
+        return re.compile(first, re.DOTALL)
+    *middle, last = rest
+    pattern = first + "".join(f"(?>{_ANY_SEGMENTS}{block}{_SEGMENT_END})" for block in middle if block)
+    return re.compile(pattern + (_ANY_SEGMENTS + last if last else "(?:/.*)?"), re.DOTALL)
+
+
+def _segment(segment: str) -> str:
+    if segment == "*":
+        return "[^/]++"
+    first, *rest = [re.escape(part) for part in segment.split("*")]
+    if not rest:
+        return first
+    *middle, last = rest
+    return first + "".join(f"(?>[^/]*?{part})" for part in middle) + f"[^/]*{last}{_SEGMENT_END}"
 
 
 def covers(first: str, then: str) -> bool:

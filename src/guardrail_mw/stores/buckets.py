@@ -6,6 +6,7 @@ a request costs was spent in calling. Where a bucket refuses, it writes nothing 
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
 from guardrail_mw.algorithms import gcra
@@ -14,7 +15,7 @@ from guardrail_mw.stores.base import Gcra, Reading
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from guardrail_mw.stores.base import Entry
+    from guardrail_mw.stores.base import Entry, Step
     from guardrail_mw.stores.homes import Home
 
 __all__ = ["plain", "take_all"]
@@ -41,13 +42,15 @@ def plain(entry: Entry) -> tuple[_Plain, ...] | None:
     kept = entry.wire
     if kept is None:
         simple = all(type(step) is Gcra and not step.reserved for step in entry.steps)
-        kept = entry.wire = _plain(entry) if simple else False
+        kept = entry.wire = _plain(entry.steps) if simple else False
     return kept if type(kept) is tuple else None
 
 
-def _plain(entry: Entry) -> tuple[_Plain, ...]:
+@lru_cache(4096)
+def _plain(steps: tuple[Step, ...]) -> tuple[_Plain, ...]:
+    """Made once for all subjects that have the same steps."""
     found = []
-    for step in entry.steps:
+    for step in steps:
         assert isinstance(step, Gcra)  # noqa: S101 - looked at before
         depth = step.burst - step.kept
         cost, deep = gcra.span(step.cost, step.amount, step.period), gcra.span(depth, step.amount, step.period)
