@@ -133,6 +133,7 @@ class Subject:
         "cache",
         "candidate",
         "ial",
+        "memo",
         "network",
         "network_parent",
         "organisation",
@@ -181,6 +182,8 @@ class Subject:
         self.source = source
         self.cache: dict[Any, Any] = {}
         """For the engine: what it computed for this subject, by plan."""
+        self.memo: tuple[Any, ...] | None = None
+        """For the engine: the latest of it, found without hashing."""
 
 
 class Standing(NamedTuple):

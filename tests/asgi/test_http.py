@@ -341,7 +341,9 @@ async def test_bad_bodies_are_4xx_in_the_routes_dialect_and_pass_in_shadow(path:
     assert code_of(path, answer)
     assert answer.field("x-should-retry") == "false"
     assert guarded.app.calls == 0
-    assert await guarded.left() == {"requests": 1, "tokens": 100_000}
+    assert await guarded.left() == {"requests": 1, "tokens": 100_000}, "it counts as one request"
+    statuses = [(await guarded.post(path, body, KEY, JSON, *extra)).status for _ in range(2)]
+    assert statuses == [status, 429], "that it is one too many is said first"
 
     shadow = Guarded(Upstream(), {**document, "mode": "shadow"})
     answer = await shadow.post(path, body, KEY, JSON, *extra)

@@ -311,6 +311,7 @@ async def test_embeddings_reserve_no_output_and_are_charged_by_the_item() -> Non
     assert answer.status == 429
     answer = await guarded.post("/v1/embeddings", {**body, "input": ["x"] * 6})
     assert (answer.status, answer.json["error"]["code"]) == (400, "exceeds_limit")
+    assert (await guarded.left())["requests"] == 1, "what never fits counts as one request"
 
 
 async def test_a_model_without_a_price_costs_as_the_dearest() -> None:
@@ -409,7 +410,7 @@ async def test_strict_reserves_all_and_refuses_what_never_fits() -> None:
         assert guarded.bills[0].entries[0].steps[0].cost == 5100  # type: ignore[union-attr]
         answer = await guarded.post(CHAT, chat(400, max_tokens=6000))
         assert (answer.status, answer.json["error"]["code"]) == (400, "exceeds_limit")
-        assert len(guarded.bills) == 1
+        assert await guarded.left() == {"tokens": 5990}
     likely = Guarded(answering({}), policy(TOKENS))
     await likely.post(CHAT, chat(400, max_tokens=6000))
     assert likely.bills[0].entries[0].steps[0].cost == 1124  # type: ignore[union-attr]

@@ -324,7 +324,7 @@ def test_what_belongs_to_everyone_is_shared_out() -> None:
     assert (found["a:1"][1].cost, found["e"][0].cost) == (1000, 1000)
     found = steps(tariff(of, STRANGER).entries(Estimate(input=7000), of.cost))
     assert found["e"][0].kept == 2000
-    assert [slot.share for slot in charged.slots] == [False, True, False]
+    assert [(slot.limit.name, slot.share) for slot in charged.slots] == [("all", False), ("own", False), ("all", True)]
 
 
 def test_unmetered_limits_hold_at_no_cost() -> None:

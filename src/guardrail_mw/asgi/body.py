@@ -19,6 +19,10 @@ OVERHEAD = 400
 """Bytes that a message costs besides its body: a dict, its keys' slots and a bytes object. Without it a client who sends a
 byte at a time would hold three hundred times what is counted."""
 
+SHARE = 4
+"""An account, or a network of strangers, may hold one in so many bytes of the budget (or one body): nine slow clients of one
+owner must not shut everybody out."""
+
 _SLACK = 1_048_576
 _DIGITS = 18
 
@@ -27,7 +31,7 @@ class Unread(Enum):
     """Why there is no body to inspect."""
 
     OVER_BUDGET = "over_budget"
-    """The process holds as many bytes of bodies as it may: answer `overloaded`."""
+    """The process, or whose request it is, holds as many bytes of bodies as it may: answer `overloaded`."""
     DISCONNECTED = "disconnected"
     """The client went away before its body was whole: nothing need be answered."""
 
@@ -39,25 +43,35 @@ class BodyBudget:
     keep everybody out of 256 MiB.
     """
 
-    __slots__ = ("_lock", "limit", "used")
+    __slots__ = ("_held", "_lock", "limit", "used")
 
     def __init__(self, limit: int) -> None:
         self.limit = limit
         self.used = 0
+        self._held: dict[str, int] = {}
         self._lock = Lock()
 
-    def take(self, size: int) -> bool:
-        """Take `size` bytes if they fit."""
+    def take(self, size: int, holder: str = "", least: int = 0) -> bool:
+        """Take `size` bytes if they fit, for `holder` (empty for nobody), who may hold its share, or `least` bytes."""
         with self._lock:
-            if self.used + size > self.limit:
+            held = self._held.get(holder, 0) + size
+            if self.used + size > self.limit or (holder and held > max(self.limit // SHARE, least)):
                 return False
             self.used += size
+            if holder:
+                self._held[holder] = held
             return True
 
-    def give(self, size: int) -> None:
+    def give(self, size: int, holder: str = "") -> None:
         """Give `size` bytes back."""
         with self._lock:
             self.used -= size
+            if holder:
+                left = self._held[holder] - size
+                if left:
+                    self._held[holder] = left
+                else:
+                    del self._held[holder]
 
 
 class BodyReader:
@@ -68,9 +82,10 @@ class BodyReader:
         max_body: bytes beyond which a body is not inspected.
         budget: shared by the process.
         headers: the request's, for `content-length`, which is believed only where it says too much.
+        holder: whose the request is, for its share of the budget.
     """
 
-    __slots__ = ("_budget", "_headers", "_held", "_max_body", "_messages", "_receive")
+    __slots__ = ("_budget", "_headers", "_held", "_holder", "_max_body", "_messages", "_most", "_receive")
 
     def __init__(
         self,
@@ -78,9 +93,12 @@ class BodyReader:
         max_body: int,
         budget: BodyBudget,
         headers: Iterable[tuple[bytes, bytes]] = (),
+        holder: str = "",
     ) -> None:
         self._receive = receive
         self._max_body = max_body
+        self._most = 2 * max_body + _SLACK
+        self._holder = holder
         self._budget = budget
         self._headers = headers
         self._messages: deque[tuple[Message, int]] = deque()
@@ -108,10 +126,10 @@ class BodyReader:
             size += len(piece)
             cost = len(piece) + OVERHEAD
             weight += cost
-            if size > self._max_body or weight > 2 * self._max_body + _SLACK:
+            if size > self._max_body or weight > self._most:
                 self._messages.append((message, 0))
                 raise _too_long(f"over {self._max_body} bytes after {len(pieces) + 1} pieces")
-            if not self._budget.take(cost):
+            if not self._budget.take(cost, self._holder, self._most):
                 self._messages.append((message, 0))
                 return Unread.OVER_BUDGET
             self._held += cost
@@ -141,7 +159,7 @@ class BodyReader:
     def _give(self, cost: int) -> None:
         if cost:
             self._held -= cost
-            self._budget.give(cost)
+            self._budget.give(cost, self._holder)
 
 
 def _too_long(detail: str) -> TokenError:

@@ -63,7 +63,7 @@ class Http(Edge):
         elif route.measured:
             policy = engine.policy.inspect
             self._budget.limit = policy.budget.bytes
-            reader = BodyReader(receive, policy.max_body.bytes, self._budget, facts.headers)
+            reader = BodyReader(receive, policy.max_body.bytes, self._budget, facts.headers, found.account)
             try:
                 deny = await self._read(exchange, reader)
                 await self._charge(exchange, found, deny, scope, reader.receive, send)

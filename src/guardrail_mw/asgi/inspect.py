@@ -20,6 +20,8 @@ __all__ = [
     "CONTAINERS",
     "DEPTH",
     "INSPECTED",
+    "LONGEST_MODEL",
+    "MEMBERS",
     "MOST",
     "OFFLOAD",
     "BodyBudget",
@@ -42,6 +44,11 @@ CONTAINERS = 1_000_000
 model can read has far fewer. Those inside strings count too: that is cheap, and errs only for prompts that no model could
 read.
 """
+MEMBERS = 4_000_000
+"""Commas and colons in a body, in strings too: a list of numbers or an object of tiny members takes ten times its length in
+memory, and half a second that nothing else in the process gets."""
+LONGEST_MODEL = 1024
+"""Characters of a model's name. It is matched against every pattern of `models`, and kept as long as the answer takes."""
 OFFLOAD = 65_536
 """Bytes above which parsing is better done off the loop: 2 ns a byte for text, but up to 70 for tiny objects."""
 
@@ -166,6 +173,9 @@ def _parse(body: bytes) -> dict[str, Any]:
     nested = body.count(b"{") + body.count(b"[")
     if nested > CONTAINERS:
         raise _bad("too_complex", "The request body has too many objects and lists.", f"{nested}, at most {CONTAINERS}")
+    members = body.count(b",") + body.count(b":")
+    if members > MEMBERS:
+        raise _bad("too_complex", "The request body has too many members.", f"{members}, at most {MEMBERS}")
     if body.startswith((b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff")):
         raise _bad("byte_order_mark", "The request body begins with a byte order mark.")
     try:
@@ -229,6 +239,8 @@ def _one(document: dict[str, Any], reserve: Reserving, path: str, *, strict: boo
         model = ""
     elif type(model) is not str:
         raise _bad("invalid_parameter", "The parameter 'model' must be a string.", type(model).__name__)
+    elif len(model) > LONGEST_MODEL:
+        raise _bad("invalid_parameter", "The parameter 'model' is too long.", f"{len(model)}, at most {LONGEST_MODEL}")
     given = [cap for name in _CAPS if (cap := _whole(document, name)) is not None]
     most = max(given, default=reserve.output)
     output = most if strict else min(most, reserve.output)
@@ -270,7 +282,7 @@ def _whole(document: dict[str, Any], name: str) -> int | None:
     if value is None:
         return None
     if type(value) is not int or value < 0:
-        raise _bad("invalid_parameter", f"The parameter '{name}' must be a whole number of at least 0.", repr(value)[:64])
+        raise _bad("invalid_parameter", f"The parameter '{name}' must be a whole number of at least 0.", type(value).__name__)
     return min(value, MOST)
 
 

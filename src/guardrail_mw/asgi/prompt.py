@@ -32,6 +32,10 @@ _NOT_PROMPT = frozenset({
     "role", "type", "id", "tool_call_id", "tool_use_id", "call_id", "cache_control", "status", "detail", "media_type",
     "format", "signature", "encrypted_content",
 })  # fmt: skip
+_LONG = frozenset({"signature", "encrypted_content"})
+_WORD = 64
+"""Characters that a role, an id and their like may have for nothing. What is longer is a prompt: chat templates write out a
+role as it comes."""
 
 
 class Prompt:
@@ -73,14 +77,22 @@ class Prompt:
             waiting.extend(part.values())
             return
         kind = part.get("type")
-        if (type(kind) is str and kind in MEDIA) or not _MEDIA_KEYS.isdisjoint(part):
+        if type(kind) is str and kind in MEDIA:
             source = part.get("source")
             if type(source) is not dict or source.get("type") not in ("text", "content"):
                 self.media += 1
                 return
             waiting.extend((source.get("data"), source.get("content"), part.get("title"), part.get("context")))
             return
-        waiting.extend(value for key, value in part.items() if key not in _NOT_PROMPT and type(value) is not int)
+        if not _MEDIA_KEYS.isdisjoint(part):  # and its text besides: apps go by `type`
+            self.media += 1
+            part = {key: value for key, value in part.items() if key not in _MEDIA_KEYS}
+        for key, value in part.items():
+            if key not in _NOT_PROMPT:
+                if type(value) is not int:
+                    waiting.append(value)
+            elif type(value) is str and len(value) > _WORD and key not in _LONG:
+                self.characters += len(value)
 
 
 def items_of(document: dict[str, Any]) -> int:

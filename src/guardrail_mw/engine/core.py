@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from guardrail_mw.engine import refusals
 from guardrail_mw.engine.exchange import NOTHING, Exchange
@@ -106,7 +106,20 @@ class Engine:
         standing = exchange.standing = self._standings.get(candidate)
         exchange.subject = subject
         key = (self, exchange.route.index, exchange.route.method, exchange.model, standing.version)
-        found = subject.cache.get(key)
+        memo = subject.memo
+        if memo is None or memo[0] != key:
+            memo = subject.memo = (key, *self._kept_tariff(exchange, subject, standing, key))
+        tariff: Tariff
+        _, tariff, exchange.authenticated = memo
+        if exchange.turn:
+            tariff = tariff.turns()
+        exchange.tariff = tariff
+        return tariff
+
+    def _kept_tariff(
+        self, exchange: Exchange, subject: Subject, standing: Standing, key: tuple[Any, ...]
+    ) -> tuple[Tariff, bool]:
+        found: tuple[Tariff, bool] | None = subject.cache.get(key)
         if found is None:
             found = self._tariff(exchange, subject, standing)
             if len(subject.cache) >= _KEPT_TARIFFS:
@@ -116,12 +129,7 @@ class Engine:
                 self._kept = 0
                 self.resolver.forget()
             subject.cache[key] = found
-        tariff: Tariff
-        tariff, exchange.authenticated = found
-        if exchange.turn:
-            tariff = tariff.turns()
-        exchange.tariff = tariff
-        return tariff
+        return found
 
     def _tariff(self, exchange: Exchange, subject: Subject, standing: Standing) -> tuple[Tariff, bool]:
         fields = standing.fields

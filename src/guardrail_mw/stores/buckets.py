@@ -69,7 +69,7 @@ def take_all(  # noqa: C901 - one loop, no calls: that is its point
         own = until = raw + home.offset
         if own < home.last:
             return None
-        buckets = home.buckets
+        buckets = home.counters
         for field, cost, cost_rem, amount, period, depth, depth_rem, room in steps:
             bucket = buckets.get(field)
             if bucket is None:

@@ -20,7 +20,7 @@ SHARE_WAIT = 1_000_000
 class Home:
     """Everything of one subject, and its own time, which neither goes back nor stands still."""
 
-    __slots__ = ("buckets", "budgets", "evicted", "expiry", "last", "leases", "offset", "open", "seen", "shares", "windows")
+    __slots__ = ("counters", "evicted", "expiry", "last", "offset", "open", "shares")
 
     def __init__(self) -> None:
         self.last = 0
@@ -28,11 +28,8 @@ class Home:
         self.evicted = False
         self.expiry = 0
         """Raw µs from which it equals a new subject's."""
-        self.buckets: dict[str, gcra.Bucket] = {}
-        self.windows: dict[str, window.Panes] = {}
-        self.budgets: dict[str, tuple[int, int]] = {}
-        self.leases: dict[str, dict[str, int]] = {}
-        self.seen: dict[str, tuple[dict[str, int], int]] = {}
+        self.counters: dict[str, Any] = {}
+        """By field: a bucket, a window, a budget's start and total, leases by holder, or distinct values and their overflow."""
         self.shares: dict[str, int] = {}
         self.open: dict[str, tuple[int, tuple[tuple[str, int], ...]]] = {}
         """Receipt to its expiry and the shares it holds."""
@@ -120,16 +117,16 @@ class Kind(Protocol):
 class _Gcra:
     def take(self, step: Gcra, home: Home, own: int, holder: str) -> tuple[gcra.Bucket | None, bool]:
         _, cost, amount, period, burst, kept, _, _ = step
-        bucket, ok = gcra.take(home.buckets.get(step.field, gcra.NEW), own, cost, amount, period, burst - kept)
+        bucket, ok = gcra.take(home.counters.get(step.field, gcra.NEW), own, cost, amount, period, burst - kept)
         return (bucket if ok else None), ok
 
     def write(self, step: Gcra, home: Home, own: int, state: gcra.Bucket, holder: str) -> None:
-        home.buckets[step.field] = state
+        home.counters[step.field] = state
         home.keep(state.tat + 1)
 
     def read(self, step: Gcra, home: Home, own: int, *, ok: bool, charged: bool) -> Reading:
         field, cost, amount, period, burst, kept, _, _ = step
-        bucket = home.buckets.get(field, gcra.NEW)
+        bucket = home.counters.get(field, gcra.NEW)
         wait = 0 if ok else gcra.wait(bucket, own, cost, amount, period, burst - kept)
         left = gcra.remaining(bucket, own, amount, period, burst - kept)
         return Reading(ok, left, gcra.reset(bucket, own), wait, bucket if charged else None)
@@ -137,7 +134,7 @@ class _Gcra:
     def settle(self, step: Gcra, home: Home, own: int, mark: tuple[int, ...], used: int | None, holder: str) -> bool:
         if used is None or used == step.cost:
             return False
-        bucket = home.buckets.get(step.field, gcra.NEW)
+        bucket = home.counters.get(step.field, gcra.NEW)
         if used < step.cost:
             noted = gcra.mark(mark, step.cost, step.amount, step.period)
             bucket = gcra.refund(bucket, own, noted, step.cost - used, step.amount, step.period)
@@ -150,16 +147,16 @@ class _Gcra:
 class _Window:
     def take(self, step: Window, home: Home, own: int, holder: str) -> tuple[window.Panes | None, bool]:
         pane = own // window.pane_length(step.window)
-        panes, ok = window.take(home.windows.get(step.field, window.NEW), pane, step.cost, step.amount)
+        panes, ok = window.take(home.counters.get(step.field, window.NEW), pane, step.cost, step.amount)
         return (panes if ok else None), ok
 
     def write(self, step: Window, home: Home, own: int, state: window.Panes, holder: str) -> None:
-        home.windows[step.field] = state
+        home.counters[step.field] = state
         home.keep((state.head + window.RING) * window.pane_length(step.window))
 
     def read(self, step: Window, home: Home, own: int, *, ok: bool, charged: bool) -> Reading:
         length = window.pane_length(step.window)
-        panes = window.advance(home.windows.get(step.field, window.NEW), own // length)
+        panes = window.advance(home.counters.get(step.field, window.NEW), own // length)
         wait = 0 if ok else window.until_free(panes, own, step.cost, step.amount, length)
         reset = window.until_free(panes, own, step.amount, step.amount, length)
         return Reading(ok, max(0, step.amount - panes.total), reset, wait, (panes.head,) if charged else None)
@@ -167,7 +164,7 @@ class _Window:
     def settle(self, step: Window, home: Home, own: int, mark: tuple[int, ...], used: int | None, holder: str) -> bool:
         if used is None or used == step.cost:
             return False
-        panes, pane = home.windows.get(step.field, window.NEW), own // window.pane_length(step.window)
+        panes, pane = home.counters.get(step.field, window.NEW), own // window.pane_length(step.window)
         if used < step.cost:
             panes = window.refund(panes, pane, mark[0], step.cost - used)
         else:
@@ -178,7 +175,7 @@ class _Window:
 
 class _Budget:
     def _spent(self, step: Budget, home: Home, start: int) -> int:
-        begun, total = home.budgets.get(step.field, (start, 0))
+        begun, total = home.counters.get(step.field, (start, 0))
         return total if begun == start else 0
 
     def take(self, step: Budget, home: Home, own: int, holder: str) -> tuple[tuple[int, int] | None, bool]:
@@ -187,7 +184,7 @@ class _Budget:
         return ((start, total), True) if total <= step.amount else (None, False)
 
     def write(self, step: Budget, home: Home, own: int, state: tuple[int, int], holder: str) -> None:
-        home.budgets[step.field] = state
+        home.counters[step.field] = state
         home.keep(window.calendar(state[0], step.calendar)[1])
 
     def read(self, step: Budget, home: Home, own: int, *, ok: bool, charged: bool) -> Reading:
@@ -212,26 +209,26 @@ class _Budget:
 
 class _Lease:
     def take(self, step: Lease, home: Home, own: int, holder: str) -> tuple[int | None, bool]:
-        held = home.leases.get(step.field, {})
+        held = home.counters.get(step.field, {})
         ok = lease.count(held, own) < step.limit or held.get(holder, 0) > own
         return (own + lease.TTL if ok else None), ok
 
     def write(self, step: Lease, home: Home, own: int, state: int, holder: str) -> None:
-        held = home.leases.setdefault(step.field, {})
+        held = home.counters.setdefault(step.field, {})
         lease.sweep(held, own)
         held[holder] = state
         home.keep(state)
 
     def read(self, step: Lease, home: Home, own: int, *, ok: bool, charged: bool) -> Reading:
-        held = home.leases.get(step.field, {})
+        held = home.counters.get(step.field, {})
         left = max(0, step.limit - lease.count(held, own))
         return Reading(ok, left, 0, 0 if ok else lease.next_expiry(held, own), () if charged else None)
 
     def settle(self, step: Lease, home: Home, own: int, mark: tuple[int, ...], used: int | None, holder: str) -> bool:
-        held = home.leases.get(step.field, {})
+        held = home.counters.get(step.field, {})
         held.pop(holder, None)
         if not held:
-            home.leases.pop(step.field, None)
+            home.counters.pop(step.field, None)
         return False
 
 
@@ -254,11 +251,11 @@ class _Share:
 
 class _Distinct:
     def take(self, step: Distinct, home: Home, own: int, holder: str) -> tuple[None, bool]:
-        seen, overflow = home.seen.get(step.field, ({}, -1))
+        seen, overflow = home.counters.get(step.field, ({}, -1))
         length = distinct.pane_length(step.window)
         pane = own // length
         overflow, _, floor = distinct.add(seen, overflow, pane, step.value)
-        home.seen[step.field] = (seen, overflow)
+        home.counters[step.field] = (seen, overflow)
         home.keep((pane + distinct.PANES + 1) * length)
         return None, not floor
 
@@ -266,7 +263,7 @@ class _Distinct:
         """`take` has seen it: distinct values count whatever becomes of the bill."""
 
     def read(self, step: Distinct, home: Home, own: int, *, ok: bool, charged: bool) -> Reading:
-        return Reading(ok, len(home.seen[step.field][0]), 0, 0)
+        return Reading(ok, len(home.counters[step.field][0]), 0, 0)
 
     def settle(self, step: Distinct, home: Home, own: int, mark: tuple[int, ...], used: int | None, holder: str) -> bool:
         """What was seen was seen."""

@@ -270,7 +270,7 @@ class MemoryStore:
                 elif isinstance(step, Gcra) and noted is not None:
                     own = home.tick(now)
                     mark = gcra.mark(noted, step.cost, step.amount, step.period)
-                    mark = gcra.renew(home.buckets.get(step.field, gcra.NEW), own, mark, step.amount)
+                    mark = gcra.renew(home.counters.get(step.field, gcra.NEW), own, mark, step.amount)
                     readings[index] = readings[index]._replace(mark=mark)
                 index += 1
         return receipt._replace(readings=tuple(readings))
