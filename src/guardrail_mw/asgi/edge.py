@@ -79,9 +79,13 @@ class Edge:
     def unless_shadow(self, exchange: Exchange, deny: Deny) -> Deny | None:
         """The refusal; in shadow it is noted, and nothing is done."""
         if exchange.engine.mode == "enforce":
+            self.guardrail.counts.count("engine.refused")
             return deny
         if exchange.would is None:
             exchange.would = deny
+            self.guardrail.counts.count("engine.would_refuse")
+            limit = f" by {deny.refusal.limit}" if deny.refusal is not None else ""
+            logger.info("%s: would have been refused%s (%s)", exchange.id, limit, deny.code)
         return None
 
     def obey(self, exchange: Exchange, deny: Deny | None) -> Deny | None:

@@ -170,12 +170,7 @@ def estimate(body: bytes, reserve: Reserving = _RESERVE, *, path: str = "", stri
 
 
 def _parse(body: bytes) -> dict[str, Any]:
-    nested = body.count(b"{") + body.count(b"[")
-    if nested > CONTAINERS:
-        raise _bad("too_complex", "The request body has too many objects and lists.", f"{nested}, at most {CONTAINERS}")
-    members = body.count(b",") + body.count(b":")
-    if members > MEMBERS:
-        raise _bad("too_complex", "The request body has too many members.", f"{members}, at most {MEMBERS}")
+    nested = _count(body)
     if body.startswith((b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff")):
         raise _bad("byte_order_mark", "The request body begins with a byte order mark.")
     try:
@@ -198,6 +193,17 @@ def _parse(body: bytes) -> dict[str, Any]:
         except UnicodeEncodeError as error:
             raise _bad("lone_surrogate", "The request body holds half of a surrogate pair.", str(error)) from error
     return document
+
+
+def _count(body: bytes) -> int:
+    """The body's braces and brackets, where it does not hold too much to be parsed."""
+    nested = body.count(b"{") + body.count(b"[")
+    if nested > CONTAINERS:
+        raise _bad("too_complex", "The request body has too many objects and lists.", f"{nested}, at most {CONTAINERS}")
+    members = body.count(b",") + body.count(b":")
+    if members > MEMBERS:
+        raise _bad("too_complex", "The request body has too many members.", f"{members}, at most {MEMBERS}")
+    return nested
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -282,7 +288,9 @@ def _whole(document: dict[str, Any], name: str) -> int | None:
     if value is None:
         return None
     if type(value) is not int or value < 0:
-        raise _bad("invalid_parameter", f"The parameter '{name}' must be a whole number of at least 0.", type(value).__name__)
+        raise _bad(
+            "invalid_parameter", f"The parameter '{name}' must be a whole number of at least 0.", type(value).__name__
+        )
     return min(value, MOST)
 
 

@@ -20,6 +20,7 @@ from guardrail_mw.errors import PluginError, PolicyError, Problem
 from guardrail_mw.identity.keys import Secrets
 from guardrail_mw.identity.resolver import Resolver
 from guardrail_mw.policy import Policy, load
+from guardrail_mw.policy.document import SCHEMES
 from guardrail_mw.policy.reload import Watcher
 from guardrail_mw.stores.base import Store, Switches
 from guardrail_mw.stores.memory import MemoryStore
@@ -38,7 +39,7 @@ PolicySource = str | os.PathLike[str] | Mapping[str, Any] | Policy
 """A file's path, the name of a policy that ships (`guardrail:balanced`), a mapping, or a `Policy`."""
 
 _MODES: tuple[Mode, ...] = get_args(Mode)
-_KINDS = {"memory": "memory"} | dict.fromkeys(("redis", "rediss", "unix", "redis+sentinel", "redis+cluster"), "redis")
+_KINDS = {"memory": "memory"} | dict.fromkeys(SCHEMES[1:], "redis")
 
 
 class Guardrail:

@@ -25,7 +25,8 @@ __all__ = ["LATER", "InspectSettings", "Policy", "RouteSettings", "StoreSettings
 LATER: Final = ("velocity", "risk", "friction", "clusters", "audit", "telemetry", "console", "public_url")
 """Sections that are known and not available yet."""
 
-SCHEMES: Final = ("memory", "redis", "rediss", "unix", "redis+sentinel", "redis+cluster")
+_NETWORKED: Final = ("redis", "redis+sentinel", "redis+cluster", "rediss", "rediss+sentinel", "rediss+cluster")
+SCHEMES: Final = ("memory", "unix", *_NETWORKED)
 _MS: Final = 1_000
 
 _Method: TypeAlias = Annotated[str, StringConstraints(pattern=r"^[A-Z]{1,20}$")]
@@ -36,7 +37,7 @@ class StoreSettings(Settings):
     """Where counters live, and what happens when that fails."""
 
     url: str = Field(default="memory://", min_length=1, max_length=2048, repr=False)
-    """memory://, redis://, rediss://, unix://, redis+sentinel:// or redis+cluster://"""
+    """memory://, unix://, redis://, redis+sentinel:// or redis+cluster://, and with TLS rediss:// and so on."""
     deadline: Duration = Duration.parse("25ms")
     """How long a request waits for the store."""
     on_error: Literal["allow", "deny", "local"] = "local"
@@ -93,7 +94,7 @@ def _place_trouble(scheme: str, url: str) -> tuple[str, str] | None:
         return None if parts.path.strip("/") else ("names no socket.", "Write unix:///run/redis/redis.sock.")
     if not named:
         return "names no host.", f"Write {scheme}://host:6379."
-    if scheme == "redis+sentinel" and not parts.path.strip("/"):
+    if scheme.endswith("+sentinel") and not parts.path.strip("/"):
         return "names no service.", "Write redis+sentinel://host:26379,host:26379/mymaster."
     return None
 
