@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 import threading
 from collections.abc import Callable, Iterator, Mapping
@@ -26,6 +27,8 @@ class Stage:
         self.hits = 0
         """Requests and sockets that reached the server, those that are refused included."""
         self.app: Any = None
+        self._busy = 0
+        self._served = threading.Condition()
         self.clock = FakeClock()
         self.arriving: Callable[[int], object] = int
         """Called with the number of each as it arrives."""
@@ -33,7 +36,22 @@ class Stage:
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         self.hits += 1
         self.arriving(self.hits)
-        await self.app(scope, receive, send)
+        with self._served:
+            self._busy += 1
+        try:
+            await self.app(scope, receive, send)
+        finally:
+            with self._served:
+                self._busy -= 1
+                self._served.notify_all()
+
+    def _wait(self) -> None:
+        with self._served:
+            assert self._served.wait_for(lambda: not self._busy, 10)
+
+    async def quiet(self) -> None:
+        """Until nothing is under way: a client has its answer a moment before the exchange is settled."""
+        await asyncio.to_thread(self._wait)
 
     def guard(self, document: Mapping[str, Any], app: Any = None) -> Guardrail:
         """From now on serve an app (the example model server, at no pace) behind a policy, on a clock that stands still."""

@@ -68,8 +68,10 @@ def refusal(found: dict[str, Any], kind: str, status: int, code: str, message: s
 async def test_success_and_stream_are_counted(script: Path, stage: Stage) -> None:
     guardrail = stage.guard(policy(TOKENS))
     assert await run(script, stage, "success") == SAID
+    await stage.quiet()
     assert await left(guardrail) == {"tokens": 100_000 - WHOLE.input - WHOLE.output}
     assert await run(script, stage, "stream") == SAID
+    await stage.quiet()
     assert await left(guardrail) == {"tokens": 100_000 - 2 * (WHOLE.input + WHOLE.output)}
 
 

@@ -112,6 +112,7 @@ async def test_success_is_counted(kind: str, stage: Stage) -> None:
     async with Caller(kind, stage.url) as caller:
         said = await caller.ask()
     assert said == (WHOLE.text, WHOLE.input, WHOLE.output)
+    await stage.quiet()
     assert await left(guardrail) == {"tokens": 100_000 - WHOLE.input - WHOLE.output, "requests": 99}
     assert stage.hits == 1
 
@@ -123,7 +124,9 @@ async def test_a_stream_with_usage_is_counted(kind: str, stage: Stage) -> None:
         for number in (1, 2):
             said = await caller.stream()
             assert said == (WHOLE.text, WHOLE.input, WHOLE.output)
+            await stage.quiet()
             assert (await left(guardrail))["tokens"] == 100_000 - number * (WHOLE.input + WHOLE.output)
+    await stage.quiet()
     assert (await left(guardrail))["slots"] == 1
 
 
@@ -134,12 +137,14 @@ async def test_responses_and_embeddings(stage: Stage) -> None:
     assert found.output_text == WHOLE.text
     assert found.usage is not None
     used = found.usage.total_tokens
+    await stage.quiet()
     assert await left(guardrail) == {"tokens": 100_000 - used}
     async for event in await client.responses.create(model="demo-small", input=PROMPT, stream=True):
         last = event
     assert last.type == "response.completed"
     vectors = await client.embeddings.create(model="demo-small", input=["one", "two"])
     assert len(vectors.data) == 2
+    await stage.quiet()
     assert await left(guardrail) == {"tokens": 100_000 - 2 * used - vectors.usage.total_tokens}
     await client.close()
 
@@ -225,6 +230,7 @@ async def test_a_deny_is_their_permission_error(kind: str, stage: Stage, monkeyp
     decision(caught.value)
     assert code(caught.value) == "denied"
     assert stage.hits == 1
+    await stage.quiet()
     assert await left(guardrail) == {"tokens": 100_000}
 
 

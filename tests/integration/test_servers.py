@@ -38,8 +38,8 @@ COMMANDS = {
 LIMITS = [{"name": "requests", "rate": "4/hour"}, {"name": "slots", "concurrency": 9}]
 UNGUARDED = [{"path": ["/release/*", "/ready"], "exempt": True}, {"path": "/v1/**", "dialect": "openai"}]
 
-UNREAD = {"granian": 10_000}
-"""Bytes of a body that the app need not read: granian resets the connection where more is left unread."""
+UNREAD = 10_000
+"""Bytes of a body that a refusal leaves unread: hypercorn and granian reset the connection over a megabyte."""
 
 
 class Running:
@@ -138,7 +138,7 @@ async def test_streams_sockets_and_refusals(server: str, tmp_path: Path) -> None
             assert refused.json()["error"]["decision"] == refused.headers["x-guardrail-decision"]
             head = await client.head("/v1/stream/b")
             assert (head.status_code, head.content) == (429, b"")
-            posted = await client.post("/v1/chat/completions", content=b"x" * UNREAD.get(server, 3_000_000))
+            posted = await client.post("/v1/chat/completions", content=b"x" * UNREAD)
             assert posted.status_code == 429, "refused before its body was read"
         with pytest.raises(InvalidStatus) as unopened:
             async with connect(f"ws://{HOST}:{found.port}/v1/talk", additional_headers=KEY):
@@ -186,7 +186,7 @@ async def test_a_policy_that_changes_is_obeyed_without_a_restart(tmp_path: Path)
         async def limit() -> str:
             return (await client.get("/v1/x")).headers["x-ratelimit-limit-requests"]
 
-        assert await limit() == "9"
+        assert [await limit() for _ in range(2)] == ["9", "9"], "by the second what the first began is on its way"
         (tmp_path / "policy.yaml").write_text(json.dumps(after))
         found.process.send_signal(signal.SIGHUP)
         async with asyncio.timeout(10):

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from copy import copy
 from posixpath import normpath
 from typing import TYPE_CHECKING
+from urllib.parse import unquote
 
 if TYPE_CHECKING:
     from guardrail_mw.policy import Policy, RouteSettings
@@ -68,9 +69,10 @@ class Router:
     def find(self, path: str, method: str) -> Route:
         """The first route that matches.
 
-        A path is looked up as an app would read it that tidies paths up (`//`, `/./`, `/../`, a slash at the end). Where it
-        leads elsewhere as it is written, the limits of both routes hold, for nobody knows how the app reads it: so no way of
-        writing a path leads to a lesser route. Exempt is only what is written as the policy writes it.
+        A path is looked up as an app would read it that tidies paths up (`//`, `/./`, `/../`, a slash at the end, a backslash,
+        what was encoded twice). Where it leads elsewhere as it is written, the limits of both routes hold, for nobody knows how
+        the app reads it: so no way of writing a path leads to a lesser route. Exempt is only what is written as the policy
+        writes it.
         """
         if method not in self._methods:
             method = OTHER
@@ -85,7 +87,7 @@ class Router:
         return found
 
     def _find(self, path: str, method: str) -> Route:
-        tidy = "/" + normpath("/" + path).lstrip("/")
+        tidy = "/" + normpath("/" + unquote(path).replace("\\", "/")).lstrip("/")
         slashed = tidy.rstrip("/") + "/"
         route = self._match(slashed if path == slashed else tidy, method) or self._match(tidy, method)
         found = route or self._unmatched(method)

@@ -22,8 +22,20 @@ from jwt.api_jwk import PyJWK
 __all__ = ["SYMMETRIC", "Algorithm", "Key", "KeySet", "Material", "read_jwk", "read_jwks", "read_pem", "read_secret"]
 
 Algorithm: TypeAlias = Literal[
-    "RS256", "RS384", "RS512", "PS256", "PS384", "PS512",
-    "ES256", "ES384", "ES512", "ES256K", "EdDSA", "HS256", "HS384", "HS512",
+    "RS256",
+    "RS384",
+    "RS512",
+    "PS256",
+    "PS384",
+    "PS512",
+    "ES256",
+    "ES384",
+    "ES512",
+    "ES256K",
+    "EdDSA",
+    "HS256",
+    "HS384",
+    "HS512",
 ]
 Material: TypeAlias = RSAPublicKey | EllipticCurvePublicKey | Ed25519PublicKey | Ed448PublicKey | bytes
 

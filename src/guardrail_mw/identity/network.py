@@ -100,7 +100,7 @@ def _from_the_right(values: Sequence[bytes]) -> Iterator[bytes]:
         end = len(value)
         while end >= 0:
             start = value.rfind(b",", 0, end)
-            yield value[start + 1:end] if end - start <= LONGEST_ELEMENT else b""
+            yield value[start + 1 : end] if end - start <= LONGEST_ELEMENT else b""
             end = start
 
 

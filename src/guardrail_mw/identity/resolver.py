@@ -58,9 +58,7 @@ class Resolver:
         self._digester = Digester(id_key)
         self._locator = Locator(settings, self._digester)
         self._crowd = Crowd(clock, self._observer)
-        self._known: Recent[tuple[str, _Read], _Known] = Recent(
-            REMEMBERED, weigh=_weigh, most=WEIGHT, heaviest=HEAVIEST
-        )
+        self._known: Recent[tuple[str, _Read], _Known] = Recent(REMEMBERED, weigh=_weigh, most=WEIGHT, heaviest=HEAVIEST)
         self._epoch = 0
         self.sources: tuple[Source, ...] = tuple(
             item.build(Context(item.use, clock, self._observer, self.forget)) for item in settings.sources
@@ -140,7 +138,7 @@ class Resolver:
         epoch: int,
     ) -> Subject:
         found = await waiting
-        for source in self.sources[index + 1:]:
+        for source in self.sources[index + 1 :]:
             if found is not None:
                 break
             answer = source.identify(presented)

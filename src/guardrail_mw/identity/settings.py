@@ -73,18 +73,20 @@ TrustedProxy: TypeAlias = Annotated[
     Network | Unix | Hops,
     PlainValidator(_proxy),
     PlainSerializer(_write_proxy),
-    WithJsonSchema({
-        "anyOf": [
-            {"const": "unix"},
-            {"type": "string", "pattern": Network.pattern},
-            {
-                "type": "object",
-                "properties": {"hops": {"type": "integer", "minimum": 1, "maximum": 32}},
-                "required": ["hops"],
-                "additionalProperties": False,
-            },
-        ]
-    }),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"const": "unix"},
+                {"type": "string", "pattern": Network.pattern},
+                {
+                    "type": "object",
+                    "properties": {"hops": {"type": "integer", "minimum": 1, "maximum": 32}},
+                    "required": ["hops"],
+                    "additionalProperties": False,
+                },
+            ]
+        }
+    ),
 ]
 """Whose word about the client's address is taken, and whose identity headers."""
 

@@ -51,9 +51,7 @@ class Request:
 class Rule:
     """How much comes back: `algorithms.gcra`, as it is."""
 
-    def refund(
-        self, bucket: gcra.Bucket, now: int, mark: gcra.Mark, cost: int, amount: int, period: int
-    ) -> gcra.Bucket:
+    def refund(self, bucket: gcra.Bucket, now: int, mark: gcra.Mark, cost: int, amount: int, period: int) -> gcra.Bucket:
         """See `gcra.refund`."""
         return gcra.refund(bucket, now, mark, cost, amount, period)
 
