@@ -190,9 +190,7 @@ def test_a_plugin_that_is_no_source(installed: dict[str, EntryPoint]) -> None:
 
 
 def test_secrets_are_not_printed() -> None:
-    settings = IdentitySettings.model_validate(
-        {"sources": [jwt_source(algorithms=["HS256"], keys=None, secret="hush" * 8)]}
-    )
+    settings = IdentitySettings.model_validate({"sources": [jwt_source(algorithms=["HS256"], keys=None, secret="hush" * 8)]})
     assert "hush" not in repr(settings)
 
 
