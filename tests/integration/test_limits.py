@@ -520,3 +520,21 @@ async def test_a_limit_that_did_not_change_goes_on_after_a_reload() -> None:
     await guarded.post(CHAT)
     guarded.guardrail.apply(load(policy({"name": "new", "rate": "9/minute"}, {"name": "r", "rate": "3/minute"})))
     assert await guarded.left() == {"new": 9, "r": 2}
+
+
+async def test_room_for_bodies_follows_the_policy_that_runs() -> None:
+    """256 MiB are taken; the reload allows 512."""
+    guarded = Guarded(answering({}), policy(TOKENS))
+    guarded.middleware._budget.used = 256 * 1024 * 1024
+    assert (await guarded.post(CHAT, chat())).status == 503
+    guarded.guardrail.apply(load(policy(TOKENS, inspect={"budget": "512MiB"})))
+    assert (await guarded.post(CHAT, chat())).status == 200
+
+
+async def test_what_refused_a_batch_may_have_room_for_one() -> None:
+    """Three of five are taken: a batch of three is refused, and nothing of that is remembered."""
+    document = policy({"name": "all", "per": [], "rate": "5/minute"}, TOKENS)
+    guarded = Guarded(answering({}), document)
+    three = {"model": "small", "input": ["x"] * 3}
+    assert [(await guarded.post("/v1/embeddings", three)).status for _ in range(2)] == [200, 503]
+    assert (await guarded.post("/v1/embeddings", {**three, "input": "x"})).status == 200

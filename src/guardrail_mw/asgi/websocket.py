@@ -77,28 +77,31 @@ class _Turns:
         self._exchange = exchange
         self._receive = receive
         self._send = send
-        self._closed = False
+        self._closed: Message | None = None
+        """What the app is told once a turn was refused, however often it asks: what the client had sent by then is not heard."""
         self._uncharged: Message | None = None
         """What was received but not charged yet. Whoever gives up waiting (`wait_for`) gets it next time."""
         self.accepted = False
 
     async def receive(self) -> Message:
         """For the app: the client's messages, until one is refused; then the socket is closed and the app told so."""
+        if self._closed is not None:
+            return dict(self._closed)
         message = self._uncharged or await self._receive()
-        if message["type"] != "websocket.receive" or self._closed:
+        if message["type"] != "websocket.receive":
             return message
         self._uncharged = message
         deny = await self._edge.turn(self._exchange)
         self._uncharged = None
         if deny is None:
             return message
-        self._closed = True
-        code = await self._edge.close_turn(self._send, deny)
-        return {"type": "websocket.disconnect", "code": code, "reason": deny.id}
+        self._closed = told = {"type": "websocket.disconnect", "code": 1006, "reason": deny.id}
+        told["code"] = await self._edge.close_turn(self._send, deny)
+        return dict(told)
 
     async def send(self, message: Message) -> None:
         """For the app: passes on, as it is, until the socket was closed over a refused turn."""
-        if self._closed:
+        if self._closed is not None:
             return
         if message["type"] == "websocket.accept":
             self.accepted = True
