@@ -42,7 +42,6 @@ _KEPT_TARIFFS = 64
 _KEPT_IN_ALL = 65_536
 """Tariffs of all subjects, at up to 5 kB: whoever invents keys, networks and paths must not fill the memory with them."""
 _UNITS = frozenset({"requests", "tokens", "input_tokens", "output_tokens", "usd"})
-_PROVED = (Change("set", "proved", "1"),)
 _UNPROVED = (Change("unset", "proved"),)
 _DENIED_FOR = 1_000_000
 
@@ -135,6 +134,7 @@ class Engine:
         fields = standing.fields
         route = exchange.route
         authenticated = subject.authenticated or (bool(subject.candidate) and fields.get("proved") == "1")
+        known = authenticated or "since" in fields  # was proved once: a 401 now must not move its costs to its network
         traits = Traits(
             route=route.names,
             method=exchange.route.method,
@@ -149,7 +149,7 @@ class Engine:
             source=subject.source,
         )
         place = Place(
-            account=subject.candidate if authenticated else subject.account,
+            account=subject.candidate if known else subject.account,
             network=subject.network,
             network_parent=subject.network_parent or "e",
             organisation=subject.organisation,
@@ -197,10 +197,8 @@ class Engine:
         entries = tariff.fixed
         if entries is None or exchange.estimate.items != 1:
             entries = tariff.entries(exchange.estimate, self.planner.cost)
-        candidate = subject.candidate
-        if exchange.authenticated:
-            return Bill(exchange.id, entries, candidate, candidate, exchange.standing.version, True)  # noqa: FBT003 - proved
-        return Bill(exchange.id, entries, subject.account, candidate, exchange.standing.version)
+        version, proved = exchange.standing.version, exchange.authenticated
+        return Bill(exchange.id, entries, tariff.payer, subject.candidate, version, proved)
 
     async def _stale_twice(self, exchange: Exchange, bill: Bill) -> Deny | None:
         """The standing changed again between two looks: the store's answers are of no use now."""
@@ -300,7 +298,8 @@ class Engine:
             return ()
         if 200 <= status < 300 and outcome == "answered" and not exchange.authenticated:  # noqa: PLR2004
             self.resolver.vouch(exchange.facts)
-            return _PROVED
+            since = exchange.receipt.now if exchange.receipt is not None else self._clock.now()
+            return (Change("set", "proved", "1"), Change("first", "since", str(since)))
         if status == 401 and exchange.authenticated:  # noqa: PLR2004
             return _UNPROVED
         return ()

@@ -161,10 +161,12 @@ class Plan:
 class Tariff:
     """What one subject is charged by one plan."""
 
-    __slots__ = ("_homes", "_turns", "fixed", "shape")
+    __slots__ = ("_homes", "_turns", "fixed", "payer", "shape")
 
-    def __init__(self, shape: Shape, homes: tuple[tuple[str, str], ...]) -> None:
+    def __init__(self, shape: Shape, payer: str, homes: tuple[tuple[str, str], ...]) -> None:
         self.shape = shape
+        self.payer = payer
+        """The home of who pays."""
         self._homes = homes
         """Home and parent of each group."""
         self._turns: Tariff | None = None
@@ -208,12 +210,13 @@ class Tariff:
         if self._turns is None:
             shape = self.shape.turns()
             homes = {group.whose: home for group, home in zip(self.shape.groups, self._homes, strict=True)}
-            self._turns = Tariff(shape, tuple([homes[group.whose] for group in shape.groups]))
+            self._turns = Tariff(shape, self.payer, tuple([homes[group.whose] for group in shape.groups]))
         return self._turns
 
 
 def _tariff(shape: Shape, place: Place) -> Tariff:
-    return Tariff(shape, tuple([(place.home(group.whose), place.parent(group.whose)) for group in shape.groups]))
+    homes = tuple([(place.home(group.whose), place.parent(group.whose)) for group in shape.groups])
+    return Tariff(shape, place.account, homes)
 
 
 def _group(shape: Shape, whose: str, lines: tuple[tuple[Slot, str], ...]) -> _Group:
