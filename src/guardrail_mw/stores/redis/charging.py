@@ -7,6 +7,7 @@ bytes both ways. What is the same for every request of a subject is encoded once
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from typing import Any, Literal, NamedTuple
 
 from guardrail_mw.algorithms import distinct, gcra, window
@@ -59,25 +60,39 @@ def _wire(entry: Entry, prefix: str) -> _Wire:
     if isinstance(kept, _Wire) and kept.prefix == prefix:
         return kept
     name = tag(prefix, entry.home)
-    keys = [name]
-    steps = []
-    for step in entry.steps:
-        if isinstance(step, (Lease, Distinct)):
-            keys.append(f"{name}:{'l' if isinstance(step, Lease) else 'd'}:{step.field}")
-        steps.append(_step(step, len(keys) - 1))
-    buckets = [
-        (step.amount, step.period, (step.burst - step.kept) * step.period) for step in entry.steps if isinstance(step, Gcra)
-    ]
-    wire = _Wire(
-        prefix,
-        b"".join([_packed(key) for key in keys]),
-        len(keys),
-        " ".join(steps),
-        len(steps),
-        tuple(buckets) if len(buckets) == len(steps) else None,
-    )
-    entry.wire = wire
+    estimated = entry.opens and any([getattr(step, "reserved", False) for step in entry.steps])
+    sent = _sent(entry.steps) if estimated else _sent_often(entry.steps)
+    keys = b"".join([_packed(name), *[_packed(name + suffix) for suffix in sent.suffixes]])
+    entry.wire = wire = _Wire(prefix, keys, 1 + len(sent.suffixes), sent.text, len(entry.steps), sent.buckets)
     return wire
+
+
+class _Sent(NamedTuple):
+    """Steps as they are sent, whoever's home they stand in."""
+
+    suffixes: tuple[str, ...]
+    """Of the keys besides the home's own."""
+    text: str
+    buckets: tuple[tuple[int, int, int], ...] | None
+
+
+def _sent(steps: tuple[Step, ...]) -> _Sent:
+    suffixes: list[str] = []
+    texts = []
+    for step in steps:
+        if isinstance(step, (Lease, Distinct)):
+            suffixes.append(f":{'l' if isinstance(step, Lease) else 'd'}:{step.field}")
+        texts.append(_step(step, len(suffixes)))
+    buckets = [
+        (step.amount, step.period, (step.burst - step.kept) * step.period) for step in steps if isinstance(step, Gcra)
+    ]
+    return _Sent(tuple(suffixes), " ".join(texts), tuple(buckets) if len(buckets) == len(steps) else None)
+
+
+@lru_cache(4096)
+def _sent_often(steps: tuple[Step, ...]) -> _Sent:
+    """Made once for all subjects that have the same steps; what holds an estimate differs from request to request."""
+    return _sent(steps)
 
 
 def _packed(key: str) -> bytes:
