@@ -109,19 +109,19 @@ async def test_a_unix_socket(guardrail_start: Start, tmp_path: Path) -> None:
         assert b" db=2 " in await each.future
 
 
-async def test_tls(guardrail_start: Start, tmp_path: Path) -> None:
+async def test_tls(guardrail_start: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("GUARDRAIL_TEST_REDIS", raising=False)  # it may name a Valkey that was built without TLS
     authority = trustme.CA()
     certificate = authority.issue_cert("127.0.0.1")
     authority.cert_pem.write_to_path(str(tmp_path / "ca"))
     certificate.private_key_pem.write_to_path(str(tmp_path / "key"))
     certificate.cert_chain_pems[0].write_to_path(str(tmp_path / "cert"))
     files = ("--tls-ca-cert-file", "ca"), ("--tls-key-file", "key"), ("--tls-cert-file", "cert")
-    server = guardrail_start("redis", *[part for option, file in files for part in (option, str(tmp_path / file))])
     from guardrail_mw.testing.processes import free_port
 
     port = free_port()
-    server.client().config_set("tls-auth-clients", "no")
-    server.client().config_set("tls-port", port)
+    options = [part for option, file in files for part in (option, str(tmp_path / file))]
+    guardrail_start("redis", *options, "--tls-auth-clients", "no", "--tls-port", str(port))
     async with lane(f"rediss://127.0.0.1:{port}?ssl_ca_certs={tmp_path / 'ca'}") as way:
         calls = [call("ECHO", "x" * 50_000) for _ in range(40)]
         for each in calls:
