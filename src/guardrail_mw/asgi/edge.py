@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from guardrail_mw.asgi.types import App, Receive, Scope, Send
     from guardrail_mw.engine import Exchange, Guardrail
     from guardrail_mw.limits.tariff import Shape
-    from guardrail_mw.stores.base import Receipt
 
 __all__ = ["Edge", "facts_of", "own_path"]
 
@@ -124,10 +123,6 @@ class Edge:
         if receipt is None or tariff is None or exchange.engine.mode != "enforce":
             return []
         return _template(tariff.shape, exchange).render(receipt.readings, receipt.now)
-
-    def receipt_open(self, receipt: Receipt | None) -> bool:
-        """Whether it must be renewed until it is settled."""
-        return receipt is not None and receipt.open
 
 
 def _template(shape: Shape, exchange: Exchange) -> Template:

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from guardrail_mw.engine.core import Engine
     from guardrail_mw.engine.routes import Route
     from guardrail_mw.limits.tariff import Tariff
-    from guardrail_mw.stores.base import Reading, Receipt
+    from guardrail_mw.stores.base import Receipt
     from guardrail_mw.values import Decision, Facts, Subject
 
 __all__ = ["NOTHING", "Exchange", "Limited"]
@@ -93,8 +93,3 @@ class Exchange:
             ValueError: an unknown unit, or not a whole number of at least 0.
         """
         await self.engine.add(self, unit, n)
-
-    def reading(self, index: int) -> Reading:
-        """The store's reading of one of the tariff's slots."""
-        assert self.receipt is not None  # noqa: S101 - asked only of what was charged
-        return self.receipt.readings[index]
