@@ -26,30 +26,35 @@ PATIENCE = 60
 
 
 class Demo(NamedTuple):
-    process: subprocess.Popen[str]
+    process: subprocess.Popen[bytes]
     base: str
 
     def end(self, number: int = signal.SIGINT) -> str:
         """Stop it; the rest of what it said."""
         self.process.send_signal(number)
+        return self.wait()
+
+    def wait(self) -> str:
+        """Wait until it ends; the rest of what it said."""
         said, complaints = self.process.communicate(timeout=PATIENCE)
-        assert complaints == ""
-        return said
+        assert complaints == b""
+        return said.decode()
 
 
 @pytest.fixture
 def start(tmp_path: Path) -> Iterator[Callable[..., Demo]]:
     """Starts demos on free ports, and waits until they say where they are."""
-    running: list[subprocess.Popen[str]] = []
+    running: list[subprocess.Popen[bytes]] = []
 
     def started(*options: str) -> Demo:
         command = [sys.executable, "-c", "from guardrail_mw.cli import main; main()", "demo", "--port", "0", *options]
         environment = {**os.environ, "GUARDRAIL_STORE": "redis://nowhere", "GUARDRAIL_MODE": "off"}  # it minds neither
         pipe = subprocess.PIPE
-        process = subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True, env=environment, cwd=tmp_path)
+        # Unbuffered, so that reading the first line takes nothing of what `communicate` is to read after it.
+        process = subprocess.Popen(command, stdout=pipe, stderr=pipe, bufsize=0, env=environment, cwd=tmp_path)
         running.append(process)
         assert process.stdout is not None
-        found = re.search(r"http://127\.0\.0\.1:\d+", process.stdout.readline())
+        found = re.search(r"http://127\.0\.0\.1:\d+", process.stdout.readline().decode())
         assert found is not None, process.communicate()
         return Demo(process, found[0])
 
@@ -120,15 +125,15 @@ def test_sigterm_ends_it_too(start: Callable[..., Demo]) -> None:
 
 def test_it_ends_by_itself_where_told_to(start: Callable[..., Demo]) -> None:
     demo = start("--seconds", "1")
-    said, complaints = demo.process.communicate(timeout=PATIENCE)
-    assert (demo.process.returncode, complaints) == (0, "")
+    said = demo.wait()
+    assert demo.process.returncode == 0
     assert said.rstrip().endswith("Stopped.")
 
 
 def test_it_drives_itself_and_says_what_happened(start: Callable[..., Demo]) -> None:
     demo = start("--drive", "--seconds", "4")
-    said, complaints = demo.process.communicate(timeout=PATIENCE)
-    assert (demo.process.returncode, complaints) == (0, "")
+    said = demo.wait()
+    assert demo.process.returncode == 0
     assert "\x1b" not in said
     assert re.search(r"^ +[\d.]+ s  ada +[1-9]\d* admitted, 0 refused, [1-9]\d* tokens", said, re.MULTILINE)
     assert re.search(r"bob's loop was refused [1-9]\d* times by `requests`", said)
