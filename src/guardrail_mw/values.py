@@ -141,6 +141,7 @@ class Subject:
         "payment",
         "source",
         "tier",
+        "until",
         "verified",
     )
 
@@ -180,10 +181,12 @@ class Subject:
         self.payment = payment
         """Digest of the payment fingerprint, or empty."""
         self.source = source
-        self.cache: dict[Any, Any] = {}
-        """For the engine: what it computed for this subject, by plan."""
+        self.until: int | None = None
+        """For the resolver: µs since the epoch after which it is worked out anew; None is never."""
         self.memo: tuple[Any, ...] | None = None
-        """For the engine: the latest of it, found without hashing."""
+        """For the engine: what it last planned for this subject, behind the key that it is found by."""
+        self.cache: dict[Any, Any] | None = None
+        """For the engine: all of what it planned, once it is more than one thing."""
 
 
 class Standing(NamedTuple):

@@ -37,7 +37,8 @@ async def flood(guarded: Guarded, keys: range, methods: tuple[str, ...] = ("POST
 def tariffs(guarded: Guarded) -> int:
     """Kept with subjects: what a flood could pile up."""
     known = guarded.guardrail._resolver._known
-    return sum(len(each.subject.cache) for each in [*known._new.values(), *known._old.values()])
+    subjects = [*known._new.values(), *known._old.values()]
+    return sum(len(each.cache) if each.cache is not None else each.memo is not None for each in subjects)
 
 
 async def test_invented_keys_create_nothing_and_their_network_pays() -> None:

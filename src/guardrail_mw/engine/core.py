@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable
+from itertools import count
 from typing import TYPE_CHECKING, Any, Literal
 
 from guardrail_mw.engine import refusals
@@ -44,6 +45,7 @@ _KEPT_IN_ALL = 65_536
 _UNITS = frozenset({"requests", "tokens", "input_tokens", "output_tokens", "usd"})
 _UNPROVED = (Change("unset", "proved"),)
 _DENIED_FOR = 1_000_000
+_SERIALS = count()
 
 
 class Engine:
@@ -84,6 +86,8 @@ class Engine:
         self._standings = standings
         self._clock = clock
         self._observer = observer
+        self._serial = next(_SERIALS)
+        """In place of the engine in keys: they are numbers and text then, which the garbage collector passes over."""
         self._kept = 0
         """Tariffs made since all subjects were last forgotten."""
         self._full: dict[tuple[str, bool], tuple[int, int]] = {}
@@ -104,10 +108,10 @@ class Engine:
         candidate = subject.candidate
         standing = exchange.standing = self._standings.get(candidate)
         exchange.subject = subject
-        key = (self, exchange.route.index, exchange.route.method, exchange.model, standing.version)
+        key = (self._serial, exchange.route.index, exchange.route.method, exchange.model, standing.version)
         memo = subject.memo
         if memo is None or memo[0] != key:
-            memo = subject.memo = (key, *self._kept_tariff(exchange, subject, standing, key))
+            memo = self._planned(exchange, subject, standing, key)
         tariff: Tariff
         _, tariff, exchange.authenticated = memo
         if exchange.turn:
@@ -115,19 +119,27 @@ class Engine:
         exchange.tariff = tariff
         return tariff
 
-    def _kept_tariff(
+    def _planned(
         self, exchange: Exchange, subject: Subject, standing: Standing, key: tuple[Any, ...]
-    ) -> tuple[Tariff, bool]:
-        found: tuple[Tariff, bool] | None = subject.cache.get(key)
-        if found is None:
-            found = self._tariff(exchange, subject, standing)
-            if len(subject.cache) >= _KEPT_TARIFFS:
-                subject.cache.clear()
-            self._kept += 1
-            if self._kept > _KEPT_IN_ALL:
-                self._kept = 0
-                self.resolver.forget()
-            subject.cache[key] = found
+    ) -> tuple[Any, Tariff, bool]:
+        """What holds, planned before or now. Most subjects do one thing only, and need no dict to find it in."""
+        cache, memo = subject.cache, subject.memo
+        if cache is not None:
+            found: tuple[Any, Tariff, bool] | None = cache.get(key)
+            if found is not None:
+                subject.memo = found
+                return found
+        elif memo is not None:
+            cache = subject.cache = {memo[0]: memo}
+        self._kept += 1
+        if self._kept > _KEPT_IN_ALL:
+            self._kept = 0
+            self.resolver.forget()
+        found = subject.memo = (key, *self._tariff(exchange, subject, standing))
+        if cache is not None:
+            if len(cache) >= _KEPT_TARIFFS:
+                cache.clear()
+            cache[key] = found
         return found
 
     def _tariff(self, exchange: Exchange, subject: Subject, standing: Standing) -> tuple[Tariff, bool]:
@@ -194,11 +206,13 @@ class Engine:
         return await self._stale_twice(exchange, self._bill(exchange, subject, tariff))
 
     def _bill(self, exchange: Exchange, subject: Subject, tariff: Tariff) -> Bill:
+        notes: Tariff | None = tariff
         entries = tariff.fixed
         if entries is None or exchange.estimate.items != 1:
+            notes = None
             entries = tariff.entries(exchange.estimate, self.planner.cost)
         version, proved = exchange.standing.version, exchange.authenticated
-        return Bill(exchange.id, entries, tariff.payer, subject.candidate, version, proved)
+        return Bill(exchange.id, entries, tariff.payer, subject.candidate, version, proved, None, notes)
 
     async def _stale_twice(self, exchange: Exchange, bill: Bill) -> Deny | None:
         """The standing changed again between two looks: the store's answers are of no use now."""
@@ -325,6 +339,6 @@ class Engine:
                     used.append(n)
             entries.append(Entry(entry.home, tuple(steps), entry.parent))
         if used:
-            bill = receipt.bill._replace(entries=tuple(entries))
+            bill = receipt.bill._replace(entries=tuple(entries), notes=None)
             owed = Receipt(bill, "admitted", receipt.now, None, tuple(readings), local=receipt.local)
             self._store.settle([Settlement(owed, "settled", tuple(used))])

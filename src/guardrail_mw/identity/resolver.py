@@ -32,12 +32,6 @@ _Read = tuple[tuple[bytes, bytes], ...]
 _MALFORMED = re.compile(rb"[\x00-\x20,\x7f]")
 
 
-class _Known(NamedTuple):
-    subject: Subject
-    until: int | None
-    """µs since the epoch; None holds for ever."""
-
-
 class Resolver:
     """Attributes requests to subjects. One for a policy; may be used from several event loops.
 
@@ -58,7 +52,7 @@ class Resolver:
         self._digester = Digester(id_key)
         self._locator = Locator(settings, self._digester)
         self._crowd = Crowd(clock, self._observer)
-        self._known: Recent[tuple[str, _Read], _Known] = Recent(REMEMBERED, weigh=_weigh, most=WEIGHT, heaviest=HEAVIEST)
+        self._known: Recent[tuple[str, _Read], Subject] = Recent(REMEMBERED, weigh=_weigh, most=WEIGHT, heaviest=HEAVIEST)
         self._epoch = 0
         self.sources: tuple[Source, ...] = tuple(
             item.build(Context(item.use, clock, self._observer, self.forget)) for item in settings.sources
@@ -80,7 +74,7 @@ class Resolver:
         read = tuple([(name, value) for name, value in facts.headers if name in wanted])
         known = self._known.get((facts.peer, read))
         if known is not None and (known.until is None or self._clock.now() < known.until):
-            return known.subject
+            return known
         return self._resolve(facts.peer, read)
 
     def fallback(self, facts: Facts) -> Subject:
@@ -197,7 +191,8 @@ class Resolver:
         if until is not None or (place.plentiful and not subject.authenticated):
             soon = self._clock.now() + RECHECK
             until = soon if until is None else min(until, soon)
-        self._known.put(key, _Known(subject, until))
+        subject.until = until
+        self._known.put(key, subject)
         if epoch != self._epoch:
             self._known.clear()
         return subject

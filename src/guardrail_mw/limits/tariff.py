@@ -161,7 +161,7 @@ class Plan:
 class Tariff:
     """What one subject is charged by one plan."""
 
-    __slots__ = ("_homes", "_turns", "fixed", "payer", "shape")
+    __slots__ = ("_homes", "_turns", "fixed", "kept", "payer", "shape")
 
     def __init__(self, shape: Shape, payer: str, homes: tuple[tuple[str, str], ...]) -> None:
         self.shape = shape
@@ -176,6 +176,8 @@ class Tariff:
         ]
         self.fixed = None if None in entries else tuple([entry for entry in entries if entry is not None])
         """The entries of every bill, where they are always the same."""
+        self.kept: object = None
+        """The store's notes on those bills: see `stores.base.Notes`."""
 
     @property
     def slots(self) -> tuple[Slot, ...]:

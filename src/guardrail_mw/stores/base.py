@@ -19,6 +19,7 @@ __all__ = [
     "Entry",
     "Gcra",
     "Lease",
+    "Notes",
     "Reading",
     "Receipt",
     "Settlement",
@@ -101,7 +102,7 @@ Step: TypeAlias = Gcra | Window | Budget | Lease | Share | Distinct
 class Entry:
     """The steps of one home. Reused between requests where costs are constant, so that a store can keep what it encoded."""
 
-    __slots__ = ("home", "opens", "parent", "steps", "whole", "wire")
+    __slots__ = ("home", "opens", "parent", "steps", "wire")
 
     def __init__(self, home: str, steps: tuple[Step, ...], parent: str = "e") -> None:
         self.home = home
@@ -113,12 +114,17 @@ class Entry:
         """The home that newcomers share where a bounded store cannot tell them apart."""
         self.wire: object = None
         """A store's own notes on it."""
-        self.whole: object = None
-        """A store's own notes on the entries that begin with it."""
 
     def __repr__(self) -> str:
         """Home and steps."""
         return f"Entry({self.home!r}, {self.steps!r}, {self.parent!r})"
+
+
+class Notes(Protocol):
+    """Where a store keeps what it computed of the bills of one payer and candidate: the next have the same entries."""
+
+    kept: object
+    """The store's own; None at first."""
 
 
 class Bill(NamedTuple):
@@ -137,6 +143,8 @@ class Bill(NamedTuple):
     """Whether the credential was proved: then the standing begins (`since`) and is kept alive."""
     not_after: int | None = None
     """Store time in µs after which nothing may be charged; None lets the store take its own deadline."""
+    notes: Notes | None = None
+    """None where no other bill will have these entries (they hold an estimate): then nothing is worth keeping."""
 
 
 class Reading(NamedTuple):

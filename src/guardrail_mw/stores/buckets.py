@@ -63,7 +63,7 @@ def take_all(  # noqa: C901 - one loop, no calls: that is its point
 ) -> tuple[Reading, ...] | None:
     """Take all or nothing; None where a bucket refuses (one in shadow, too)."""
     readings: list[Reading] = []
-    written: list[tuple[dict[str, gcra.Bucket], str, gcra.Bucket]] = []
+    written: list[tuple[dict[str, tuple[int, int, int, int]], str, tuple[int, int, int, int]]] = []
     touched: list[tuple[Home, int, int]] = []
     for home, steps in zip(homes, entries, strict=True):
         own = until = raw + home.offset
@@ -88,7 +88,7 @@ def take_all(  # noqa: C901 - one loop, no calls: that is its point
                 return None
             if tat >= until:
                 until = tat + 1
-            taken = _tuple(gcra.Bucket, (tat, rem, refunded, refunded_rem))
+            taken = (tat, rem, refunded, refunded_rem)
             left = (room - ahead * amount - rem) // period
             readings.append(_tuple(Reading, (True, left, ahead + 1 if rem else ahead, 0, taken)))
             written.append((buckets, field, taken))

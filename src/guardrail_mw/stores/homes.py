@@ -11,7 +11,7 @@ from typing import Any, Protocol
 from guardrail_mw.algorithms import distinct, gcra, lease, window
 from guardrail_mw.stores.base import Budget, Distinct, Gcra, Lease, Reading, Share, Window
 
-__all__ = ["KINDS", "Home", "Kind"]
+__all__ = ["KINDS", "Home", "Kind", "bucket_of"]
 
 SHARE_WAIT = 1_000_000
 """µs to wait when an account's open reservations are too many: nobody can know when one ends."""
@@ -29,7 +29,7 @@ class Home:
         self.expiry = 0
         """Raw µs from which it equals a new subject's."""
         self.counters: dict[str, Any] = {}
-        """By field: a bucket, a window, a budget's start and total, leases by holder, or distinct values and their overflow."""
+        """By field: a bucket's numbers, a window, a budget's start and total, leases by holder, distinct values and overflow."""
         self.shares: dict[str, int] = {}
         self.open: dict[str, tuple[int, tuple[tuple[str, int], ...]]] = {}
         """Receipt to its expiry and the shares it holds."""
@@ -114,19 +114,25 @@ class Kind(Protocol):
         ...
 
 
+def bucket_of(home: Home, field: str) -> gcra.Bucket:
+    """A bucket is kept as a plain tuple: the garbage collector soon passes over those, and there may be millions."""
+    found = home.counters.get(field)
+    return gcra.NEW if found is None else gcra.Bucket._make(found)
+
+
 class _Gcra:
     def take(self, step: Gcra, home: Home, own: int, holder: str) -> tuple[gcra.Bucket | None, bool]:
         _, cost, amount, period, burst, kept, _, _ = step
-        bucket, ok = gcra.take(home.counters.get(step.field, gcra.NEW), own, cost, amount, period, burst - kept)
+        bucket, ok = gcra.take(bucket_of(home, step.field), own, cost, amount, period, burst - kept)
         return (bucket if ok else None), ok
 
     def write(self, step: Gcra, home: Home, own: int, state: gcra.Bucket, holder: str) -> None:
-        home.counters[step.field] = state
+        home.counters[step.field] = tuple(state)
         home.keep(state.tat + 1)
 
     def read(self, step: Gcra, home: Home, own: int, *, ok: bool, charged: bool) -> Reading:
         field, cost, amount, period, burst, kept, _, _ = step
-        bucket = home.counters.get(field, gcra.NEW)
+        bucket = bucket_of(home, field)
         wait = 0 if ok else gcra.wait(bucket, own, cost, amount, period, burst - kept)
         left = gcra.remaining(bucket, own, amount, period, burst - kept)
         return Reading(ok, left, gcra.reset(bucket, own), wait, bucket if charged else None)
@@ -134,7 +140,7 @@ class _Gcra:
     def settle(self, step: Gcra, home: Home, own: int, mark: tuple[int, ...], used: int | None, holder: str) -> bool:
         if used is None or used == step.cost:
             return False
-        bucket = home.counters.get(step.field, gcra.NEW)
+        bucket = bucket_of(home, step.field)
         if used < step.cost:
             noted = gcra.mark(mark, step.cost, step.amount, step.period)
             bucket = gcra.refund(bucket, own, noted, step.cost - used, step.amount, step.period)

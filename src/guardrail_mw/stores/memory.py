@@ -18,7 +18,7 @@ from guardrail_mw.clock import SystemClock
 from guardrail_mw.errors import StoreError
 from guardrail_mw.stores.base import Bill, Change, Gcra, Lease, Reading, Receipt, Settlement, Share, Step, opens
 from guardrail_mw.stores.buckets import plain, take_all
-from guardrail_mw.stores.homes import KINDS, Home, Kind
+from guardrail_mw.stores.homes import KINDS, Home, Kind, bucket_of
 from guardrail_mw.values import PLAN_FIELDS, Standing
 
 if TYPE_CHECKING:
@@ -270,7 +270,7 @@ class MemoryStore:
                 elif isinstance(step, Gcra) and noted is not None:
                     own = home.tick(now)
                     mark = gcra.mark(noted, step.cost, step.amount, step.period)
-                    mark = gcra.renew(home.counters.get(step.field, gcra.NEW), own, mark, step.amount)
+                    mark = gcra.renew(bucket_of(home, step.field), own, mark, step.amount)
                     readings[index] = readings[index]._replace(mark=mark)
                 index += 1
         return receipt._replace(readings=tuple(readings))

@@ -247,6 +247,9 @@ class Lane:
 
     def freed(self, pipe: Pipe) -> None:
         """A batch has been answered whole."""
+        waiting = self._waiting
+        while waiting and waiting[0].future.done():  # kept until their deadline they would be thousands for the collector
+            waiting.popleft()
         self._pool.freed(pipe)
         if self._queue or self._urgent or self._hurry:
             self.schedule()

@@ -1,7 +1,7 @@
 """Bills into commands, replies into receipts.
 
 A command carries its tokens in one argument, and a reply comes back as one string, because eight limits must fit into 800
-bytes both ways. What is the same for every request of a subject is encoded once and kept (`Entry.wire`, `Part.notes`).
+bytes both ways. What is the same for every request of a subject is encoded once and kept (`Part.notes`, in `Bill.notes`).
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from functools import lru_cache
 from typing import Any, Literal, NamedTuple
 
 from guardrail_mw.algorithms import distinct, gcra, window
-from guardrail_mw.stores.base import Bill, Budget, Distinct, Entry, Gcra, Lease, Reading, Receipt, Share, Step, Window, opens
+from guardrail_mw.stores.base import Bill, Budget, Distinct, Gcra, Lease, Reading, Receipt, Share, Step, Window, opens
 from guardrail_mw.stores.homes import SHARE_WAIT
 from guardrail_mw.stores.redis.parts import Part, parts
 from guardrail_mw.stores.redis.scripts import SHA, tag
@@ -32,18 +32,6 @@ _SEVERITY = ("admitted", "denied", "late", "stale")
 _tuple = tuple.__new__
 
 
-class _Wire(NamedTuple):
-    """An entry as it is sent: its keys, packed, and how many; its steps, and how many; what its buckets are read with."""
-
-    prefix: str
-    keys: bytes
-    keyed: int
-    steps: str
-    length: int
-    buckets: tuple[tuple[int, int, int], ...] | None
-    """Amount, period and depth × period of each step where all are buckets."""
-
-
 class _Frame(NamedTuple):
     """A command without what differs from request to request."""
 
@@ -53,18 +41,6 @@ class _Frame(NamedTuple):
     middle: str
     tail: str
     buckets: tuple[tuple[tuple[int, int, int], ...], ...] | None
-
-
-def _wire(entry: Entry, prefix: str) -> _Wire:
-    kept = entry.wire
-    if isinstance(kept, _Wire) and kept.prefix == prefix:
-        return kept
-    name = tag(prefix, entry.home)
-    estimated = entry.opens and any([getattr(step, "reserved", False) for step in entry.steps])
-    sent = _sent(entry.steps) if estimated else _sent_often(entry.steps)
-    keys = b"".join([_packed(name), *[_packed(name + suffix) for suffix in sent.suffixes]])
-    entry.wire = wire = _Wire(prefix, keys, 1 + len(sent.suffixes), sent.text, len(entry.steps), sent.buckets)
-    return wire
 
 
 class _Sent(NamedTuple):
@@ -112,16 +88,22 @@ def _frame(bill: Bill, part: Part, prefix: str) -> _Frame:
     keys = []
     count = 0
     tokens = []
-    wires = [_wire(entry, prefix) for entry in part.entries]
-    for entry, wire in zip(part.entries, wires, strict=True):
+    buckets = []
+    for entry in part.entries:
+        estimated = entry.opens and any([getattr(step, "reserved", False) for step in entry.steps])
+        sent = _sent(entry.steps) if estimated else _sent_often(entry.steps)
+        name = tag(prefix, entry.home)
         base = count + 1
-        count += wire.keyed
-        keys.append(wire.keys)
+        keyed = 1 + len(sent.suffixes)
+        count += keyed
+        keys.append(_packed(name))
+        keys += [_packed(name + suffix) for suffix in sent.suffixes]
         holds = part.receipt and entry.home == bill.payer
         if holds:
-            keys.append(_packed(f"{tag(prefix, entry.home)}:r"))
+            keys.append(_packed(f"{name}:r"))
             count += 1
-        tokens.append(f"{base} {wire.keyed if holds else 0} {wire.length} {wire.steps}")
+        tokens.append(f"{base} {keyed if holds else 0} {len(entry.steps)} {sent.text}")
+        buckets.append(sent.buckets)
     standing = 0
     if part.standing:
         count = standing = count + 1
@@ -134,7 +116,6 @@ def _frame(bill: Bill, part: Part, prefix: str) -> _Frame:
         digits,
         b"".join(keys),
     )
-    buckets = [wire.buckets for wire in wires]
     return _Frame(
         prefix,
         head,
