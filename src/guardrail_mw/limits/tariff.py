@@ -66,19 +66,22 @@ class _Group(NamedTuple):
     """The dimension that names the home; empty for everyone's."""
     lines: tuple[tuple[Slot, str], ...]
     """Slots and their fields."""
-    steps: tuple[Step, ...] | None
-    """The steps of a request that costs one, where no step is measured."""
+    model: Entry | None
+    """The entry of a request that costs one, in no home, where no step is measured."""
 
 
 class Shape:
     """A plan for one kind of subject."""
 
-    __slots__ = ("_authenticated", "_turns", "groups", "measured", "slots", "template")
+    __slots__ = ("_authenticated", "_turns", "groups", "measured", "models", "slots", "template")
 
     def __init__(self, groups: Sequence[_Group], *, measured: bool, authenticated: bool) -> None:
         self.groups = tuple(groups)
         self.slots = tuple(slot for group in self.groups for slot, _ in group.lines)
         """What the readings of a bill are of, in order."""
+        models = [group.model for group in self.groups]
+        self.models = None if None in models else tuple([model for model in models if model is not None])
+        """The entry of each group, where none is measured."""
         self.measured = measured
         self.template: object = None
         """What the edge made of it for its answers' fields."""
@@ -170,12 +173,10 @@ class Tariff:
         self._homes = homes
         """Home and parent of each group."""
         self._turns: Tariff | None = None
-        entries = [
-            None if group.steps is None else Entry(home, group.steps, parent)
-            for group, (home, parent) in zip(shape.groups, self._homes, strict=True)
-        ]
-        self.fixed = None if None in entries else tuple([entry for entry in entries if entry is not None])
+        self.fixed: tuple[Entry, ...] | None = None
         """The entries of every bill, where they are always the same."""
+        if shape.models is not None:
+            self.fixed = tuple([model.at(*place) for model, place in zip(shape.models, homes, strict=True)])
         self.kept: object = None
         """The store's notes on those bills: see `stores.base.Notes`."""
 
@@ -196,12 +197,10 @@ class Tariff:
         step = self.shape.step
         return tuple(
             [
-                Entry(
-                    home,
-                    group.steps
-                    if group.steps is not None and estimate.items == 1
-                    else tuple([step(slot, field, costs(slot.limit, estimate)) for slot, field in group.lines]),
-                    parent,
+                group.model.at(home, parent)
+                if group.model is not None and estimate.items == 1
+                else Entry(
+                    home, tuple([step(slot, field, costs(slot.limit, estimate)) for slot, field in group.lines]), parent
                 )
                 for group, (home, parent) in zip(self.shape.groups, self._homes, strict=True)
             ]
@@ -223,13 +222,17 @@ def _tariff(shape: Shape, place: Place) -> Tariff:
 
 def _group(shape: Shape, whose: str, lines: tuple[tuple[Slot, str], ...]) -> _Group:
     measured = shape.measured and any(slot.limit.reserves for slot, _ in lines)
-    return _Group(whose, lines, None if measured else tuple([shape.step(slot, field, 1) for slot, field in lines]))
+    return _Group(
+        whose, lines, None if measured else Entry("", tuple([shape.step(slot, field, 1) for slot, field in lines]))
+    )
 
 
 def _without_leases(group: _Group) -> _Group:
     lines = tuple(line for line in group.lines if line[0].limit.kind != "concurrency")
-    steps = None if group.steps is None else tuple(step for step in group.steps if not isinstance(step, Lease))
-    return group._replace(lines=lines, steps=steps)
+    if group.model is None:
+        return group._replace(lines=lines)
+    steps = tuple(step for step in group.model.steps if not isinstance(step, Lease))
+    return group._replace(lines=lines, model=Entry("", steps))
 
 
 def _field(slot: Slot, place: Place, model: str, route: str) -> str:

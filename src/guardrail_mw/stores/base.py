@@ -18,6 +18,7 @@ __all__ = [
     "Distinct",
     "Entry",
     "Gcra",
+    "Kept",
     "Lease",
     "Notes",
     "Reading",
@@ -99,10 +100,19 @@ class Distinct(NamedTuple):
 Step: TypeAlias = Gcra | Window | Budget | Lease | Share | Distinct
 
 
-class Entry:
-    """The steps of one home. Reused between requests where costs are constant, so that a store can keep what it encoded."""
+class Kept:
+    """A store's own notes, for as long as what they are about is used."""
 
-    __slots__ = ("home", "opens", "parent", "steps", "wire")
+    __slots__ = ("kept",)
+
+    def __init__(self) -> None:
+        self.kept: object = None
+
+
+class Entry:
+    """The steps of one home."""
+
+    __slots__ = ("home", "notes", "opens", "parent", "steps")
 
     def __init__(self, home: str, steps: tuple[Step, ...], parent: str = "e") -> None:
         self.home = home
@@ -112,8 +122,20 @@ class Entry:
         """Whether one of its steps must be settled, so that the bill leaves a receipt."""
         self.parent = parent
         """The home that newcomers share where a bounded store cannot tell them apart."""
-        self.wire: object = None
-        """A store's own notes on it."""
+        self.notes: Kept | None = None
+        """A store's own notes on the steps, shared by all entries that `at` made; None where the steps hold an estimate."""
+
+    def at(self, home: str, parent: str) -> Entry:
+        """The same steps in another home, with all that is known of them."""
+        entry = Entry.__new__(Entry)
+        entry.home = home
+        entry.parent = parent
+        entry.steps = self.steps
+        entry.opens = self.opens
+        if self.notes is None:
+            self.notes = Kept()
+        entry.notes = self.notes
+        return entry
 
     def __repr__(self) -> str:
         """Home and steps."""

@@ -6,7 +6,6 @@ a request costs was spent in calling. Where a bucket refuses, it writes nothing 
 
 from __future__ import annotations
 
-from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
 from guardrail_mw.algorithms import gcra
@@ -38,20 +37,21 @@ class _Plain(NamedTuple):
 
 
 def plain(entry: Entry) -> tuple[_Plain, ...] | None:
-    """The entry's steps where all of them are buckets whose cost is no estimate; kept in `Entry.wire`."""
-    kept = entry.wire
-    if kept is None:
-        simple = all(type(step) is Gcra and not step.reserved for step in entry.steps)
-        kept = entry.wire = _plain(entry.steps) if simple else False
+    """The entry's steps where all of them are buckets whose cost is no estimate; kept with them."""
+    notes = entry.notes
+    if notes is None:
+        return _plain(entry.steps)
+    kept = notes.kept
+    if type(kept) is not tuple and kept is not False:
+        kept = notes.kept = _plain(entry.steps) or False
     return kept if type(kept) is tuple else None
 
 
-@lru_cache(4096)
-def _plain(steps: tuple[Step, ...]) -> tuple[_Plain, ...]:
-    """Made once for all subjects that have the same steps."""
+def _plain(steps: tuple[Step, ...]) -> tuple[_Plain, ...] | None:
     found = []
     for step in steps:
-        assert isinstance(step, Gcra)  # noqa: S101 - looked at before
+        if type(step) is not Gcra or step.reserved:
+            return None
         depth = step.burst - step.kept
         cost, deep = gcra.span(step.cost, step.amount, step.period), gcra.span(depth, step.amount, step.period)
         found.append(_Plain(step.field, *cost, step.amount, step.period, *deep, depth * step.period))

@@ -114,11 +114,9 @@ class MemoryStore:
         steps = []
         homes = []
         for entry in bill.entries:
-            found = entry.wire
-            if type(found) is not tuple:
-                found = plain(entry)
-                if found is None:
-                    return None
+            found = plain(entry)
+            if found is None:
+                return None
             steps.append(found)
             homes.append(self._homes.get(entry.home) or self._home(entry.home, entry.parent, now))
         readings = take_all(homes, steps, now)

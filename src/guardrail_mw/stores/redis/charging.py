@@ -7,11 +7,10 @@ bytes both ways. What is the same for every request of a subject is encoded once
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from functools import lru_cache
 from typing import Any, Literal, NamedTuple
 
 from guardrail_mw.algorithms import distinct, gcra, window
-from guardrail_mw.stores.base import Bill, Budget, Distinct, Gcra, Lease, Reading, Receipt, Share, Step, Window, opens
+from guardrail_mw.stores.base import Bill, Budget, Distinct, Entry, Gcra, Lease, Reading, Receipt, Share, Step, Window, opens
 from guardrail_mw.stores.homes import SHARE_WAIT
 from guardrail_mw.stores.redis.parts import Part, parts
 from guardrail_mw.stores.redis.scripts import SHA, tag
@@ -52,7 +51,16 @@ class _Sent(NamedTuple):
     buckets: tuple[tuple[int, int, int], ...] | None
 
 
-def _sent(steps: tuple[Step, ...]) -> _Sent:
+def _sent(entry: Entry) -> _Sent:
+    notes = entry.notes
+    if notes is None:
+        return _encoded(entry.steps)
+    if type(notes.kept) is not _Sent:
+        notes.kept = _encoded(entry.steps)
+    return notes.kept
+
+
+def _encoded(steps: tuple[Step, ...]) -> _Sent:
     suffixes: list[str] = []
     texts = []
     for step in steps:
@@ -63,12 +71,6 @@ def _sent(steps: tuple[Step, ...]) -> _Sent:
         (step.amount, step.period, (step.burst - step.kept) * step.period) for step in steps if isinstance(step, Gcra)
     ]
     return _Sent(tuple(suffixes), " ".join(texts), tuple(buckets) if len(buckets) == len(steps) else None)
-
-
-@lru_cache(4096)
-def _sent_often(steps: tuple[Step, ...]) -> _Sent:
-    """Made once for all subjects that have the same steps; what holds an estimate differs from request to request."""
-    return _sent(steps)
 
 
 def _packed(key: str) -> bytes:
@@ -90,8 +92,7 @@ def _frame(bill: Bill, part: Part, prefix: str) -> _Frame:
     tokens = []
     buckets = []
     for entry in part.entries:
-        estimated = entry.opens and any([getattr(step, "reserved", False) for step in entry.steps])
-        sent = _sent(entry.steps) if estimated else _sent_often(entry.steps)
+        sent = _sent(entry)
         name = tag(prefix, entry.home)
         base = count + 1
         keyed = 1 + len(sent.suffixes)
