@@ -19,11 +19,12 @@ from pydantic import BaseModel
 from pydantic.json_schema import GenerateJsonSchema
 
 from guardrail_mw.cli import main
+from guardrail_mw.conditions import WhenSettings
 from guardrail_mw.identity.api_key_settings import ApiKeySettings, ListedKey
 from guardrail_mw.identity.header import HeaderSettings
 from guardrail_mw.identity.jwt_settings import ClaimNames, JwtSettings
 from guardrail_mw.identity.settings import AnonymousSettings, IdentitySettings, NetworkSettings, SourceSettings
-from guardrail_mw.limits.settings import LimitSettings, ModelSettings, PriceSettings, ReserveSettings, WhenSettings
+from guardrail_mw.limits.settings import LimitSettings, ModelSettings, PriceSettings, ReserveSettings
 from guardrail_mw.policy import InspectSettings, Policy, RouteSettings, StoreSettings
 from guardrail_mw.quantities import Budget, Duration, Quantity, Rate, Share, Size
 

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from guardrail_mw.limits.settings import LARGEST, LimitSettings, PriceSettings, ReserveSettings, WhenSettings
+from guardrail_mw.conditions import WhenSettings
+from guardrail_mw.limits.settings import LARGEST, LimitSettings, PriceSettings, ReserveSettings
 
 
 def limit(**settings: Any) -> LimitSettings:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from guardrail_mw.limits.conditions import Traits
+from guardrail_mw.conditions import Traits
 from guardrail_mw.limits.models import Models
 from guardrail_mw.limits.plan import Planner
 from guardrail_mw.limits.settings import LimitSettings, ModelSettings

@@ -10,13 +10,13 @@ from collections.abc import Awaitable
 from itertools import count
 from typing import TYPE_CHECKING, Any, Literal
 
+from guardrail_mw.conditions import Traits
 from guardrail_mw.engine import refusals
 from guardrail_mw.engine.exchange import NOTHING, Exchange
 from guardrail_mw.engine.identifiers import identifiers
 from guardrail_mw.engine.routes import Router
 from guardrail_mw.engine.standings import Standings
 from guardrail_mw.errors import StoreError, StoreTimeout
-from guardrail_mw.limits.conditions import Traits
 from guardrail_mw.limits.plan import Planner
 from guardrail_mw.limits.tariff import Place, Tariff
 from guardrail_mw.stores.base import Bill, Change, Entry, Reading, Receipt, Settlement

@@ -6,7 +6,7 @@ import hashlib
 from base64 import urlsafe_b64encode
 from collections.abc import Callable
 
-from guardrail_mw.limits.conditions import Traits
+from guardrail_mw.conditions import Traits
 from guardrail_mw.limits.settings import LimitSettings
 from guardrail_mw.stores.base import Budget, Gcra, Lease, Step, Window
 from guardrail_mw.values import Refusal

@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from fnmatch import fnmatchcase
 
+from guardrail_mw.conditions import OTHER
 from guardrail_mw.limits.settings import ModelSettings
 from guardrail_mw.values import Usage
 
-__all__ = ["OTHER", "Models"]
+__all__ = ["Models"]
 
-OTHER = "other"
-"""Whatever the policy does not list."""
 _REMEMBERED = 1024
 _LONGEST = 256
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 
-from guardrail_mw.limits.conditions import Traits, compile_when
+from guardrail_mw.conditions import Traits, compile_when
 from guardrail_mw.limits.limit import Limit
 from guardrail_mw.limits.models import Models
 from guardrail_mw.limits.settings import LimitSettings, ModelSettings

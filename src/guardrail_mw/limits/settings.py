@@ -11,17 +11,17 @@ from collections.abc import Iterator
 from decimal import ROUND_CEILING, Decimal
 from typing import Annotated, Final, Literal, Self, TypeAlias
 
-from pydantic import Discriminator, Field, Tag, WithJsonSchema, model_validator
+from pydantic import Field, WithJsonSchema, model_validator
 
+from guardrail_mw.conditions import WhenSettings
 from guardrail_mw.errors import Problem
-from guardrail_mw.limits.fields import MICRO, Amount, Dollars, OneOrMany, OneOrMore, Settings, Slug, Word, refuse
 from guardrail_mw.quantities import Budget, Calendar, Rate, Share
+from guardrail_mw.settings import MICRO, Amount, Dollars, Settings, Slug, Word, refuse
 
 __all__ = [
     "FIGURES",
     "HOMES",
     "LARGEST",
-    "VERDICTS",
     "Dimension",
     "Kind",
     "LimitSettings",
@@ -29,8 +29,6 @@ __all__ = [
     "PriceSettings",
     "ReserveSettings",
     "Unit",
-    "Verdict",
-    "WhenSettings",
 ]
 
 LARGEST: Final = 2**51
@@ -43,7 +41,6 @@ Lua stop being exact.
 Dimension: TypeAlias = Literal["account", "network", "organisation", "cluster", "device", "model", "route"]
 Unit: TypeAlias = Literal["requests", "tokens", "input_tokens", "output_tokens", "usd"]
 Kind: TypeAlias = Literal["token_bucket", "sliding_window", "budget", "concurrency"]
-Verdict: TypeAlias = Literal["none", "watched", "suspect", "confirmed"]
 
 HOMES: Final = ("account", "network", "organisation", "cluster")
 """The dimensions that are somebody: what may stand first in `per`."""
@@ -54,48 +51,6 @@ FIGURES: Final[dict[str, Kind]] = {
     "concurrency": "concurrency",
 }
 """The keys of which a limit has one, and the kind of limit that each makes."""
-VERDICTS: Final[tuple[Verdict, ...]] = ("none", "watched", "suspect", "confirmed")
-"""Lowest first."""
-
-_Verdicts: TypeAlias = Annotated[
-    Annotated[Verdict, Tag("one")] | Annotated[list[Verdict], Field(min_length=1), Tag("many")],
-    Discriminator(lambda value: "many" if isinstance(value, list) else "one"),
-]
-
-
-class WhenSettings(Settings):
-    """Whom a limit is for: all that is said here must hold.
-
-    A list holds for what is in it. One verdict, `acr` or `ial`, which have an order, holds for that and what is above it.
-    """
-
-    authenticated: bool | None = None
-    """Whether the credential was proved."""
-    verified: bool | None = None
-    """Whether a person or organisation passed identity verification."""
-    tier: OneOrMany | None = None
-    organisation: OneOrMany | None = None
-    """As the claim writes it."""
-    verdict: _Verdicts | None = None
-    acr: OneOrMore | None = None
-    """`identity.assurance` gives the order; one that is not listed there matches only itself."""
-    ial: OneOrMore | None = None
-    source: OneOrMany | None = None
-    """Which of `identity.sources` recognised the credential, or `anonymous`."""
-    route: OneOrMany | None = None
-    """A route's name, or one of its paths as written in `routes`."""
-    method: OneOrMany | None = None
-    model: OneOrMany | None = None
-    """A key of `models`, or `other` for whatever is not listed there."""
-
-    @model_validator(mode="after")
-    def _says_something(self) -> Self:
-        if not self.model_fields_set:
-            refuse([Problem("", "is empty, which holds for everybody.", "Name a condition, or leave `when` out.")])
-        bad = [method for method in self.method or () if not (method.isascii() and method.isalpha() and method.isupper())]
-        if bad:
-            refuse([Problem("method", "is not an HTTP method in capitals.", "Write GET, POST and so on.")])
-        return self
 
 
 class LimitSettings(Settings):

@@ -10,10 +10,10 @@ from difflib import get_close_matches
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
-from guardrail_mw.limits.fields import MICRO
 from guardrail_mw.limits.settings import FIGURES, LimitSettings, ModelSettings, ReserveSettings
 from guardrail_mw.policy import paths
 from guardrail_mw.policy.nodes import Path
+from guardrail_mw.settings import MICRO
 
 if TYPE_CHECKING:
     from guardrail_mw.policy.document import Policy, RouteSettings

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
-from guardrail_mw.limits.fields import MICRO
-from guardrail_mw.limits.settings import LimitSettings, WhenSettings
+from guardrail_mw.conditions import WhenSettings
+from guardrail_mw.limits.settings import LimitSettings
 from guardrail_mw.policy.document import Policy, RouteSettings, StoreSettings
+from guardrail_mw.settings import MICRO
 
 __all__ = ["describe", "sentence"]
 

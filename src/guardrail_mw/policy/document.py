@@ -13,11 +13,11 @@ from pydantic import Field, StringConstraints, field_validator, model_validator
 from guardrail_mw import plugins
 from guardrail_mw.errors import Problem
 from guardrail_mw.identity.settings import IdentitySettings
-from guardrail_mw.limits.fields import OneOrMany, Settings, Slug, Word, refuse
 from guardrail_mw.limits.settings import LimitSettings, ModelSettings, ReserveSettings
 from guardrail_mw.policy import checks, paths
 from guardrail_mw.policy.nodes import dotted
 from guardrail_mw.quantities import Duration, Size
+from guardrail_mw.settings import OneOrMany, Settings, Slug, Word, refuse
 from guardrail_mw.values import Dialect, Mode
 
 __all__ = ["LATER", "InspectSettings", "Policy", "RouteSettings", "StoreSettings"]

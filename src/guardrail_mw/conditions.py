@@ -1,14 +1,62 @@
-"""`when`: whom a limit is for, compiled into one question."""
+"""`when`: whom a rule is for, what a policy may say of it, compiled into one question."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import Annotated, Final, Literal, NamedTuple, Self, TypeAlias
 
-from guardrail_mw.limits.models import OTHER
-from guardrail_mw.limits.settings import VERDICTS, WhenSettings
+from pydantic import Discriminator, Field, Tag, model_validator
 
-__all__ = ["Traits", "compile_when"]
+from guardrail_mw.errors import Problem
+from guardrail_mw.settings import OneOrMany, OneOrMore, Settings, refuse
+
+__all__ = ["OTHER", "VERDICTS", "Traits", "Verdict", "WhenSettings", "compile_when"]
+
+OTHER: Final = "other"
+"""Whatever model the policy does not list."""
+Verdict: TypeAlias = Literal["none", "watched", "suspect", "confirmed"]
+VERDICTS: Final[tuple[Verdict, ...]] = ("none", "watched", "suspect", "confirmed")
+"""Lowest first."""
+
+_Verdicts: TypeAlias = Annotated[
+    Annotated[Verdict, Tag("one")] | Annotated[list[Verdict], Field(min_length=1), Tag("many")],
+    Discriminator(lambda value: "many" if isinstance(value, list) else "one"),
+]
+
+
+class WhenSettings(Settings):
+    """Whom a rule is for: all that is said here must hold.
+
+    A list holds for what is in it. One verdict, `acr` or `ial`, which have an order, holds for that and what is above it.
+    """
+
+    authenticated: bool | None = None
+    """Whether the credential was proved."""
+    verified: bool | None = None
+    """Whether a person or organisation passed identity verification."""
+    tier: OneOrMany | None = None
+    organisation: OneOrMany | None = None
+    """As the claim writes it."""
+    verdict: _Verdicts | None = None
+    acr: OneOrMore | None = None
+    """`identity.assurance` gives the order; one that is not listed there matches only itself."""
+    ial: OneOrMore | None = None
+    source: OneOrMany | None = None
+    """Which of `identity.sources` recognised the credential, or `anonymous`."""
+    route: OneOrMany | None = None
+    """A route's name, or one of its paths as written in `routes`."""
+    method: OneOrMany | None = None
+    model: OneOrMany | None = None
+    """A key of `models`, or `other` for whatever is not listed there."""
+
+    @model_validator(mode="after")
+    def _says_something(self) -> Self:
+        if not self.model_fields_set:
+            refuse([Problem("", "is empty, which holds for everybody.", "Name a condition, or leave `when` out.")])
+        bad = [method for method in self.method or () if not (method.isascii() and method.isalpha() and method.isupper())]
+        if bad:
+            refuse([Problem("method", "is not an HTTP method in capitals.", "Write GET, POST and so on.")])
+        return self
 
 
 class Traits(NamedTuple):

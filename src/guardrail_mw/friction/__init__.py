@@ -1,0 +1,1 @@
+"""Friction: which rung a risk reaches, and what each rung does."""

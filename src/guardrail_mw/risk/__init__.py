@@ -1,0 +1,1 @@
+"""Risk: scorers, what they find, and how findings become one figure."""

@@ -1,0 +1,1 @@
+"""Telemetry: events, and where they go; metrics and spans."""
