@@ -130,8 +130,8 @@ def _template(shape: Shape, exchange: Exchange) -> Template:
     template: Any = shape.template
     if template is None:
         shown = [
-            Limit(slot.limit.name, slot.limit.kind, slot.limit.unit, slot.limit.depth, slot.limit.span, place=index)
-            for index, slot in enumerate(shape.slots)
+            Limit(slot.limit.name, slot.limit.kind, slot.limit.unit, slot.limit.depth, slot.limit.span, place=place)
+            for place, slot in zip(shape.places, shape.slots, strict=True)
             if not (slot.share or slot.limit.shared or slot.limit.shadow)
         ]
         template = shape.template = Template(shown, exchange.dialect, exchange.engine.policy.headers)

@@ -71,7 +71,9 @@ def _limits(exchange: Exchange) -> Iterator[str]:
     assert exchange.receipt is not None  # noqa: S101 - charged
     then = "; then" if exchange.receipt.code == "admitted" else ";"
     steps = [step for entry in exchange.receipt.bill.entries for step in entry.steps]
-    for slot, step, reading in zip(exchange.tariff.slots, steps, exchange.receipt.readings, strict=True):
+    shape = exchange.tariff.shape
+    for slot, place in zip(shape.slots, shape.places, strict=True):
+        step, reading = steps[place], exchange.receipt.readings[place]
         yield f"  {_name(slot):<22} {_cost(slot, step):>16}  {_state(slot, reading, then)}"
     if not exchange.tariff.slots:
         yield "  none hold"

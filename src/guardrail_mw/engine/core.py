@@ -257,7 +257,7 @@ class Engine:
         if receipt.code != "denied" or receipt.local or exchange.estimate.items != 1:
             return
         now = self._clock.monotonic()
-        for slot, reading in zip(tariff.slots, receipt.readings, strict=True):
+        for slot, reading in tariff.shape.read(receipt.readings):
             limit = slot.limit
             if not (reading.ok or limit.shadow or slot.share) and limit.shared and limit.unit == "requests" and limit.window:
                 until = now + min(reading.wait, _DENIED_FOR)
@@ -298,12 +298,16 @@ class Engine:
 
     def _used(self, exchange: Exchange, outcome: Outcome, usage: Usage | None) -> tuple[int | None, ...]:
         assert exchange.tariff is not None  # noqa: S101 - charged
+        assert exchange.receipt is not None  # noqa: S101 - charged
         if usage is None and outcome == "refused":
             usage = Usage()
-        if usage is None:
-            return (None,) * len(exchange.tariff.slots)
-        used = self.planner.used
-        return tuple([None if slot.share else used(slot.limit, usage, exchange.model) for slot in exchange.tariff.slots])
+        found: list[int | None] = [None] * len(exchange.receipt.readings)
+        if usage is not None:
+            used, shape = self.planner.used, exchange.tariff.shape
+            for slot, place in zip(shape.slots, shape.places, strict=True):
+                if not slot.share:
+                    found[place] = used(slot.limit, usage, exchange.model)
+        return tuple(found)
 
     def _learned(self, exchange: Exchange, outcome: Outcome, status: int) -> tuple[Change, ...]:
         """What the app's answer says of a key that only the app can prove: a 2xx proves it, a 401 unproves it."""
@@ -328,12 +332,14 @@ class Engine:
         if not n or receipt is None or receipt.code != "admitted" or tariff is None:
             return
         entries, readings, used = [], [], []
-        slots = iter(tariff.slots)
+        limits = dict(zip(tariff.shape.places, [slot.limit for slot in tariff.slots], strict=True))
+        place = -1
         for entry in receipt.bill.entries:
             steps = []
             for step in entry.steps:
-                limit = next(slots).limit
-                if limit.unit == unit and "cost" in step._fields and "cap" not in step._fields:
+                place += 1
+                limit = limits.get(place)
+                if limit is not None and limit.unit == unit and "cost" in step._fields and "cap" not in step._fields:
                     steps.append(step._replace(cost=0, reserved=False))  # type: ignore[call-arg]
                     readings.append(Reading(ok=True, remaining=0, reset=0, wait=0, mark=(0, 0, 0, 0)))
                     used.append(n)

@@ -75,7 +75,7 @@ class Exchange:
             return ()
         return tuple(
             Limited(slot.limit.name, slot.limit.unit, reading.remaining, reading.reset)
-            for slot, reading in zip(self.tariff.slots, self.receipt.readings, strict=True)
+            for slot, reading in self.tariff.shape.read(self.receipt.readings)
             if not slot.share
         )
 

@@ -9,6 +9,7 @@ from guardrail_mw.limits.limit import Limit
 from guardrail_mw.limits.models import Models
 from guardrail_mw.limits.settings import LimitSettings, ModelSettings
 from guardrail_mw.limits.tariff import Plan
+from guardrail_mw.limits.velocity import VelocitySettings, Watch
 from guardrail_mw.values import Estimate, Usage
 
 __all__ = ["Planner"]
@@ -25,6 +26,7 @@ class Planner:
         assurance: the order of `acr` values, lowest first.
         shadowed: names of limits that an operator has switched to shadow.
         strict: whether every limit reserves all that a request allows.
+        velocity: the policy's.
     """
 
     def __init__(
@@ -35,6 +37,7 @@ class Planner:
         shadowed: Iterable[str] = (),
         *,
         strict: bool = False,
+        velocity: Sequence[VelocitySettings] = (),
     ) -> None:
         switched = frozenset(shadowed)
         self.models = Models(models)
@@ -47,6 +50,9 @@ class Planner:
             )
             for each in limits
         )
+        self.watches = tuple(
+            (Watch(each), compile_when(each.when, assurance) if each.when else None) for each in velocity
+        )
         self._reading = frozenset(
             limit.name
             for limit, each in zip(self.limits, limits, strict=True)
@@ -55,7 +61,7 @@ class Planner:
         self._asked = tuple(
             name
             for name in Traits._fields
-            if any(each.when is not None and getattr(each.when, name, None) is not None for each in limits)
+            if any(each.when is not None and getattr(each.when, name, None) is not None for each in [*limits, *velocity])
         )
         """The traits that some limit's `when` looks at: whatever else differs makes no other plan."""
         self._plans: dict[Hashable, Plan] = {}
@@ -71,7 +77,8 @@ class Planner:
         if found is None:
             if len(self._plans) >= _KEPT:  # tiers and organisations come from claims
                 self._plans.clear()
-            found = self._plans[key] = Plan(self._holding(names, traits), metered=metered)
+            watched = [watch for watch, when in self.watches if when is None or when(traits)]
+            found = self._plans[key] = Plan(self._holding(names, traits), watched, metered=metered)
         return found
 
     def _holding(self, names: frozenset[str], traits: Traits) -> list[Limit]:

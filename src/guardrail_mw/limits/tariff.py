@@ -11,6 +11,7 @@ from collections.abc import Callable, Hashable, Sequence
 from typing import NamedTuple
 
 from guardrail_mw.limits.limit import Limit, digest
+from guardrail_mw.limits.velocity import Watch, value
 from guardrail_mw.stores.base import Entry, Lease, Reading, Share, Step
 from guardrail_mw.values import Estimate, Refusal
 
@@ -19,7 +20,7 @@ __all__ = ["Costs", "Place", "Plan", "Shape", "Slot", "Tariff"]
 Costs = Callable[[Limit, Estimate], int]
 """What a request reserves of a limit."""
 
-_PERSONAL = frozenset({"account", "network", "organisation", "cluster"})
+_PERSONAL = frozenset({"account", "network", "organisation", "cluster", "device"})
 _KEPT = 256
 
 
@@ -32,6 +33,7 @@ class Place(NamedTuple):
     organisation: str = ""
     cluster: str = ""
     authenticated: bool = False
+    device: str = ""
 
     def home(self, dimension: str) -> str:
         """The home of a dimension. Who has no organisation or cluster is one by itself; no dimension is everyone."""
@@ -44,6 +46,8 @@ class Place(NamedTuple):
                 return self.organisation or self.account
             case "cluster":
                 return self.cluster or self.account
+            case "device":
+                return self.device or self.account
             case _:
                 return self.account
 
@@ -60,12 +64,14 @@ class Slot(NamedTuple):
 
 
 class _Group(NamedTuple):
-    """The steps of one home."""
+    """The steps of one home: what limits take, then what velocity rules count."""
 
     whose: str
     """The dimension that names the home; empty for everyone's."""
     lines: tuple[tuple[Slot, str], ...]
     """Slots and their fields."""
+    watched: tuple[tuple[Watch, str], ...]
+    """Velocity rules and their fields."""
     model: Entry | None
     """The entry of a request that costs one, in no home, where no step is measured."""
 
@@ -73,12 +79,21 @@ class _Group(NamedTuple):
 class Shape:
     """A plan for one kind of subject."""
 
-    __slots__ = ("_authenticated", "_turns", "groups", "measured", "models", "slots", "template")
+    __slots__ = (
+        "_authenticated", "_turns", "distinct", "groups", "measured", "models", "places", "slots", "template", "watches",
+    )  # fmt: skip
 
     def __init__(self, groups: Sequence[_Group], *, measured: bool, authenticated: bool) -> None:
         self.groups = tuple(groups)
         self.slots = tuple(slot for group in self.groups for slot, _ in group.lines)
-        """What the readings of a bill are of, in order."""
+        """What a bill takes from, in order."""
+        self.places: tuple[int, ...] = ()
+        """Where the readings of a bill have each slot's."""
+        self.watches: tuple[tuple[Watch, int], ...] = ()
+        """What a bill counts besides, and where its readings have it."""
+        self._lay()
+        self.distinct = any(watch.distinct for watch, _ in self.watches)
+        """Whether some steps hold a value of the subject's, so that no two subjects have the same."""
         models = [group.model for group in self.groups]
         self.models = None if None in models else tuple([model for model in models if model is not None])
         """The entry of each group, where none is measured."""
@@ -87,6 +102,18 @@ class Shape:
         """What the edge made of it for its answers' fields."""
         self._authenticated = authenticated
         self._turns: Shape | None = None
+
+    def _lay(self) -> None:
+        at = 0
+        for group in self.groups:
+            self.places += tuple(range(at, at + len(group.lines)))
+            at += len(group.lines)
+            self.watches += tuple((watch, at + index) for index, (watch, _) in enumerate(group.watched))
+            at += len(group.watched)
+
+    def read(self, readings: Sequence[Reading]) -> list[tuple[Slot, Reading]]:
+        """Each slot with its reading."""
+        return [(slot, readings[place]) for slot, place in zip(self.slots, self.places, strict=True)]
 
     def step(self, slot: Slot, field: str, cost: int) -> Step:
         """The step that charges a slot."""
@@ -97,7 +124,7 @@ class Shape:
     def turns(self) -> Shape:
         """For what happens within a connection, which holds its slots already: all but the leases."""
         if self._turns is None:
-            groups = [each for each in map(_without_leases, self.groups) if each.lines]
+            groups = [each for each in map(_without_leases, self.groups) if each.lines or each.watched]
             self._turns = Shape(groups, measured=self.measured, authenticated=self._authenticated)
         return self._turns
 
@@ -115,7 +142,7 @@ class Shape:
         """Which limit refused: the caller's own before one that belongs to everyone, and of those the longest wait."""
         refused = [
             slot.limit.refusal(reading.wait, share=slot.share)
-            for slot, reading in zip(self.slots, readings, strict=True)
+            for slot, reading in self.read(readings)
             if not reading.ok and not slot.limit.shadow
         ]
         return max(refused, key=lambda each: (not each.shared, each.wait), default=None)
@@ -124,59 +151,75 @@ class Shape:
 class Plan:
     """The limits that hold for one kind of request."""
 
-    __slots__ = ("_personal", "_shapes", "_slots", "measured")
+    __slots__ = ("_personal", "_shapes", "_slots", "_watches", "measured")
 
-    def __init__(self, limits: Sequence[Limit], *, metered: bool) -> None:
+    def __init__(self, limits: Sequence[Limit], watches: Sequence[Watch] = (), *, metered: bool) -> None:
+        self._watches = tuple(watches)
         self._slots = [Slot(limit) for limit in limits]
         self.measured = metered and any(limit.reserves for limit in limits)
         """Whether requests' bodies and answers are read for tokens. Where they are not, limits in tokens or dollars hold all
         the same: they refuse who owes, and charge what the app adds."""
         if self.measured:
             self._slots += [Slot(limit, share=True) for limit in limits if limit.shared and limit.reserves]
-        self._personal = any(not _PERSONAL.isdisjoint(limit.dimensions) for limit in limits)
+        self._personal = any(not _PERSONAL.isdisjoint(each.dimensions) for each in (*limits, *watches))
         self._shapes: dict[Hashable, Shape] = {}
 
     def tariff(self, place: Place, model: str, route: str) -> Tariff:
         """The plan's homes and fields for a subject."""
         if self._personal:  # fields name other homes of the subject's: nobody else has the same
-            return _tariff(self._shape(place, model, route), place)
-        kind = (place.account == place.network, not place.organisation, not place.cluster, place.authenticated, model, route)
+            return _tariff(self._shape(place, model, route), place, model, route)
+        kind = (
+            place.account == place.network, not place.organisation, not place.cluster, not place.device,
+            place.authenticated, model, route,
+        )  # fmt: skip
         shape = self._shapes.get(kind)
         if shape is None:
             if len(self._shapes) >= _KEPT:
                 self._shapes.clear()
             shape = self._shapes[kind] = self._shape(place, model, route)
-        return _tariff(shape, place)
+        return _tariff(shape, place, model, route)
 
     def _shape(self, place: Place, model: str, route: str) -> Shape:
         shape = Shape((), measured=self.measured, authenticated=place.authenticated)
         lines: dict[str, list[tuple[Slot, str]]] = {}
+        watched: dict[str, list[tuple[Watch, str]]] = {}
         whose: dict[str, str] = {}
         for slot in self._slots:
             dimension = "account" if slot.share else slot.limit.home
             home = place.home(dimension)
             whose.setdefault(home, dimension)
-            lines.setdefault(home, []).append((slot, _field(slot, place, model, route)))
-        groups = [_group(shape, whose[home], tuple(each)) for home, each in lines.items()]
+            code = f"o.{slot.limit.code}" if slot.share else slot.limit.code
+            lines.setdefault(home, []).append((slot, _field(code, slot.limit.dimensions, place, model, route)))
+        for watch in self._watches:
+            home = place.home(watch.home)
+            whose.setdefault(home, watch.home)
+            watched.setdefault(home, []).append((watch, _field(watch.code, watch.dimensions, place, model, route)))
+        groups = [_group(shape, whose[home], tuple(lines.get(home, ())), tuple(watched.get(home, ()))) for home in whose]
         return Shape(groups, measured=self.measured, authenticated=place.authenticated)
 
 
 class Tariff:
     """What one subject is charged by one plan."""
 
-    __slots__ = ("_homes", "_turns", "fixed", "kept", "payer", "shape")
+    __slots__ = ("_homes", "_turns", "_values", "fixed", "kept", "payer", "shape")
 
-    def __init__(self, shape: Shape, payer: str, homes: tuple[tuple[str, str], ...]) -> None:
+    def __init__(
+        self, shape: Shape, payer: str, homes: tuple[tuple[str, str], ...], values: dict[str, str] | None = None
+    ) -> None:
         self.shape = shape
         self.payer = payer
         """The home of who pays."""
         self._homes = homes
         """Home and parent of each group."""
+        self._values = values
+        """What each dimension's distinct counts see, where there are any."""
         self._turns: Tariff | None = None
         self.fixed: tuple[Entry, ...] | None = None
         """The entries of every bill, where they are always the same."""
-        if shape.models is not None:
+        if shape.models is not None and not shape.distinct:
             self.fixed = tuple([model.at(*place) for model, place in zip(shape.models, homes, strict=True)])
+        elif shape.models is not None:
+            self.fixed = tuple([self._entry(group, *home) for group, home in zip(shape.groups, homes, strict=True)])
         self.kept: object = None
         """The store's notes on those bills: see `stores.base.Notes`."""
 
@@ -194,37 +237,56 @@ class Tariff:
         """The entries of a bill for what a request is likely to use."""
         if self.fixed is not None and estimate.items == 1:
             return self.fixed
-        step = self.shape.step
         return tuple(
             [
-                group.model.at(home, parent)
+                self._entry(group, *home)
                 if group.model is not None and estimate.items == 1
-                else Entry(
-                    home, tuple([step(slot, field, costs(slot.limit, estimate)) for slot, field in group.lines]), parent
-                )
-                for group, (home, parent) in zip(self.shape.groups, self._homes, strict=True)
+                else self._reserving(group, home, estimate, costs)
+                for group, home in zip(self.shape.groups, self._homes, strict=True)
             ]
         )
+
+    def _entry(self, group: _Group, home: str, parent: str) -> Entry:
+        """The entry of a group where nothing is measured."""
+        assert group.model is not None  # noqa: S101 - it is not measured
+        if not any([watch.distinct for watch, _ in group.watched]):
+            return group.model.at(home, parent)
+        taken = group.model.steps[: len(group.lines)]
+        return Entry(home, (*taken, *self._counting(group)), parent)
+
+    def _reserving(self, group: _Group, home: tuple[str, str], estimate: Estimate, costs: Costs) -> Entry:
+        step = self.shape.step
+        taken = [step(slot, field, costs(slot.limit, estimate)) for slot, field in group.lines]
+        return Entry(home[0], (*taken, *self._counting(group)), home[1])
+
+    def _counting(self, group: _Group) -> list[Step]:
+        values = self._values or {}
+        return [watch.step(field, values.get(watch.distinct, "")) for watch, field in group.watched]
 
     def turns(self) -> Tariff:
         """For what happens within a connection of the subject's: all but the leases."""
         if self._turns is None:
             shape = self.shape.turns()
             homes = {group.whose: home for group, home in zip(self.shape.groups, self._homes, strict=True)}
-            self._turns = Tariff(shape, self.payer, tuple([homes[group.whose] for group in shape.groups]))
+            mine = tuple([homes[group.whose] for group in shape.groups])
+            self._turns = Tariff(shape, self.payer, mine, self._values)
         return self._turns
 
 
-def _tariff(shape: Shape, place: Place) -> Tariff:
+def _tariff(shape: Shape, place: Place, model: str, route: str) -> Tariff:
     homes = tuple([(place.home(group.whose), place.parent(group.whose)) for group in shape.groups])
-    return Tariff(shape, place.account, homes)
+    values = None
+    if shape.distinct:
+        told = {watch.distinct for watch, _ in shape.watches if watch.distinct}
+        values = {dimension: value(_named(dimension, place, model, route)) for dimension in told}
+    return Tariff(shape, place.account, homes, values)
 
 
-def _group(shape: Shape, whose: str, lines: tuple[tuple[Slot, str], ...]) -> _Group:
+def _group(shape: Shape, whose: str, lines: tuple[tuple[Slot, str], ...], watched: tuple[tuple[Watch, str], ...]) -> _Group:
     measured = shape.measured and any(slot.limit.reserves for slot, _ in lines)
-    return _Group(
-        whose, lines, None if measured else Entry("", tuple([shape.step(slot, field, 1) for slot, field in lines]))
-    )
+    steps = [] if measured else [shape.step(slot, field, 1) for slot, field in lines]
+    steps += [watch.step(field, "") for watch, field in watched]
+    return _Group(whose, lines, watched, None if measured else Entry("", tuple(steps)))
 
 
 def _without_leases(group: _Group) -> _Group:
@@ -235,10 +297,10 @@ def _without_leases(group: _Group) -> _Group:
     return group._replace(lines=lines, model=Entry("", steps))
 
 
-def _field(slot: Slot, place: Place, model: str, route: str) -> str:
-    """The limit's code, and a digest of fixed length for each further dimension, so that no two mean the same."""
-    parts = [slot.limit.code]
-    for dimension in slot.limit.dimensions:
-        value = model if dimension == "model" else route if dimension == "route" else place.home(dimension)
-        parts.append(digest(value, 6))
-    return ".".join(["o", *parts] if slot.share else parts)
+def _named(dimension: str, place: Place, model: str, route: str) -> str:
+    return model if dimension == "model" else route if dimension == "route" else place.home(dimension)
+
+
+def _field(code: str, dimensions: Sequence[str], place: Place, model: str, route: str) -> str:
+    """The rule's code, and a digest of fixed length for each further dimension, so that no two mean the same."""
+    return ".".join([code, *[digest(_named(dimension, place, model, route), 6) for dimension in dimensions]])

@@ -15,6 +15,7 @@ __all__ = [
     "Bill",
     "Budget",
     "Change",
+    "Count",
     "Distinct",
     "Entry",
     "Gcra",
@@ -25,6 +26,7 @@ __all__ = [
     "Receipt",
     "Settlement",
     "Share",
+    "Sketch",
     "Step",
     "Store",
     "Switches",
@@ -97,7 +99,24 @@ class Distinct(NamedTuple):
     window: int
 
 
-Step: TypeAlias = Gcra | Window | Budget | Lease | Share | Distinct
+class Sketch(NamedTuple):
+    """See a value as `Distinct` does, and tell about how many there are: within some 5%, looking back one to two windows."""
+
+    field: str
+    value: str
+    window: int
+
+
+class Count(NamedTuple):
+    """Count the bill in a sliding window by what becomes of it. Never refuses, is never given back."""
+
+    field: str
+    what: Literal["attempts", "admitted", "denied"]
+    window: int
+    cost: int = 1
+
+
+Step: TypeAlias = Gcra | Window | Budget | Lease | Share | Distinct | Sketch | Count
 
 
 class Kept:
