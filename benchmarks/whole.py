@@ -57,12 +57,13 @@ def layers(case: Case, events: Path) -> dict[str, dict[str, Any]]:
     """Policies, each with what the one before it has."""
     document = policy(case, LIMITS)
     found = {"eight limits": document}
-    for name, more in {
+    further: dict[str, dict[str, Any]] = {
         "and velocity": {"velocity": VELOCITY},
         "and three scorers": {"risk": {"scorers": SCORERS}},
         "and a ladder": {"friction": {"ladder": LADDER}},
         "and events to a file": {"telemetry": {"events": [{"use": "jsonl", "with": {"path": str(events)}}]}},
-    }.items():
+    }
+    for name, more in further.items():
         document = {**document, **more}
         found[name] = document
     return found

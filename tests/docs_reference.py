@@ -20,13 +20,26 @@ from pydantic.json_schema import GenerateJsonSchema
 
 from guardrail_mw.cli import main
 from guardrail_mw.conditions import WhenSettings
+from guardrail_mw.friction.rungs import RungSettings, WaitSettings
+from guardrail_mw.friction.settings import CapSettings, DelaysSettings, FrictionSettings
+from guardrail_mw.friction.trim import TrimSettings
 from guardrail_mw.identity.api_key_settings import ApiKeySettings, ListedKey
+from guardrail_mw.identity.device_settings import DeviceSettings
 from guardrail_mw.identity.header import HeaderSettings
 from guardrail_mw.identity.jwt_settings import ClaimNames, JwtSettings
 from guardrail_mw.identity.settings import AnonymousSettings, IdentitySettings, NetworkSettings, SourceSettings
 from guardrail_mw.limits.settings import LimitSettings, ModelSettings, PriceSettings, ReserveSettings
+from guardrail_mw.limits.velocity import VelocitySettings
 from guardrail_mw.policy import InspectSettings, Policy, RouteSettings, StoreSettings
 from guardrail_mw.quantities import Budget, Duration, Quantity, Rate, Share, Size
+from guardrail_mw.risk.automation import AutomationSettings
+from guardrail_mw.risk.cluster import ClusterSettings
+from guardrail_mw.risk.settings import RiskSettings, ScorerSettings
+from guardrail_mw.risk.velocity import Ramp
+from guardrail_mw.telemetry.jsonl import JsonlSettings
+from guardrail_mw.telemetry.log import LogSettings
+from guardrail_mw.telemetry.parquet import ParquetSettings
+from guardrail_mw.telemetry.settings import SinkSettings, TelemetrySettings
 
 __all__ = ["MODELS", "PAGES", "WORDS", "make", "remade", "strays", "words"]
 
@@ -41,13 +54,18 @@ MODELS: dict[str, type[BaseModel]] = {
     for model in (
         Policy, StoreSettings, IdentitySettings, NetworkSettings, AnonymousSettings, SourceSettings, ApiKeySettings, ListedKey,
         JwtSettings, ClaimNames, HeaderSettings, RouteSettings, ReserveSettings, InspectSettings, ModelSettings, PriceSettings,
-        LimitSettings, WhenSettings,
+        LimitSettings, WhenSettings, DeviceSettings, VelocitySettings, RiskSettings, ScorerSettings, AutomationSettings,
+        ClusterSettings, Ramp, FrictionSettings, DelaysSettings, CapSettings, RungSettings, WaitSettings, TrimSettings,
+        TelemetrySettings, SinkSettings, LogSettings, JsonlSettings, ParquetSettings,
     )
 }  # fmt: skip
 """The sections of a policy, by the names that the pages call them."""
 
-SPELLED_OUT = {"Hops"}
-"""Sections of one key, which their page says in words."""
+SPELLED_OUT = {
+    "Hops", "OutputCap", "NoSettings", "PluginSettings",
+    "DelaySettings", "TrimRungSettings", "ChallengeSettings", "VerifySettings", "DenySettings",
+}  # fmt: skip
+"""Sections that their page says in words, and rungs, which have the same keys."""
 
 WORDS = {
     "Policy.store": "Where counters live: [store](#store).",
@@ -56,6 +74,14 @@ WORDS = {
     "Policy.reserve": "What a request is assumed to use: [reserve](#reserve).",
     "Policy.inspect": "How much of bodies is read: [inspect](#inspect).",
     "Policy.limits": "What is limited: [limits](#limits).",
+    "Policy.risk": "How suspicious requests are: [risk](#risk).",
+    "Policy.friction": "What is done about it: [friction](#friction).",
+    "Policy.telemetry": "Where events go: [telemetry](#telemetry).",
+    "ClusterSettings.watched": "What the verdict `watched` is worth.",
+    "ClusterSettings.suspect": "What `suspect` is worth.",
+    "ClusterSettings.confirmed": "What `confirmed` is worth.",
+    "FrictionSettings.delays": "How much waiting a process takes upon itself: [delays](#delays).",
+    "CapSettings.when": "Who they are: [when](#when).",
     "IdentitySettings.network": "How addresses become networks: [network](#network).",
     "IdentitySettings.anonymous": "Who pays where no credential is presented: [anonymous](#anonymous).",
     "ListedKey.organisation": "The organisation that it belongs to.",

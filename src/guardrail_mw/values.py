@@ -20,6 +20,7 @@ __all__ = [
     "Dialect",
     "Estimate",
     "Facts",
+    "Family",
     "Headers",
     "Mode",
     "Observer",
@@ -33,6 +34,10 @@ __all__ = [
 
 Dialect: TypeAlias = Literal["openai", "anthropic", "problem"]
 Mode: TypeAlias = Literal["shadow", "enforce", "off"]
+Family: TypeAlias = Literal[
+    "volume", "timing", "content", "device", "network", "payment", "release", "reputation", "automation", "client"
+]
+"""The kind of evidence a finding rests on; `client` is whatever one program fixes: system prompt, user agent, TLS, SDK."""
 Headers: TypeAlias = list[tuple[bytes, bytes]]
 
 
@@ -132,6 +137,9 @@ class Subject:
         "authenticated",
         "cache",
         "candidate",
+        "device",
+        "device_due",
+        "device_kind",
         "ial",
         "memo",
         "network",
@@ -161,6 +169,8 @@ class Subject:
         ial: str = "",
         payment: str = "",
         source: str = "anonymous",
+        device: str = "",
+        device_kind: Literal["", "signed", "seen"] = "",
     ) -> None:
         self.account = account
         """Home of who pays: `a:…`, or the network's `n:…` for the anonymous and for keys nobody has proved yet."""
@@ -181,6 +191,12 @@ class Subject:
         self.payment = payment
         """Digest of the payment fingerprint, or empty."""
         self.source = source
+        self.device = device
+        """Home `d:…`, or empty."""
+        self.device_kind = device_kind
+        """How the device is known: `signed`, by a cookie of ours; `seen`, by what anybody can show; empty where it is not."""
+        self.device_due = False
+        """Whether the answer should set the device's cookie."""
         self.until: int | None = None
         """For the resolver: µs since the epoch after which it is worked out anew; None is never."""
         self.memo: tuple[Any, ...] | None = None
@@ -195,6 +211,8 @@ class Standing(NamedTuple):
     version: int = 0
     """The store's µs of the last change that a plan can depend on; 0 for an account nothing is known of."""
     fields: Mapping[str, str] = {}
+    seen: int = 0
+    """The store's µs of the last change of anything in it. Always grows."""
 
 
 PLAN_FIELDS = frozenset({"proved", "cluster", "verdict", "tier", "acr", "ial", "verified", "override"})

@@ -202,6 +202,6 @@ def test_the_built_in_sources_are_source_types() -> None:
 
 def test_a_json_schema_can_be_made() -> None:
     schema = IdentitySettings.model_json_schema()
-    assert schema["properties"].keys() == {"trusted_proxies", "network", "sources", "anonymous", "assurance"}
+    assert schema["properties"].keys() == {"trusted_proxies", "network", "sources", "anonymous", "assurance", "device"}
     assert schema["$defs"]["SourceSettings"]["properties"].keys() == {"use", "with"}
     assert key_source("app")["use"] in schema["$defs"]["SourceSettings"]["properties"]["use"]["examples"]

@@ -92,14 +92,6 @@ def test_fingerprint_changes_with_what_counters_mean() -> None:
         ({"rate": "1.5/minute"}, ("rate", "has decimals, and requests are whole.")),
         ({"rate": "1.5/minute", "unit": "tokens"}, ("rate", "has decimals, and tokens are whole.")),
         (
-            {"rate": "1/minute", "per": ["device"]},
-            ("per", "names `device`, and device identity is not available in this version."),
-        ),
-        (
-            {"rate": "1/minute", "per": ["account", "device"]},
-            ("per", "names `device`, and device identity is not available in this version."),
-        ),
-        (
             {"rate": "1/minute", "per": ["model"]},
             ("per", "begins with `model`, which is nobody: the first dimension is whose usage is counted."),
         ),

@@ -167,15 +167,15 @@ def test_sections_of_later_are_known_and_not_available(problems: Problems, secti
 
 
 def test_a_misspelt_later_section_says_both(problems: Problems) -> None:
-    (problem,) = problems("version: 1\nfrction: {}\n")
-    assert problem.hint == "Did you mean `friction`? It is not available in this version."
+    (problem,) = problems("version: 1\ncluster: {}\n")
+    assert problem.hint == "Did you mean `clusters`? It is not available in this version."
 
 
 def test_devices_are_refused_with_the_reason(problems: Problems) -> None:
     (problem,) = problems("version: 1\nlimits: [{name: a, per: [device], rate: 1/minute}]\n")
     assert (problem.path, problem.message) == (
         "limits[0].per",
-        "names `device`, and device identity is not available in this version.",
+        "names `device`, and the policy does not tell devices apart.",
     )
 
 

@@ -13,7 +13,20 @@ import pytest
 from guardrail_mw.algorithms.window import calendar
 from guardrail_mw.clock import SystemClock
 from guardrail_mw.stores.redis.store import RedisStore
-from guardrail_mw.testing.bills import HOUR, SECOND, bucket, budget, distinct, lease, settled, share, take, window
+from guardrail_mw.testing.bills import (
+    HOUR,
+    SECOND,
+    bucket,
+    budget,
+    counted,
+    distinct,
+    lease,
+    settled,
+    share,
+    sketch,
+    take,
+    window,
+)
 from guardrail_mw.testing.servers import Server
 
 pytestmark = pytest.mark.anyio
@@ -101,6 +114,51 @@ async def test_distinct_values(store: RedisStore, left: Left) -> None:
         await take(store, distinct(number, 2 * HOUR))
     assert lasts(left()[f"{HOME}:d:distinct"], 7200 * 61 / 60)
     assert lasts(left()[HOME], 7200 * 61 / 60)  # the pane of what was pushed out
+
+
+async def test_a_value_of_a_refused_bill(
+    store: RedisStore, left: Left, guardrail_redis: Server, guardrail_prefix: str
+) -> None:
+    """The hash tells an operator of the values' key, for as long as there is one."""
+    receipt = await take(store, bucket(11), distinct(1, 2 * HOUR))
+    assert sorted(left()) == [HOME, f"{HOME}:d:distinct"]
+    assert all(lasts(seconds, 7200 * 61 / 60) for seconds in left().values())
+    guardrail_redis.client().hset(f"{guardrail_prefix}{HOME}", "t", f"{receipt.now} 0 {receipt.now + SECOND}")
+    for key in left():
+        guardrail_redis.client().pexpire(f"{guardrail_prefix}{key}", 60_000)
+    await take(store, bucket(11), distinct(2, 2 * HOUR))
+    assert all(lasts(seconds, 7200 * 61 / 60) for seconds in left().values())
+
+
+async def test_a_count(store: RedisStore, left: Left) -> None:
+    """Of a bill that is refused, too; twenty-one panes from the beginning of the running one."""
+    await take(store, bucket(11), counted("denied", length=2 * HOUR))
+    assert list(left()) == [HOME]
+    assert 7200 - LATE < left()[HOME] < 7200 * 21 / 20 * 1.25 + LATE
+
+
+async def test_a_sketch(store: RedisStore, left: Left) -> None:
+    await take(store, bucket(11), sketch(1, 2 * HOUR))
+    [key] = [key for key in left() if key != HOME]
+    assert key in {f"{HOME}:h:sketch:0", f"{HOME}:h:sketch:1"}
+    assert lasts(left()[key], 2 * 7200)
+    assert 7200 - LATE < left()[HOME] < 2 * 7200 * 1.25 + LATE
+
+
+async def test_a_budget_of_members(store: RedisStore, left: Left) -> None:
+    now = SystemClock().now()
+    await store.take("deny", "a:1", 2, now + 2 * HOUR)
+    await store.take("deny", "a:2", 2, now + HOUR)
+    assert list(left()) == ["{t:deny}"]
+    assert lasts(left()["{t:deny}"], 7200)
+
+
+async def test_nothing_is_left_of_whom_an_operator_erased(store: RedisStore, left: Left) -> None:
+    steps = (bucket(1), window(1), budget(1), lease(), share(1), distinct(1), sketch(1), counted("attempts"))
+    await take(store, *steps, candidate="a:0001", proved=True)
+    assert len(left()) == 6
+    assert await store.erase("a:0001")
+    assert left() == {}
 
 
 async def test_a_standing(store: RedisStore, left: Left) -> None:

@@ -20,7 +20,7 @@ import pytest
 
 from guardrail_mw.clock import SystemClock
 from guardrail_mw.errors import StoreError
-from guardrail_mw.stores.base import Bill, Change, Entry, Gcra, Lease, Receipt, Settlement, Step
+from guardrail_mw.stores.base import Bill, Change, Count, Distinct, Entry, Gcra, Lease, Receipt, Settlement, Sketch, Step
 from guardrail_mw.stores.redis.codec import key_slot
 from guardrail_mw.stores.redis.store import RedisStore
 from guardrail_mw.stores.resilient import Resilient
@@ -366,6 +366,21 @@ async def test_a_full_store_still_settles(guardrail_start: Start, mode: str) -> 
         _full(server, broken=False)
         assert await g.charged() == 40 + 130
         assert g.seen["store.lost_settlements"] == 0
+
+
+async def test_a_full_store_counts_nothing_of_what_it_refuses(guardrail_start: Start) -> None:
+    """The first write of a refused bill is one that a full server refuses, so no count, value or sketch is written in part."""
+    server = guardrail_start("redis")
+    store = RedisStore(server.url, deadline=PATIENT)
+    watched = (Count("c", "attempts", SECOND * 3600), Distinct("d", "1" * 16, SECOND), Sketch("s", "1" * 16, SECOND))
+    spent = (Gcra("spent", 2, 1, SECOND, 1),)
+    for steps in (spent + watched, (*spent, watched[1]), (*spent, watched[2]), watched):
+        _full(server, broken=True)
+        with pytest.raises(StoreError):
+            await store.charge(Bill("0" * 24, (Entry("a:1", steps),), "a:1"))
+        assert server.client().dbsize() == 0
+        _full(server, broken=False)
+    await store.close()
 
 
 async def test_decisions_by_this_process_alone_are_its_share(guardrail_start: Start) -> None:

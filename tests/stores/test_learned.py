@@ -59,16 +59,38 @@ def test_what_was_learned_is_met_on_the_next_bill() -> None:
     kept.note("a:1", Standing(55, {"verdict": "suspect", "risk": "20", "acr": "low"}))
     kept.add("a:1", [Change("max", "risk", "40"), Change("set", "proved", "1"), Change("unset", "acr")])
     standing = kept.newer(bill(55))
-    assert standing == Standing(-1, {"verdict": "suspect", "risk": "40", "proved": "1"})
+    assert standing == Standing(-1, {"verdict": "suspect", "risk": "40", "proved": "1"}, -1)
     assert kept.newer(bill(-1)) is None
     kept.add("a:1", [Change("set", "tier", "pro")])
-    assert kept.newer(bill(-1)) == Standing(-2, {"verdict": "suspect", "risk": "40", "proved": "1", "tier": "pro"})
+    assert kept.newer(bill(-1)) == Standing(-2, {"verdict": "suspect", "risk": "40", "proved": "1", "tier": "pro"}, -2)
 
 
 def test_an_account_nobody_knew() -> None:
     kept = Learned()
     kept.add("a:1", [Change("set", "proved", "1")])
-    assert kept.newer(bill(0)) == Standing(-1, {"proved": "1"})
+    assert kept.newer(bill(0)) == Standing(-1, {"proved": "1"}, -1)
+
+
+def test_what_no_plan_depends_on_is_told_beside_the_bill() -> None:
+    kept = Learned()
+    assert kept.beside(bill(55)) is None
+    kept.note("a:1", Standing(55, {"tier": "x"}, 60))
+    kept.add("a:1", [Change("max", "heat", "40")])
+    assert kept.newer(bill(55)) is None
+    assert kept.beside(bill(55)) == Standing(55, {"tier": "x", "heat": "40"}, -1)
+    assert kept.beside(bill(55)._replace(seen=-1)) is None
+    kept.add("a:1", [Change("max", "heat", "50")])
+    assert kept.beside(bill(55)._replace(seen=-1)) == Standing(55, {"tier": "x", "heat": "50"}, -2)
+    kept.note("a:1", Standing(55, {"tier": "x", "heat": "70"}, 90))  # the store is back
+    assert kept.beside(bill(55)._replace(seen=-2)) is None
+
+
+@pytest.mark.parametrize(("version", "seen"), [(55, 0), (0, 55)])
+def test_changes_alone_do_not_hide_what_else_is_remembered(version: int, seen: int) -> None:
+    kept = Learned()
+    kept.add("a:1", [Change("max", "heat", "40")])
+    assert kept.beside(bill(version)._replace(seen=seen)) is None
+    assert kept.beside(bill(0)) == Standing(0, {"heat": "40"}, -1)
 
 
 def test_changes_alone_do_not_hide_a_verdict() -> None:

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import random
+from typing import Literal
 
 import pytest
 
 from guardrail_mw.errors import StoreError
-from guardrail_mw.stores.base import Bill, Change, Entry, Gcra, Lease, Reading
+from guardrail_mw.stores.base import Bill, Change, Count, Distinct, Entry, Gcra, Kept, Lease, Reading, Sketch, Step, Window
 from guardrail_mw.stores.memory import MemoryStore
 from guardrail_mw.testing.clock import FakeClock
 
 pytestmark = pytest.mark.anyio
 
 MINUTE = 60_000_000
+WHATS: tuple[Literal["attempts", "admitted", "denied"], ...] = ("attempts", "admitted", "denied")
 
 
 def bill(number: int, *entries: Entry, candidate: str = "", proved: bool = False) -> Bill:
@@ -98,6 +100,54 @@ class TestBounds:
         assert peeked.standing.fields == {"verdict": "watched"}
         assert len(store._standings) == 3
 
+    async def test_a_standing_that_holds_heat_does_not_make_room_before_one_that_says_since_when(self) -> None:
+        """No plan depends on it, and it is worth keeping all the same."""
+        clock = FakeClock()
+        store = MemoryStore(clock=clock, max_subjects=3)
+        await store.remember("a:hot", [Change("max", "heat", "7")])
+        for number in range(10):
+            name = f"a:{number}"
+            await store.charge(bill(number, Entry(name, (bucket(),)), candidate=name, proved=True))
+        peeked = await store.peek(bill(99, Entry("a:hot", (bucket(),)), candidate="a:hot"))
+        assert peeked.standing is not None
+        assert peeked.standing.fields == {"heat": "7"}
+
+    async def test_standings_that_are_changed_are_bounded_too(self) -> None:
+        store = MemoryStore(clock=FakeClock(), max_subjects=3)
+        for number in range(10):
+            await store.remember(f"a:{number}", [Change("max", "heat", "7")])
+        assert len(store._standings) == 3
+
+    async def test_what_counts_is_kept_as_long_as_it_counts(self) -> None:
+        """Within a minute in panes of 3 s, an hour in panes of a minute, and an hour and the one before."""
+        clock = FakeClock()
+        store = MemoryStore(clock=clock)
+        steps: tuple[Step, ...] = (
+            Count("c", "denied", MINUTE),
+            Distinct("d", "1", 60 * MINUTE),
+            Sketch("s", "1", 60 * MINUTE),
+        )
+        for number, step in enumerate(steps):
+            home = f"a:{number}"
+            assert (await store.charge(bill(number, Entry(home, (bucket(11), step))))).code == "denied"
+        for seconds, kept in ((62, 3), (2, 2), (3595, 2), (2, 1), (3538, 1), (2, 0)):
+            clock.advance(seconds)
+            assert store.subjects() == kept
+
+    async def test_an_erased_subject_leaves_and_may_come_back(self) -> None:
+        clock = FakeClock()
+        store = MemoryStore(clock=clock)
+        for _ in range(3):
+            await store.charge(bill(0, Entry("a:1", (bucket(10),))))
+            await store.erase("a:1")
+        clock.advance(2)
+        assert store.subjects() == 0
+        assert (await store.charge(bill(1, Entry("a:1", (bucket(10),))))).code == "admitted"
+        clock.advance(9)
+        assert store.subjects() == 1
+        clock.advance(3)
+        assert store.subjects() == 0
+
     async def test_spent_tokens_are_never_forgotten_for_want_of_room(self) -> None:
         clock = FakeClock()
         store = MemoryStore(clock=clock, max_subjects=2)
@@ -126,6 +176,47 @@ class TestTheShortWay:
             plain = await short.charge(bill(number, Entry("a:1", steps)))
             leased = await long.charge(bill(number, Entry("a:1", steps), Entry("l", (Lease("slots", 10_000),))))
             assert (plain.code, plain.readings) == (leased.code, leased.readings[:-1])
+
+    async def test_counts_answer_as_they_do_the_long_way(self) -> None:
+        """Notes are kept on steps that come again, and on those whose home has steps of its own."""
+        chance = random.Random(11)
+        clock = FakeClock()
+        short, long = MemoryStore(clock=clock), MemoryStore(clock=clock)
+        counts = [Count(f"c{what}", what, 10_000_007) for what in WHATS]
+        model = Entry("", (bucket(), *counts))
+        mine: dict[str, Entry] = {}
+        seen = set()
+        for number in range(4000):
+            clock.advance(chance.choice([0, 0.000_001, 0.3, 0.9, 1.7, 40 if chance.random() < 0.02 else 0]))
+            if number % 700 == 699:
+                clock.jump(-5)
+            value = f"{chance.randrange(90 if number < 2000 else 12):016x}"
+            watched: tuple[Step, ...] = (
+                bucket(chance.choice([1, 2]), field="other"),
+                Distinct("d", value, 200_000_003),
+                Count("c", "attempts", 10_000_007, 2),
+                Sketch("s", value, 50_000_000),
+            )
+            entries = (model.at("a:1", "e"), mine.setdefault(value, Entry("n:1", watched)))
+            asked = bill(number, *entries)._replace(notes=Kept())
+            quick = await short.charge(asked)
+            slow = await long.charge(asked._replace(entries=(*entries, Entry("l", (Lease("slots", 10_000),)))))
+            assert (quick.code, quick.readings) == (slow.code, slow.readings[:-1])
+            seen.add((quick.code, all(reading.ok for reading in quick.readings)))
+        assert seen == {("admitted", True), ("admitted", False), ("denied", False)}
+
+    @pytest.mark.parametrize(
+        "steps", [(Count("c", "attempts", MINUTE), bucket()), (bucket(), Window("w", 1, 10, MINUTE)), (Lease("l", 3),)]
+    )
+    async def test_what_does_not_fit_it_goes_the_long_way(self, steps: tuple[Step, ...]) -> None:
+        store = MemoryStore(clock=FakeClock())
+        entry = Entry("a:1", steps).at("a:2", "e")
+        for number in (1, 2):
+            receipt = await store.charge(bill(number, entry)._replace(notes=Kept()))
+            assert receipt.code == "admitted"
+            assert [reading.ok for reading in receipt.readings] == [True] * len(steps)
+        counted = [reading for step, reading in zip(steps, receipt.readings, strict=True) if isinstance(step, Count)]
+        assert [reading.remaining for reading in counted] == [2] * len(counted)
 
     async def test_a_mark_is_what_the_bucket_became(self) -> None:
         clock = FakeClock()

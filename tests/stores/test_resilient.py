@@ -100,9 +100,9 @@ class World:
         self.pausing.append(asyncio.get_running_loop().create_future())
         await self.pausing[-1]
 
-    def bill(self, *steps: Gcra | Lease, account: str = "a:1", version: int = 0) -> Bill:
+    def bill(self, *steps: Gcra | Lease, account: str = "a:1", version: int = 0, seen: int = 0) -> Bill:
         self._bills += 1
-        return Bill(f"{self._bills:024x}", (Entry(account, steps or (TAKE,)),), account, account, version)
+        return Bill(f"{self._bills:024x}", (Entry(account, steps or (TAKE,)),), account, account, version, seen=seen)
 
     async def settle_down(self) -> None:
         """Let every task run until it waits for us."""
@@ -361,6 +361,25 @@ async def test_a_version_that_this_process_holds_is_not_stale_here() -> None:
         assert (receipt.code, receipt.local) == ("admitted", True)
 
 
+async def test_heat_that_no_plan_depends_on_is_told_with_the_next_receipt_here_too() -> None:
+    async with world() as w:
+        version = await w.shared.remember("a:1", [Change("set", "verdict", "suspect")])
+        assert (await w.store.charge(w.bill())).code == "stale"
+        await w.refused()
+        taught = await w.store.charge(w.bill(version=version, seen=version))
+        assert taught.standing is None
+        w.store.settle([Settlement(taught, "settled", (), (Change("max", "heat", "7"),))])
+        told = await w.store.charge(w.bill(version=version, seen=version))
+        assert (told.code, told.local) == ("admitted", True)
+        assert told.standing == Standing(version, {"verdict": "suspect", "heat": "7"}, -1)
+        w.shared.broken = None
+        await w.tick(3)
+        back = await w.store.charge(w.bill(version=version, seen=-1))
+        assert (back.code, back.local) == ("admitted", False)
+        assert back.standing is not None
+        assert back.standing.fields == {"verdict": "suspect", "heat": "7"}
+
+
 async def test_what_an_exchange_taught_binds_at_once_and_reaches_the_store() -> None:
     async with world() as w:
         version = await w.shared.remember("a:1", [Change("set", "verdict", "suspect")])
@@ -370,7 +389,7 @@ async def test_what_an_exchange_taught_binds_at_once_and_reaches_the_store() -> 
         w.store.settle([Settlement(taught, "settled", (), (Change("set", "proved", "1"), Change("max", "risk", "40")))])
         stale = await w.store.charge(w.bill(version=version))
         assert (stale.code, stale.local) == ("stale", True)
-        assert stale.standing == Standing(-1, {"verdict": "suspect", "proved": "1", "risk": "40"})
+        assert stale.standing == Standing(-1, {"verdict": "suspect", "proved": "1", "risk": "40"}, -1)
         assert (await w.store.charge(w.bill(version=-1))).code == "admitted"
         w.shared.broken = None
         await w.tick(3)
@@ -503,6 +522,10 @@ async def test_what_no_process_can_know_alone_fails(on_error: str) -> None:
                 w.store.remember("a:1", [Change("set", "tier", "x")]),
                 w.store.read_switches(),
                 w.store.write_switch("", "shadow"),
+                w.store.reset("a:1"),
+                w.store.export("a:1"),
+                w.store.erase("a:1"),
+                w.store.take("deny", "a:1", 1, w.clock.now() + SECOND),
             ):
                 with pytest.raises(StoreError):
                     await call
@@ -549,8 +572,33 @@ async def test_switches_pass_through() -> None:
         assert await w.store.read_switches() == {"tokens": "shadow"}
 
 
+async def test_an_operator_s_commands_pass_through() -> None:
+    async with world() as w:
+        await w.store.remember("a:1", [Change("set", "tier", "x")])
+        await w.store.charge(w.bill(version=w.clock.now(), seen=w.clock.now()))
+        assert await w.store.export("a:1") == await w.shared.export("a:1")
+        assert await w.store.reset("a:1", ["f"]) == 1
+        assert await w.store.reset("a:1") == 0
+        assert await w.store.erase("a:1")
+        assert not await w.store.erase("a:1")
+        until = w.clock.now() + SECOND
+        assert [await w.store.take("deny", member, 1, until) for member in ("a:1", "a:2")] == [True, False]
+        assert not await w.shared.take("deny", "a:2", 1, until)
+
+
+async def test_what_this_process_learned_is_erased_too() -> None:
+    async with world() as w:
+        w.shared.broken = StoreError("down")
+        taught = await w.store.charge(w.bill())
+        w.store.settle([Settlement(taught, "settled", (), (Change("max", "heat", "7"),))])
+        w.shared.broken = None
+        assert await w.store.erase("a:1")
+        await w.tick(3)
+        assert (await w.shared.export("a:1"))["standing"]["fields"] == {}
+
+
 class Bare:
-    """A store without switches."""
+    """A store without switches, desk and tally."""
 
     def __init__(self) -> None:
         self._store = MemoryStore()
@@ -563,3 +611,8 @@ async def test_a_store_without_switches() -> None:
     assert await bare.read_switches() == {}
     with pytest.raises(StoreError, match="Bare has no write_switch"):
         await bare.write_switch("", "off")
+    for call in (bare.reset("a:1"), bare.export("a:1"), bare.erase("a:1")):
+        with pytest.raises(StoreError, match="has no desk"):
+            await call
+    with pytest.raises(StoreError, match="keeps no budgets of members"):
+        await bare.take("deny", "a:1", 1, SECOND)

@@ -85,7 +85,7 @@ class BodyReader:
         holder: whose the request is, for its share of the budget.
     """
 
-    __slots__ = ("_budget", "_headers", "_held", "_holder", "_max_body", "_messages", "_most", "_receive")
+    __slots__ = ("_budget", "_headers", "_held", "_holder", "_max_body", "_messages", "_most", "_receive", "instead")
 
     def __init__(
         self,
@@ -103,6 +103,8 @@ class BodyReader:
         self._headers = headers
         self._messages: deque[tuple[Message, int]] = deque()
         self._held = 0
+        self.instead = b""
+        """The body that goes to the app in place of this one, where it was trimmed."""
 
     async def read(self) -> bytes | Unread:
         """The whole body.
@@ -137,6 +139,21 @@ class BodyReader:
             pieces.append(piece)
             if not message.get("more_body", False):
                 return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+    async def whole(self) -> bytes | Unread:
+        """The whole body, read now unless that was done before. To be asked before the app is given any of it.
+
+        Raises:
+            TokenError: as `read` does.
+        """
+        if not self._messages:
+            return await self.read()
+        messages = [message for message, _ in self._messages]
+        if messages[-1]["type"] != "http.request":
+            return Unread.DISCONNECTED
+        if messages[-1].get("more_body", False):  # it was too long to be read, or there was no room
+            return Unread.OVER_BUDGET
+        return b"".join([message.get("body") or b"" for message in messages])
 
     def _announced(self) -> None:
         for name, value in self._headers:

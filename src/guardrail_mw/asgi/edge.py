@@ -10,7 +10,7 @@ from guardrail_mw.asgi.fields import Limit, Template
 from guardrail_mw.asgi.respond import close_turn, send_refusal
 from guardrail_mw.engine import refusals
 from guardrail_mw.errors import TokenError
-from guardrail_mw.values import Allow, Deny, Facts, Subject
+from guardrail_mw.values import Allow, Challenge, Delay, Deny, Facts, Subject, Trim, Verify
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -90,24 +90,62 @@ class Edge:
     def obey(self, exchange: Exchange, deny: Deny | None) -> Deny | None:
         """Decide; in shadow what would have been done is noted, and nothing is."""
         decision = deny if deny is not None else exchange.engine.decide(exchange)
+        if isinstance(decision, (Challenge, Verify)):
+            decision = refusals.by_rung(decision)
         if isinstance(decision, Deny):
             if self.unless_shadow(exchange, decision) is not None:
                 exchange.decision = decision
                 return decision
             decision = Allow(exchange.id)
+        elif type(decision) is not Allow and exchange.engine.mode != "enforce":
+            exchange.would = decision
+            self.guardrail.counts.count("engine.would_slow")
+            decision = Allow(exchange.id)
         exchange.decision = decision
         return None
+
+    async def slow(self, exchange: Exchange) -> None:
+        """Let a delayed exchange wait, its slots held; where too many wait already it is trimmed instead."""
+        decision, engine = exchange.decision, exchange.engine
+        if not isinstance(decision, Delay):
+            return
+        waiting = engine.judge.waiting
+        if not waiting.admit():
+            exchange.decision = Trim(exchange.id, (), ("delays-full", *decision.reasons))
+            return
+        receipt = exchange.receipt
+        keeper = self.guardrail.keeper() if receipt is not None and receipt.open else None
+        if keeper is not None:
+            keeper.hold(exchange)
+        try:
+            exchange.delayed = await waiting.wait(decision.seconds, self.guardrail.sleep)
+        except BaseException:
+            engine.cancel(exchange)
+            engine.record(exchange, "abandoned", status=0)
+            raise
+        finally:
+            if keeper is not None:
+                keeper.release(exchange)
+
+    def device_field(self, exchange: Exchange) -> list[Header]:
+        """The cookie that makes the caller's device a signed one, if the client keeps it."""
+        cookie = exchange.engine.resolver.device_cookie(exchange.facts)
+        return [] if cookie is None else [(b"set-cookie", cookie)]
 
     async def refuse(self, exchange: Exchange, deny: Deny, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer with the refusal; what was charged goes back first."""
         exchange.decision = deny
-        exchange.engine.cancel(exchange)
+        engine, dialect = exchange.engine, self.dialects[exchange.dialect]
+        engine.cancel(exchange)
+        event = engine.record(exchange, "denied", status=dialect.status(deny))
+        if event is not None and self.guardrail.tracing is not None:
+            self.guardrail.tracing.refused(event)
         await send_refusal(
             scope,
             receive,
             send,
             deny,
-            self.dialects[exchange.dialect],
+            dialect,
             self.rate_fields(exchange),
             random=random(),  # noqa: S311 - jitter, no secret
             now=exchange.receipt.now if exchange.receipt is not None else None,

@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING
 from guardrail_mw.asgi.body import BodyReader, Unread
 from guardrail_mw.asgi.edge import Edge, facts_of, own_path
 from guardrail_mw.asgi.inspect import inspect, refuse_encoded, should_offload
+from guardrail_mw.asgi.trimming import rewritten, trim
 from guardrail_mw.asgi.usage import Meter
 from guardrail_mw.engine import refusals
 from guardrail_mw.engine.exchange import NOTHING
 from guardrail_mw.errors import TokenError
-from guardrail_mw.values import Deny, Subject
+from guardrail_mw.values import Allow, Deny, Subject, Trim
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Mapping
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from guardrail_mw.engine import Engine, Exchange, Guardrail
     from guardrail_mw.engine.core import Outcome
     from guardrail_mw.limits.tariff import Tariff
+    from guardrail_mw.telemetry.tracing import Around
 
 __all__ = ["Http"]
 
@@ -60,13 +62,13 @@ class Http(Edge):
         found = await self.identify(exchange)
         if not isinstance(found, Subject):
             await self.refuse(exchange, found, scope, receive, send)
-        elif route.measured:
+        elif route.measured or not engine.judge.idle:
             policy = engine.policy.inspect
             self._budget.limit = policy.budget.bytes
             reader = BodyReader(receive, policy.max_body.bytes, self._budget, facts.headers, found.account)
             try:
-                deny = await self._read(exchange, reader)
-                await self._charge(exchange, found, deny, scope, reader.receive, send)
+                deny = await self._read(exchange, reader) if route.measured else None
+                await self._charge(exchange, found, deny, scope, reader.receive, send, reader)
             finally:
                 reader.close()
         else:
@@ -94,16 +96,31 @@ class Http(Edge):
         return None
 
     async def _charge(
-        self, exchange: Exchange, subject: Subject, deny: Deny | None, scope: Scope, receive: Receive, send: Send
+        self,
+        exchange: Exchange,
+        subject: Subject,
+        deny: Deny | None,
+        scope: Scope,
+        receive: Receive,
+        send: Send,
+        reader: BodyReader | None = None,
     ) -> None:
         engine = exchange.engine
         tariff = engine.plan(exchange, subject)
         deny = await self._bill(exchange, tariff, deny)
+        scope.setdefault("state", {})["guardrail"] = exchange
+        if deny is None and type(exchange.decision) is not Allow and reader is not None:
+            await self.slow(exchange)
+            deny = await self._trim(exchange, reader)
         if deny is not None:
             await self.refuse(exchange, deny, scope, receive, send)
             return
-        scope.setdefault("state", {})["guardrail"] = exchange
         fields = [(b"x-guardrail-decision", exchange.id.encode()), *self.rate_fields(exchange)]
+        if exchange.trimmed and reader is not None:
+            scope, receive = rewritten(scope, receive, reader.instead)
+            fields.append((b"x-guardrail-trimmed", ", ".join(exchange.trimmed).encode()))
+        if subject.device_due:
+            fields += self.device_field(exchange)
         meter = Meter(exchange.estimate, exchange.facts.path) if tariff.measured else None
         await self._pass(exchange, _Responder(receive, send, fields, meter), scope)
 
@@ -122,6 +139,9 @@ class Http(Edge):
             estimate, exchange.estimate = exchange.estimate, NOTHING
             deny = await engine.charge(exchange, exchange.tariff or tariff)
             exchange.estimate = estimate
+        waiting = engine.score(exchange) if deny is None and bad is None else None
+        if waiting is not None:
+            await waiting
         deny = self.obey(exchange, deny)
         if deny is None and bad is not None:
             engine.settle(exchange, "refused")
@@ -129,6 +149,18 @@ class Http(Edge):
 
     async def _pass(self, exchange: Exchange, responder: _Responder, scope: Scope) -> None:
         """Let the app answer, and settle whatever happens."""
+        tracing = self.guardrail.tracing
+        if tracing is None:
+            await self._run(exchange, responder, scope)
+            return
+        facts, estimate, route = exchange.facts, exchange.estimate, exchange.route
+        model = estimate.model or exchange.model
+        with tracing.around(
+            facts.path, route=route.label, method=facts.method, dialect=exchange.dialect, model=model, stream=estimate.stream
+        ) as span:
+            await self._run(exchange, responder, scope, span)
+
+    async def _run(self, exchange: Exchange, responder: _Responder, scope: Scope, span: Around | None = None) -> None:
         receipt = exchange.receipt
         keeper = self.guardrail.keeper() if receipt is not None and receipt.open else None
         if keeper is not None:
@@ -147,6 +179,21 @@ class Http(Edge):
             meter = responder.meter
             usage = meter.usage() if meter is not None and outcome in {"answered", "abandoned"} else None
             exchange.engine.settle(exchange, outcome, status=status, usage=usage)
+            event = exchange.engine.record(exchange, outcome, status=status, usage=usage)
+            if span is not None and event is not None:
+                span.settled(event)
+
+    async def _trim(self, exchange: Exchange, reader: BodyReader) -> Deny | None:
+        """Take out of the body what its caller may not have at present; a refusal where it may not even be asked for."""
+        if not isinstance(exchange.decision, Trim):
+            return None
+        found, body = await trim(reader, exchange.engine.judge.trimmer(exchange), exchange.facts.path)
+        if found.refused:
+            return self.unless_shadow(exchange, refusals.untrimmed(exchange.id, found.refused, exchange.decision.reasons))
+        if found.names:
+            reader.instead = body
+            exchange.trimmed = found.names
+        return None
 
 
 def _outcome(status: int, *, crashed: bool) -> Outcome:

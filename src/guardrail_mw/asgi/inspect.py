@@ -31,6 +31,7 @@ __all__ = [
     "Unread",
     "estimate",
     "inspect",
+    "parse",
     "refuse_encoded",
     "should_offload",
 ]
@@ -160,7 +161,7 @@ def estimate(body: bytes, reserve: Reserving = _RESERVE, *, path: str = "", stri
     """
     if not body:
         return Estimate()
-    document = _parse(body)
+    document = parse(body)
     requests = document.get("requests")
     if type(requests) is list and path.rstrip("/").endswith("/batches"):
         batch = [each["params"] for each in requests if type(each) is dict and type(each.get("params")) is dict]
@@ -169,7 +170,8 @@ def estimate(body: bytes, reserve: Reserving = _RESERVE, *, path: str = "", stri
     return _one(document, reserve, path, strict=strict)
 
 
-def _parse(body: bytes) -> dict[str, Any]:
+def parse(body: bytes) -> dict[str, Any]:
+    """A body's JSON object; raises as `estimate` does."""
     nested = _count(body)
     if body.startswith((b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff")):
         raise _bad("byte_order_mark", "The request body begins with a byte order mark.")

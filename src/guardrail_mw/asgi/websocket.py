@@ -10,10 +10,12 @@ from guardrail_mw.values import Deny, Subject
 if TYPE_CHECKING:
     from guardrail_mw.asgi.types import Message, Receive, Scope, Send
     from guardrail_mw.engine import Engine, Exchange
+    from guardrail_mw.engine.core import Outcome
 
 __all__ = ["WebSocket"]
 
 _HANDSHAKE = "GET"
+_SWITCHED = 101
 
 
 class WebSocket(Edge):
@@ -27,13 +29,22 @@ class WebSocket(Edge):
         if not isinstance(found, Subject):
             await self.refuse(exchange, found, scope, receive, send)
             return
-        deny = await engine.charge(exchange, engine.plan(exchange, found))
-        deny = self.obey(exchange, deny)
+        deny = await self._decide(exchange, found)
         if deny is not None:
             await self.refuse(exchange, deny, scope, receive, send)
             return
+        await self.slow(exchange)
         scope.setdefault("state", {})["guardrail"] = exchange
         await self._pass(exchange, _Turns(self, exchange, receive, send), scope)
+
+    async def _decide(self, exchange: Exchange, subject: Subject) -> Deny | None:
+        """Charge, score, decide. There are no parameters to trim on a socket: that rung lets it pass."""
+        engine = exchange.engine
+        deny = await engine.charge(exchange, engine.plan(exchange, subject))
+        waiting = engine.score(exchange) if deny is None else None
+        if waiting is not None:
+            await waiting
+        return self.obey(exchange, deny)
 
     async def _pass(self, exchange: Exchange, turns: _Turns, scope: Scope) -> None:
         receipt = exchange.receipt
@@ -49,7 +60,9 @@ class WebSocket(Edge):
         finally:
             if keeper is not None:
                 keeper.release(exchange)
-            exchange.engine.settle(exchange, "failed" if crashed and not turns.accepted else "answered")
+            outcome: Outcome = "failed" if crashed and not turns.accepted else "answered"
+            exchange.engine.settle(exchange, outcome)
+            exchange.engine.record(exchange, outcome, status=_SWITCHED if turns.accepted else 0)
 
     async def turn(self, exchange: Exchange) -> Deny | None:
         """Charge one message of the client's: all limits but the slots, which the socket holds."""
@@ -61,11 +74,13 @@ class WebSocket(Edge):
             return None
         turn = engine.begin(engine.router.find(exchange.facts.path, _HANDSHAKE), exchange.facts)
         turn.turn = True
-        deny = self.obey(turn, await engine.charge(turn, engine.plan(turn, subject)))
+        deny = await self._decide(turn, subject)
         if deny is not None:
             engine.cancel(turn)
         else:
+            await self.slow(turn)
             engine.settle(turn, "answered")
+        engine.record(turn, "answered" if deny is None else "denied", status=0)
         return deny
 
 

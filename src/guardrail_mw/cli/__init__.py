@@ -7,11 +7,15 @@ from __future__ import annotations
 
 import click
 
+from guardrail_mw.cli.accounts import accounts
 from guardrail_mw.cli.check import check
 from guardrail_mw.cli.demo import demo
+from guardrail_mw.cli.explain import explain
 from guardrail_mw.cli.init import init
 from guardrail_mw.cli.listing import plugins, schema
+from guardrail_mw.cli.mode import mode
 from guardrail_mw.cli.output import Group
+from guardrail_mw.cli.replay import replay
 from guardrail_mw.cli.trial import attempt
 
 __all__ = ["main"]
@@ -26,5 +30,5 @@ def main() -> None:
     """
 
 
-for _command in (demo, init, check, attempt, schema, plugins):
+for _command in (demo, init, check, attempt, explain, accounts, mode, replay, schema, plugins):
     main.add_command(_command)

@@ -12,8 +12,11 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from guardrail_mw.conditions import Traits
 from guardrail_mw.engine import refusals
+from guardrail_mw.engine.budgets import Budgets
 from guardrail_mw.engine.exchange import NOTHING, Exchange
 from guardrail_mw.engine.identifiers import identifiers
+from guardrail_mw.engine.judgement import Judge, Judgement
+from guardrail_mw.engine.recording import record
 from guardrail_mw.engine.routes import Router
 from guardrail_mw.engine.standings import Standings
 from guardrail_mw.errors import StoreError, StoreTimeout
@@ -28,6 +31,8 @@ if TYPE_CHECKING:
     from guardrail_mw.identity.resolver import Resolver
     from guardrail_mw.policy import Policy
     from guardrail_mw.stores.base import Store
+    from guardrail_mw.telemetry.event import Event
+    from guardrail_mw.telemetry.recorder import Recorder
     from guardrail_mw.values import Mode, Observer
 
 __all__ = ["Engine", "Outcome"]
@@ -58,8 +63,10 @@ class Engine:
         store: charged once a request.
         standings: what this process knows of accounts; outlives the engine.
         clock: for what is cached inside the process.
-        observer: hears `engine.*`.
-        shadowed: limits that a switch has turned to shadow.
+        observer: hears `engine.*`, `risk.*` and `friction.*`.
+        key: what accounts' thresholds and rollouts are worked out with.
+        recorder: takes the event of each decision.
+        shadowed: limits, scorers and rungs that a switch has turned to shadow.
     """
 
     def __init__(  # noqa: PLR0913 - what an engine is made of
@@ -72,6 +79,8 @@ class Engine:
         standings: Standings,
         clock: Clock,
         observer: Observer,
+        key: bytes,
+        recorder: Recorder,
         shadowed: frozenset[str] = frozenset(),
     ) -> None:
         self.policy = policy
@@ -79,8 +88,18 @@ class Engine:
         self.resolver = resolver
         self.shadowed = shadowed
         self.planner = Planner(
-            policy.limits, policy.models, policy.identity.assurance, shadowed, strict=policy.reserve.strict
+            policy.limits,
+            policy.models,
+            policy.identity.assurance,
+            shadowed,
+            strict=policy.reserve.strict,
+            velocity=policy.velocity,
         )
+        self.judge = Judge(policy, key=key, clock=clock, observer=observer, shadowed=shadowed)
+        self._recorder = recorder
+        self._records = not self.judge.idle or "telemetry" in policy.model_fields_set
+        """Whether every decision is recorded, not only what was refused."""
+        self._budgets = Budgets(self.judge.ladder, store, observer)
         self.router = Router(policy, self.planner.reads)
         self._store = store
         self._standings = standings
@@ -97,7 +116,10 @@ class Engine:
 
     def begin(self, route: Route, facts: Facts) -> Exchange:
         """A new exchange, with its id."""
-        return Exchange(self, identifiers(), route, facts)
+        exchange = Exchange(self, identifiers(), route, facts)
+        if self._records:
+            exchange.began = self._clock.monotonic()
+        return exchange
 
     def identify(self, facts: Facts) -> Subject | Awaitable[Subject]:
         """Whom the request is attributed to. Raises `TokenError` as `Resolver.identify` does."""
@@ -113,7 +135,7 @@ class Engine:
         if memo is None or memo[0] != key:
             memo = self._planned(exchange, subject, standing, key)
         tariff: Tariff
-        _, tariff, exchange.authenticated = memo
+        _, tariff, exchange.authenticated, exchange.traits = memo
         if exchange.turn:
             tariff = tariff.turns()
         exchange.tariff = tariff
@@ -121,11 +143,11 @@ class Engine:
 
     def _planned(
         self, exchange: Exchange, subject: Subject, standing: Standing, key: tuple[Any, ...]
-    ) -> tuple[Any, Tariff, bool]:
+    ) -> tuple[Any, Tariff, bool, Traits]:
         """What holds, planned before or now. Most subjects do one thing only, and need no dict to find it in."""
         cache, memo = subject.cache, subject.memo
         if cache is not None:
-            found: tuple[Any, Tariff, bool] | None = cache.get(key)
+            found: tuple[Any, Tariff, bool, Traits] | None = cache.get(key)
             if found is not None:
                 subject.memo = found
                 return found
@@ -142,7 +164,7 @@ class Engine:
             cache[key] = found
         return found
 
-    def _tariff(self, exchange: Exchange, subject: Subject, standing: Standing) -> tuple[Tariff, bool]:
+    def _tariff(self, exchange: Exchange, subject: Subject, standing: Standing) -> tuple[Tariff, bool, Traits]:
         fields = standing.fields
         route = exchange.route
         authenticated = subject.authenticated or (bool(subject.candidate) and fields.get("proved") == "1")
@@ -167,9 +189,10 @@ class Engine:
             organisation=subject.organisation,
             cluster=f"c:{fields['cluster']}" if fields.get("cluster") else "",
             authenticated=authenticated,
+            device=subject.device,
         )
         plan = self.planner.plan(route.limits, traits, metered=route.metered)
-        return plan.tariff(place, exchange.model, route.label), authenticated
+        return plan.tariff(place, exchange.model, route.label), authenticated, traits
 
     # Charge
 
@@ -199,6 +222,9 @@ class Engine:
                 return self._without_store(exchange, StoreTimeout("The store answered too late."))
             if receipt.code != "stale":
                 exchange.receipt = receipt
+                if receipt.standing is not None:  # what rungs and clearances hang on has changed, not what was planned on
+                    self._standings.put(subject.candidate, receipt.standing)
+                    exchange.standing = receipt.standing
                 self._note_refusal(exchange, tariff, receipt)
                 return None
             self._standings.put(subject.candidate, receipt.standing or Standing())
@@ -212,7 +238,8 @@ class Engine:
             notes = None
             entries = tariff.entries(exchange.estimate, self.planner.cost)
         version, proved = exchange.standing.version, exchange.authenticated
-        return Bill(exchange.id, entries, tariff.payer, subject.candidate, version, proved, None, notes)
+        seen = exchange.standing.seen
+        return Bill(exchange.id, entries, tariff.payer, subject.candidate, version, proved, None, notes, seen)
 
     async def _stale_twice(self, exchange: Exchange, bill: Bill) -> Deny | None:
         """The standing changed again between two looks: the store's answers are of no use now."""
@@ -263,13 +290,39 @@ class Engine:
                 until = now + min(reading.wait, _DENIED_FOR)
                 self._full[limit.code, exchange.authenticated] = (until, now + reading.wait)
 
+    # Score
+
+    def score(self, exchange: Exchange) -> Awaitable[None] | None:
+        """Judge an exchange that the limits admitted; an awaitable where a scorer, or a rung's budget, takes time."""
+        receipt = exchange.receipt
+        if self.judge.idle or receipt is None or receipt.code != "admitted":
+            return None
+        found = self.judge.judge(exchange)
+        if not isinstance(found, Judgement):
+            return self._score_later(exchange, found)
+        exchange.judgement = found
+        return self._enter(exchange, found) if found.step.entered else None
+
+    async def _score_later(self, exchange: Exchange, waiting: Awaitable[Judgement]) -> None:
+        exchange.judgement = found = await waiting
+        if found.step.entered:
+            await self._enter(exchange, found)
+
+    async def _enter(self, exchange: Exchange, found: Judgement) -> None:
+        """An account comes onto a rung, if that rung's budget allows it."""
+        step = await self._budgets.keep(self.judge.person(exchange), found.step)
+        exchange.judgement = found._replace(step=step)
+
     # Decide
 
     def decide(self, exchange: Exchange) -> Decision:
-        """What the receipt comes to. A store that could not be asked, where the policy allows that, is an Allow."""
+        """What receipt and risk come to. A store that could not be asked, where the policy allows that, is an Allow."""
         receipt = exchange.receipt
         if receipt is None or receipt.code == "admitted":
-            return Allow(exchange.id)
+            judgement = exchange.judgement
+            if judgement is None or judgement.step.rung is None:
+                return Allow(exchange.id)
+            return self.judge.decision(exchange, judgement.step.rung)
         assert exchange.tariff is not None  # noqa: S101 - charged
         refusal = exchange.tariff.shape.refusal(receipt.readings)
         if refusal is None:  # denied by nobody: a store that breaks its contract must not refuse people
@@ -287,6 +340,8 @@ class Engine:
         if receipt is None or receipt.code != "admitted":
             return
         changes = self._learned(exchange, outcome, status)
+        if exchange.judgement is not None:
+            changes += exchange.judgement.step.changes
         if outcome == "failed":
             self._store.settle([Settlement(receipt, "cancelled", (), changes)])
         elif receipt.open or changes:
@@ -295,6 +350,15 @@ class Engine:
     def cancel(self, exchange: Exchange) -> None:
         """Give everything back: the request was refused after it was charged, or never reached the app."""
         self.settle(exchange, "failed")
+
+    def record(self, exchange: Exchange, outcome: str, *, status: int, usage: Usage | None = None) -> Event | None:
+        """Record how the exchange went: every one where the policy judges or says where events go, else what was refused."""
+        if not (self._records or type(exchange.decision) is not Allow or exchange.would is not None):
+            return None
+        took = self._clock.monotonic() - exchange.began if exchange.began else 0
+        event = record(exchange, outcome, status=status, usage=usage, now=self._clock.now(), took=took)
+        self._recorder.emit(event)
+        return event
 
     def _used(self, exchange: Exchange, outcome: Outcome, usage: Usage | None) -> tuple[int | None, ...]:
         assert exchange.tariff is not None  # noqa: S101 - charged

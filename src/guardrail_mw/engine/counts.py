@@ -16,14 +16,18 @@ class Counts:
     def __init__(self, onward: Observer | None = None) -> None:
         self._counts: Counter[str] = Counter()
         self._lock = Lock()
-        self._onward = onward
+        self._onward = () if onward is None else (onward,)
+
+    def tell(self, observer: Observer) -> None:
+        """Pass counts on to another observer too, from now on."""
+        self._onward = (*self._onward, observer)
 
     def count(self, event: str, by: int = 1) -> None:
         """`event` happened `by` times."""
         with self._lock:
             self._counts[event] += by
-        if self._onward is not None:
-            self._onward.count(event, by)
+        for observer in self._onward:
+            observer.count(event, by)
 
     def read(self) -> dict[str, int]:
         """All counts so far, by name."""

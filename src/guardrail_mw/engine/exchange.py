@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from guardrail_mw.conditions import Traits
 from guardrail_mw.values import Estimate, Standing
 
 if TYPE_CHECKING:
     from guardrail_mw.engine.core import Engine
+    from guardrail_mw.engine.judgement import Judgement
     from guardrail_mw.engine.routes import Route
     from guardrail_mw.limits.tariff import Tariff
     from guardrail_mw.stores.base import Receipt
@@ -17,6 +19,7 @@ __all__ = ["NOTHING", "Exchange", "Limited"]
 
 NOTHING = Estimate()
 UNKNOWN = Standing()
+_ANYBODY = Traits()
 
 
 class Limited:
@@ -42,8 +45,8 @@ class Exchange:
     """
 
     __slots__ = (
-        "authenticated", "decision", "dialect", "engine", "estimate", "facts", "id", "model", "receipt", "route",
-        "settled", "standing", "subject", "tariff", "turn", "would",
+        "authenticated", "began", "decision", "delayed", "dialect", "engine", "estimate", "facts", "id", "judgement", "model",
+        "receipt", "route", "settled", "standing", "subject", "tariff", "traits", "trimmed", "turn", "would",
     )  # fmt: skip
 
     def __init__(self, engine: Engine, identity: str, route: Route, facts: Facts) -> None:
@@ -59,11 +62,21 @@ class Exchange:
         self.estimate = NOTHING
         self.model = "other"
         self.tariff: Tariff | None = None
+        self.traits = _ANYBODY
+        """What rules' `when` looks at."""
         self.receipt: Receipt | None = None
+        self.judgement: Judgement | None = None
+        """What its risk is, where the policy has scorers or a ladder, and no limit refused it."""
         self.decision: Decision | None = None
         """What was done."""
         self.would: Decision | None = None
         """What shadow mode would have done, where that differs."""
+        self.delayed = 0.0
+        """Seconds that it was made to wait."""
+        self.trimmed: tuple[str, ...] = ()
+        """Parameters that were taken out of its body."""
+        self.began = 0
+        """Monotonic µs, where decisions are recorded."""
         self.settled = False
         self.turn = False
         """Whether it is a message on a socket, which holds its slots already."""

@@ -12,12 +12,14 @@ from weakref import WeakKeyDictionary
 
 from guardrail_mw import plugins
 from guardrail_mw.clock import Clock, SystemClock
+from guardrail_mw.engine.accounts import home_of
 from guardrail_mw.engine.core import Engine
 from guardrail_mw.engine.counts import Counts
 from guardrail_mw.engine.keeper import SWITCHES_EVERY, Keeper
+from guardrail_mw.engine.peeking import Peeked, look
 from guardrail_mw.engine.standings import Standings
 from guardrail_mw.errors import PluginError, PolicyError, Problem
-from guardrail_mw.identity.keys import Secrets
+from guardrail_mw.identity.keys import Secrets, derive
 from guardrail_mw.identity.resolver import Resolver
 from guardrail_mw.policy import Policy, load
 from guardrail_mw.policy.document import SCHEMES
@@ -25,10 +27,13 @@ from guardrail_mw.policy.reload import Watcher
 from guardrail_mw.stores.base import Store, Switches
 from guardrail_mw.stores.memory import MemoryStore
 from guardrail_mw.stores.resilient import Resilient
+from guardrail_mw.telemetry.recorder import Recorder
 from guardrail_mw.values import Mode
 
 if TYPE_CHECKING:
     from guardrail_mw.policy import StoreSettings
+    from guardrail_mw.telemetry.prometheus import Metrics
+    from guardrail_mw.telemetry.tracing import Tracing
     from guardrail_mw.values import Observer
 
 __all__ = ["Guardrail", "PolicySource"]
@@ -79,6 +84,13 @@ class Guardrail:
         self._shared = not isinstance(store, MemoryStore)
         self.store: Store = self._resilient(store, running.store) if self._shared else store
         self.secrets = Secrets.read(self._environ, shared=self._shared)
+        self._key = derive(self.secrets.id_key, "friction")
+        self.metrics = self._measure(running)
+        """Metrics for Prometheus, where the policy wants them; `render` writes them out."""
+        self.tracing = self._trace(running)
+        """Makes spans, where the policy wants them."""
+        self.recorder = self._record(running)
+        """Takes the event of each decision; keeps the latest."""
         self._standings = Standings()
         self._resolver = self._resolve(running)
         self._keepers: WeakKeyDictionary[asyncio.AbstractEventLoop, Keeper] = WeakKeyDictionary()
@@ -144,7 +156,34 @@ class Guardrail:
         )
 
     def _resolve(self, policy: Policy) -> Resolver:
-        return Resolver(policy.identity, id_key=self.secrets.id_key, clock=self._clock, observer=self.counts)
+        secrets = self.secrets
+        return Resolver(policy.identity, id_key=secrets.id_key, clock=self._clock, observer=self.counts, keys=secrets.keys)
+
+    def _record(self, policy: Policy) -> Recorder:
+        try:
+            sinks = policy.telemetry.sinks(self._clock, self.counts)
+        except ValueError as error:
+            raise PluginError(str(error)) from error
+        if self.metrics is not None:
+            sinks.append(self.metrics)
+        return Recorder(sinks, clock=self._clock, observer=self.counts)
+
+    def _measure(self, policy: Policy) -> Metrics | None:
+        if not policy.telemetry.metrics:
+            return None
+        from guardrail_mw.telemetry.prometheus import Metrics
+
+        metrics = Metrics()
+        self.counts.tell(metrics)
+        return metrics
+
+    @staticmethod
+    def _trace(policy: Policy) -> Tracing | None:
+        if not policy.telemetry.tracing:
+            return None
+        from guardrail_mw.telemetry.tracing import Tracing
+
+        return Tracing()
 
     def _compile(self, policy: Policy) -> Engine:
         """The engine for a policy under what the switches and the environment say: switch before environment before file."""
@@ -159,6 +198,8 @@ class Guardrail:
             standings=self._standings,
             clock=self._clock,
             observer=self.counts,
+            key=self._key,
+            recorder=self.recorder,
             shadowed=shadowed,
         )
 
@@ -173,6 +214,10 @@ class Guardrail:
 
     # Reload
 
+    async def sleep(self, seconds: float) -> None:
+        """Wait, on the clock that it was given where that one can."""
+        await getattr(self._clock, "sleep", asyncio.sleep)(seconds)
+
     @property
     def policy(self) -> Policy:
         """The policy that runs."""
@@ -183,6 +228,8 @@ class Guardrail:
         before = self.engine.policy
         if policy.store != before.store:
             logger.warning("The policy's store settings changed: they hold after a restart.")
+        if policy.telemetry != before.telemetry:
+            logger.warning("The policy's telemetry settings changed: they hold after a restart.")
         if policy.identity != before.identity:
             retired, self._resolver = self._resolver, self._resolve(policy)
             try:
@@ -234,6 +281,24 @@ class Guardrail:
         """Get ready ahead of the first request. Servers that never say when they start need not: the first request does."""
         self.keeper()
         await self._resolver.start()
+        await self.recorder.start()
+
+    async def peek(self, account: str, route: str = "") -> Peeked:
+        """How an account stands: its standing, the limits that would hold for it, the risk remembered. Charges nothing.
+
+        Args:
+            account: its digest, `a:…`, as events have it; or the network's, `n:…`, that pays for the anonymous.
+            route: a path or a route's name; the first metered one unless given.
+
+        Raises:
+            MisuseError: a `ValueError`: it is no account.
+            StoreError: the store did not answer.
+        """
+        account = home_of(account)
+        event = next(iter(self.recorder.of(account, 1)), None)
+        return await look(
+            self.engine, self.store, account, event, route, lambda standing: self._standings.put(account, standing)
+        )
 
     async def renew(self) -> None:
         """Renew what is open in this loop now; it happens by itself every 10 s."""
@@ -251,3 +316,4 @@ class Guardrail:
             await keeper.stop()
         await self._resolver.aclose()
         await self.store.close()
+        await self.recorder.aclose()

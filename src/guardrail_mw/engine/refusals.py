@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from guardrail_mw.values import Deny, Refusal
+from guardrail_mw.values import Challenge, Deny, Refusal, Verify
 
 if TYPE_CHECKING:
     from guardrail_mw.errors import TokenError
     from guardrail_mw.limits.limit import Limit
 
-__all__ = ["bad_input", "by_limit", "overloaded", "too_large", "unavailable"]
+__all__ = ["bad_input", "by_limit", "by_rung", "overloaded", "too_large", "unavailable", "untrimmed"]
 
 _WORDS: Final = {
     "token_bucket": "Rate limit reached",
@@ -51,3 +51,16 @@ def too_large(identity: str, limit: Limit) -> Deny:
     """A request that a limit can never admit, however long one waits."""
     message = f"The request needs more than the limit {limit.name} ({limit.figure} {limit.unit}) ever holds."
     return Deny(identity, "exceeds_limit", 400, message, ("exceeds_limit",))
+
+
+def by_rung(decision: Challenge | Verify) -> Deny:
+    """A caller who must solve or prove something first, and is told so."""
+    if isinstance(decision, Challenge):
+        return Deny(decision.id, "challenge_required", 403, "A challenge must be solved first.", decision.reasons)
+    return Deny(decision.id, "verification_required", 403, "The account must be verified first.", decision.reasons)
+
+
+def untrimmed(identity: str, names: tuple[str, ...], reasons: tuple[str, ...]) -> Deny:
+    """The request asks for what its caller may not have at present. `names` are the policy's words, never the client's."""
+    message = f"These parameters are not available to this account at present: {', '.join(names)}."
+    return Deny(identity, "parameters_refused", 403, message, reasons)

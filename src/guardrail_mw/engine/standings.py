@@ -33,7 +33,7 @@ class Standings:
     def put(self, account: str, standing: Standing) -> None:
         """Keep what the store said. What equals an unknown account's is not kept."""
         self._kept.pop(account, None)
-        if standing.version:
+        if standing.version or standing.seen:
             if len(self._kept) >= self._most:
                 del self._kept[next(iter(self._kept))]
             self._kept[account] = standing

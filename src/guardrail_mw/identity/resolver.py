@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Sequence
 from typing import NamedTuple
 
 from guardrail_mw.clock import Clock
@@ -11,7 +11,10 @@ from guardrail_mw.errors import TokenError
 from guardrail_mw.identity.base import MAX_CREDENTIAL, Context, NullObserver, Presented, Source
 from guardrail_mw.identity.cache import Recent
 from guardrail_mw.identity.crowd import Crowd
+from guardrail_mw.identity.device import Devices
+from guardrail_mw.identity.device_cookie import COOKIE
 from guardrail_mw.identity.digest import Digester
+from guardrail_mw.identity.keys import Keyring
 from guardrail_mw.identity.network import Locator, Place
 from guardrail_mw.identity.settings import IdentitySettings
 from guardrail_mw.values import Credential, Facts, Observer, Subject
@@ -44,9 +47,18 @@ class Resolver:
         id_key: 16 to 64 bytes, from `keys.Secrets.read`.
         clock: for expiry.
         observer: hears `identity.*`.
+        keys: for the device's cookie; needed where the policy tells devices apart.
     """
 
-    def __init__(self, settings: IdentitySettings, *, id_key: bytes, clock: Clock, observer: Observer | None = None) -> None:
+    def __init__(
+        self,
+        settings: IdentitySettings,
+        *,
+        id_key: bytes,
+        clock: Clock,
+        observer: Observer | None = None,
+        keys: Keyring | None = None,
+    ) -> None:
         self._clock = clock
         self._observer: Observer = observer if observer is not None else NullObserver()
         self._digester = Digester(id_key)
@@ -60,6 +72,12 @@ class Resolver:
         self._credentials = frozenset(name for source in self.sources for name in source.credentials)
         self._attributes = frozenset(name for source in self.sources for name in source.attributes)
         self._wanted = self._credentials | self._attributes | {self._locator.header}
+        self._devices: Devices | None = None
+        if settings.device is not None:
+            if keys is None:
+                raise ValueError("devices are told apart by a signed cookie, and there are no keys to sign it with")
+            self._devices = Devices(settings.device, self._digester, keys, clock, self._observer)
+            self._wanted |= self._devices.headers
 
     def identify(self, facts: Facts) -> Subject | Awaitable[Subject]:
         """Whom the request is attributed to; an awaitable only where a source must ask elsewhere.
@@ -72,6 +90,8 @@ class Resolver:
         """
         wanted = self._wanted
         read = tuple([(name, value) for name, value in facts.headers if name in wanted])
+        if self._devices is not None:
+            read = (*read, (COOKIE, self._devices.cookie(facts.headers)))
         known = self._known.get((facts.peer, read))
         if known is not None and (known.until is None or self._clock.now() < known.until):
             return known
@@ -79,7 +99,20 @@ class Resolver:
 
     def fallback(self, facts: Facts) -> Subject:
         """The network's subject, whatever the credentials: for what is passed on although they are bad. Never raises."""
-        return self._anonymous(self._place(facts))
+        place = self._place(facts)
+        subject = self._anonymous(place)
+        if self._devices is not None:
+            read = tuple([(name, value) for name, value in facts.headers if name in self._devices.headers])
+            _mark(subject, self._devices, read, self._devices.cookie(facts.headers), place)
+        return subject
+
+    def device_cookie(self, facts: Facts) -> bytes | None:
+        """The value of a `set-cookie` header for the answer to a request whose subject's `device_due`; else do not ask.
+
+        Each answer gets an id of its own, but for a client that already has one. None where the policy has no such cookie.
+        """
+        devices = self._devices
+        return devices.issue(facts.headers) if devices is not None and devices.cookies else None
 
     def vouch(self, facts: Facts) -> None:
         """The app behind has accepted a credential from this network: it is told apart from its neighbours from now on."""
@@ -191,6 +224,10 @@ class Resolver:
         if until is not None or (place.plentiful and not subject.authenticated):
             soon = self._clock.now() + RECHECK
             until = soon if until is None else min(until, soon)
+        if self._devices is not None:
+            *read, (_, cookie) = key[1]
+            soon = _mark(subject, self._devices, read, cookie, place)
+            until = soon if until is None else min(until, soon)
         subject.until = until
         self._known.put(key, subject)
         if epoch != self._epoch:
@@ -232,6 +269,13 @@ class _Shown(NamedTuple):
 
 
 _NOTHING = _Shown(b"", True)  # noqa: FBT003 - a value
+
+
+def _mark(subject: Subject, devices: Devices, read: Sequence[tuple[bytes, bytes]], cookie: bytes, place: Place) -> int:
+    """Note the subject's device; µs since the epoch until which it is sure."""
+    device = devices.tell(read, cookie, subject.account, trusted=place.trusted)
+    subject.device, subject.device_kind, subject.device_due = device.home, device.kind, device.due
+    return device.until
 
 
 def _show(name: bytes, value: bytes) -> _Shown:

@@ -23,6 +23,7 @@ from pydantic_core.core_schema import ValidationInfo
 from guardrail_mw import plugins
 from guardrail_mw.errors import PluginError
 from guardrail_mw.identity.base import Context, Source
+from guardrail_mw.identity.device_settings import DeviceSettings
 from guardrail_mw.quantities import Network
 
 __all__ = ["AnonymousSettings", "Hops", "IdentitySettings", "NetworkSettings", "SourceSettings", "TrustedProxy", "Unix"]
@@ -186,6 +187,8 @@ class IdentitySettings(BaseModel):
     anonymous: AnonymousSettings = AnonymousSettings()
     assurance: list[Annotated[str, Field(min_length=1, max_length=255)]] = Field(default=[], max_length=64)
     """The order of `acr` values, lowest first."""
+    device: DeviceSettings | None = None
+    """How devices are told apart; without it they are not."""
 
     @field_validator("trusted_proxies")
     @classmethod
@@ -206,4 +209,6 @@ class IdentitySettings(BaseModel):
     def _believed(self) -> Self:
         if not self.trusted_proxies and any(item.use == "header" for item in self.sources):
             raise ValueError("`use: header` is believed only from trusted proxies, and trusted_proxies names none")
+        if not self.trusted_proxies and self.device is not None and self.device.tls_header is not None:
+            raise ValueError("`device.tls_header` is believed only from trusted proxies, and trusted_proxies names none")
         return self

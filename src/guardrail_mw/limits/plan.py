@@ -50,18 +50,17 @@ class Planner:
             )
             for each in limits
         )
-        self.watches = tuple(
-            (Watch(each), compile_when(each.when, assurance) if each.when else None) for each in velocity
-        )
+        self.watches = tuple((Watch(each), compile_when(each.when, assurance) if each.when else None) for each in velocity)
         self._reading = frozenset(
             limit.name
             for limit, each in zip(self.limits, limits, strict=True)
             if limit.reserves or "model" in limit.dimensions or (each.when is not None and each.when.model is not None)
         )
+        whens = [each.when for each in limits] + [each.when for each in velocity]
         self._asked = tuple(
             name
             for name in Traits._fields
-            if any(each.when is not None and getattr(each.when, name, None) is not None for each in [*limits, *velocity])
+            if any(when is not None and getattr(when, name, None) is not None for when in whens)
         )
         """The traits that some limit's `when` looks at: whatever else differs makes no other plan."""
         self._plans: dict[Hashable, Plan] = {}

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from decimal import ROUND_CEILING, Decimal
 from typing import Annotated, Final, Literal, Self, TypeAlias
 
-from pydantic import Field, WithJsonSchema, model_validator
+from pydantic import Field, model_validator
 
 from guardrail_mw.conditions import WhenSettings
 from guardrail_mw.errors import Problem
@@ -42,7 +42,7 @@ Dimension: TypeAlias = Literal["account", "network", "organisation", "cluster", 
 Unit: TypeAlias = Literal["requests", "tokens", "input_tokens", "output_tokens", "usd"]
 Kind: TypeAlias = Literal["token_bucket", "sliding_window", "budget", "concurrency"]
 
-HOMES: Final = ("account", "network", "organisation", "cluster")
+HOMES: Final = ("account", "network", "organisation", "cluster", "device")
 """The dimensions that are somebody: what may stand first in `per`."""
 FIGURES: Final[dict[str, Kind]] = {
     "rate": "token_bucket",
@@ -58,7 +58,7 @@ class LimitSettings(Settings):
 
     name: Slug
     """Lower-case letters, digits and hyphens; how events, headers, `routes` and `replaces` call it."""
-    per: list[Annotated[Dimension, WithJsonSchema({"enum": [*HOMES, "model", "route"]})]] = Field(max_length=4)
+    per: list[Dimension] = Field(max_length=4)
     """Whose usage is counted together: the first is the subject, the rest tell its uses apart; `[]` is everyone together."""
     unit: Unit = "requests"
     """What is counted; `tokens` are input, cached, cache-write and output together, `usd` is by the prices in `models`."""
@@ -101,11 +101,7 @@ class LimitSettings(Settings):
             yield Problem("unit", "does not go with `concurrency`, which counts requests in flight.", "Leave it out.")
 
     def _dimensions(self) -> Iterator[Problem]:
-        if "device" in self.per:
-            yield Problem(
-                "per", "names `device`, and device identity is not available in this version.", "Use account or network."
-            )
-        elif self.per and self.per[0] not in HOMES:
+        if self.per and self.per[0] not in HOMES:
             yield Problem(
                 "per",
                 f"begins with `{self.per[0]}`, which is nobody: the first dimension is whose usage is counted.",

@@ -87,11 +87,8 @@ class Shape:
         self.groups = tuple(groups)
         self.slots = tuple(slot for group in self.groups for slot, _ in group.lines)
         """What a bill takes from, in order."""
-        self.places: tuple[int, ...] = ()
-        """Where the readings of a bill have each slot's."""
-        self.watches: tuple[tuple[Watch, int], ...] = ()
-        """What a bill counts besides, and where its readings have it."""
-        self._lay()
+        self.places, self.watches = _lay(self.groups)
+        """Where the readings of a bill have each slot's; what it counts besides, and where they have that."""
         self.distinct = any(watch.distinct for watch, _ in self.watches)
         """Whether some steps hold a value of the subject's, so that no two subjects have the same."""
         models = [group.model for group in self.groups]
@@ -102,14 +99,6 @@ class Shape:
         """What the edge made of it for its answers' fields."""
         self._authenticated = authenticated
         self._turns: Shape | None = None
-
-    def _lay(self) -> None:
-        at = 0
-        for group in self.groups:
-            self.places += tuple(range(at, at + len(group.lines)))
-            at += len(group.lines)
-            self.watches += tuple((watch, at + index) for index, (watch, _) in enumerate(group.watched))
-            at += len(group.watched)
 
     def read(self, readings: Sequence[Reading]) -> list[tuple[Slot, Reading]]:
         """Each slot with its reading."""
@@ -148,6 +137,18 @@ class Shape:
         return max(refused, key=lambda each: (not each.shared, each.wait), default=None)
 
 
+def _lay(groups: Sequence[_Group]) -> tuple[tuple[int, ...], tuple[tuple[Watch, int], ...]]:
+    places: list[int] = []
+    watches: list[tuple[Watch, int]] = []
+    at = 0
+    for group in groups:
+        places += range(at, at + len(group.lines))
+        at += len(group.lines)
+        watches += [(watch, at + index) for index, (watch, _) in enumerate(group.watched)]
+        at += len(group.watched)
+    return tuple(places), tuple(watches)
+
+
 class Plan:
     """The limits that hold for one kind of request."""
 
@@ -161,7 +162,8 @@ class Plan:
         the same: they refuse who owes, and charge what the app adds."""
         if self.measured:
             self._slots += [Slot(limit, share=True) for limit in limits if limit.shared and limit.reserves]
-        self._personal = any(not _PERSONAL.isdisjoint(each.dimensions) for each in (*limits, *watches))
+        dimensions = [each.dimensions for each in limits] + [each.dimensions for each in watches]
+        self._personal = any(not _PERSONAL.isdisjoint(each) for each in dimensions)
         self._shapes: dict[Hashable, Shape] = {}
 
     def tariff(self, place: Place, model: str, route: str) -> Tariff:

@@ -10,16 +10,15 @@ from pydantic import BeforeValidator, Field, PlainSerializer, WithJsonSchema, mo
 from guardrail_mw.conditions import WhenSettings
 from guardrail_mw.errors import Problem
 from guardrail_mw.limits.limit import digest
+from guardrail_mw.limits.settings import HOMES, Dimension
 from guardrail_mw.quantities import Duration
 from guardrail_mw.settings import Settings, Slug, refuse
 from guardrail_mw.stores.base import Count, Distinct, Sketch, Step
+from guardrail_mw.values import Family
 
 __all__ = ["FAMILIES", "NOBODY", "VelocitySettings", "Watch", "value"]
 
-Dimension: TypeAlias = Literal["account", "network", "organisation", "cluster", "device", "model", "route"]
-HOMES: Final = ("account", "network", "organisation", "cluster", "device")
-"""The dimensions that are somebody: what may stand first in `per`."""
-FAMILIES: Final[dict[str, str]] = {
+FAMILIES: Final[dict[str, Family]] = {
     "account": "reputation",
     "organisation": "reputation",
     "cluster": "reputation",
@@ -96,7 +95,7 @@ class VelocitySettings(Settings):
         return self
 
     @property
-    def family(self) -> str:
+    def family(self) -> Family:
         """The kind of evidence that it is."""
         return "volume" if self.distinct is None else FAMILIES[self.distinct]
 
@@ -114,10 +113,10 @@ class Watch:
     def __init__(self, settings: VelocitySettings) -> None:
         self.name = settings.name
         self.count = settings.count
-        self.distinct = settings.distinct or ""
+        self.distinct: str = settings.distinct or ""
         self.approximate = settings.approximate
         self.home = settings.per[0] if settings.per else ""
-        self.dimensions = tuple(settings.per[1:])
+        self.dimensions: tuple[str, ...] = tuple(settings.per[1:])
         self.window = settings.over.us
         self.code = f"v{digest(f'{settings.name} {settings.fingerprint()}', 4)}"
         self.when = settings.when

@@ -5,20 +5,26 @@ Runs on whatever parts of a document are sound by themselves, so that its findin
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from difflib import get_close_matches
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
+from guardrail_mw.conditions import WhenSettings
+from guardrail_mw.friction.settings import FrictionSettings
 from guardrail_mw.limits.settings import FIGURES, LimitSettings, ModelSettings, ReserveSettings
+from guardrail_mw.limits.velocity import VelocitySettings
 from guardrail_mw.policy import paths
 from guardrail_mw.policy.nodes import Path
+from guardrail_mw.risk.base import Velocity
+from guardrail_mw.risk.runner import misfits
+from guardrail_mw.risk.settings import RiskSettings
 from guardrail_mw.settings import MICRO
 
 if TYPE_CHECKING:
     from guardrail_mw.policy.document import Policy, RouteSettings
 
-__all__ = ["MOST_MODELS", "Finding", "Parts", "check", "nearest", "sources"]
+__all__ = ["MOST_MODELS", "Finding", "Parts", "check", "devices", "nearest", "rules", "sources"]
 
 MOST_MODELS = 32
 """Models that `per: [account, model]` tells apart, `other` among them: so many counters a subject has at most for a limit."""
@@ -40,6 +46,13 @@ class Parts(NamedTuple):
     """Those of unsound limits too: a name that is there is not unknown."""
     model_names: Collection[str]
     route_names: Collection[str]
+    velocity: Mapping[int, VelocitySettings] = {}
+    velocity_whole: bool = True
+    """Whether no rule is left out: then a name that is not there is unknown."""
+    risk: RiskSettings | None = None
+    friction: FrictionSettings | None = None
+    devices: bool | None = None
+    """Whether devices are told apart; None where `identity` is not sound."""
 
     @classmethod
     def of(cls, policy: Policy) -> Parts:
@@ -54,12 +67,26 @@ class Parts(NamedTuple):
             limit_names={index: limit.name for index, limit in enumerate(policy.limits)},
             model_names=set(policy.models),
             route_names={name for route in policy.routes for name in (*route.path, route.label)},
+            velocity=dict(enumerate(policy.velocity)),
+            risk=policy.risk,
+            friction=policy.friction,
+            devices=devices(policy.identity),
         )
 
 
 def sources(identity: object) -> Collection[str]:
     """The names of the sources of credentials."""
     return {source.use for source in getattr(identity, "sources", ()) if isinstance(source.use, str)} | {"anonymous"}
+
+
+def devices(identity: object) -> bool:
+    """Whether devices are told apart."""
+    return getattr(identity, "device", None) is not None
+
+
+def rules(settings: Iterable[VelocitySettings]) -> dict[str, Velocity]:
+    """Velocity rules as scorers see them, by name."""
+    return {each.name: Velocity(each.name, each.family, each.over.us) for each in settings}
 
 
 def nearest(name: str, known: Collection[str], word: str = "Known here") -> str:
@@ -80,6 +107,9 @@ def check(parts: Parts) -> Iterator[Finding]:
     yield from _models(parts)
     yield from _told_apart(parts)
     yield from _routes(parts)
+    yield from _counted(parts)
+    yield from _scorers(parts)
+    yield from _devices(parts)
 
 
 def _names(parts: Parts) -> Iterator[Finding]:
@@ -113,11 +143,23 @@ def _conditions(parts: Parts) -> Iterator[Finding]:
         "model": ({*parts.model_names, "other"}, "no key of `models`", "Models"),
         "source": (parts.sources, "no source of `identity`", "Sources"),
     }
-    for index, limit in parts.limits.items():
+    for place, when in _whens(parts):
         for key, (names, what, word) in known.items():
-            for name in getattr(limit.when, key, None) or ():
+            for name in getattr(when, key, None) or ():
                 if names is not None and name not in names:
-                    yield ("limits", index, "when", key), f"names `{name}`, which is {what}.", nearest(name, names, word)
+                    yield (*place, key), f"names `{name}`, which is {what}.", nearest(name, names, word)
+
+
+def _whens(parts: Parts) -> Iterator[tuple[Path, WhenSettings]]:
+    for index, limit in parts.limits.items():
+        if limit.when is not None:
+            yield ("limits", index, "when"), limit.when
+    for index, rule in parts.velocity.items():
+        if rule.when is not None:
+            yield ("velocity", index, "when"), rule.when
+    if parts.friction is not None:
+        for path, when in parts.friction.whens():
+            yield ("friction", *path), when
 
 
 def _fits(parts: Parts) -> Iterator[Finding]:
@@ -202,3 +244,31 @@ def _reached(parts: Parts) -> Iterator[Finding]:
                 yield path, what, "Put the narrower route first."
         if route.methods is None:
             above += [(index, glob) for glob in route.path]
+
+
+def _counted(parts: Parts) -> Iterator[Finding]:
+    seen: dict[str, int] = {}
+    for index, rule in parts.velocity.items():
+        first = seen.setdefault(rule.name, index)
+        if first != index:
+            yield ("velocity", index, "name"), f"`{rule.name}` is the name of velocity[{first}] too.", "Name each rule once."
+
+
+def _scorers(parts: Parts) -> Iterator[Finding]:
+    if parts.risk is None or not parts.velocity_whole:
+        return
+    for path, message in misfits(parts.risk, rules(parts.velocity.values())):
+        yield ("risk", *path), message, ""
+
+
+def _devices(parts: Parts) -> Iterator[Finding]:
+    if parts.devices is not False:
+        return
+    hint = "Write `identity: {device: {}}`, or count something else."
+    for section, items in (("limits", parts.limits), ("velocity", parts.velocity)):
+        for index, item in items.items():
+            if "device" in item.per:
+                yield (section, index, "per"), "names `device`, and the policy does not tell devices apart.", hint
+    for index, rule in parts.velocity.items():
+        if rule.distinct == "device":
+            yield ("velocity", index, "distinct"), "is `device`, and the policy does not tell devices apart.", hint

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
-from guardrail_mw.conditions import WhenSettings
 from guardrail_mw.limits.settings import LimitSettings
+from guardrail_mw.policy import judging
 from guardrail_mw.policy.document import Policy, RouteSettings, StoreSettings
+from guardrail_mw.policy.words import conditions, either, period
 from guardrail_mw.settings import MICRO
 
 __all__ = ["describe", "sentence"]
@@ -25,7 +26,6 @@ _STORES: Final = {
     "redis+sentinel": "in Redis found through Sentinel",
     "redis+cluster": "in a Redis Cluster",
 }
-_UNITS: Final = (("day", 86_400_000_000), ("hour", 3_600_000_000), ("minute", 60_000_000), ("second", MICRO))
 _NOUNS: Final = {"input_tokens": "input tokens", "output_tokens": "output tokens"}
 
 
@@ -37,6 +37,7 @@ def describe(policy: Policy) -> str:
         lines.append("No source of identity is configured: every caller counts as its network.")
     lines += ["", "Limits"]
     lines += [f"  {limit.name}: {sentence(limit)}" for limit in policy.limits] or ["  none: nothing is refused."]
+    lines += judging.describe(policy)
     lines += ["", "Routes, the first that matches wins"]
     for route in policy.routes:
         lines += _route(policy, route)
@@ -63,7 +64,7 @@ def sentence(limit: LimitSettings) -> str:
     """One limit in words."""
     text = f"{_who(limit)} may {_figure(limit)}"
     if limit.when is not None:
-        text += f", if {' and '.join(_conditions(limit.when))}"
+        text += f", if {' and '.join(conditions(limit.when))}"
     text += "."
     if limit.replaces:
         text += f" It stands in for `{limit.replaces}`."
@@ -89,9 +90,9 @@ def _figure(limit: LimitSettings) -> str:
     if limit.budget is not None:
         return f"use {amount} in a calendar {limit.budget.calendar} (UTC)"
     if limit.window is not None:
-        return f"use {amount} in any {_period(limit.period)}"
+        return f"use {amount} in any {period(limit.period)}"
     burst = _quantity(limit, limit.burst_units()).partition(" ")[0]
-    return f"use {amount} per {_period(limit.period)}, up to {burst} at once"
+    return f"use {amount} per {period(limit.period)}, up to {burst} at once"
 
 
 def _quantity(limit: LimitSettings, units: int) -> str:
@@ -99,23 +100,6 @@ def _quantity(limit: LimitSettings, units: int) -> str:
         return f"${units // MICRO}.{units % MICRO:06}".removesuffix("0000")
     noun = _NOUNS.get(limit.unit, limit.unit)
     return f"{units} {noun if units != 1 else noun.removesuffix('s')}"
-
-
-def _period(us: int) -> str:
-    name, length = next((name, length) for name, length in _UNITS if us % length == 0)
-    return name if us == length else f"{us // length} {name}s"
-
-
-def _conditions(when: WhenSettings) -> Iterator[str]:
-    for key in type(when).model_fields:
-        value = getattr(when, key)
-        if isinstance(value, bool):
-            yield key if value else f"not {key}"
-        elif isinstance(value, str):
-            yield f"its {key} is {value} or above"
-        elif value is not None:
-            whose = "the" if key in {"route", "method", "model"} else "its"
-            yield f"{whose} {key} is {_any(value)}"
 
 
 def _route(policy: Policy, route: RouteSettings | None) -> Iterator[str]:
@@ -147,12 +131,8 @@ def _refusals(policy: Policy, limits: list[LimitSettings], dialect: str) -> Iter
     spent = [limit.name for limit in acting if not limit.shared and limit.budget is not None]
     shed = [limit.name for limit in acting if limit.shared]
     if timed:
-        yield f"    Beyond {_any(timed)}: 429, with the time to wait."
+        yield f"    Beyond {either(timed)}: 429, with the time to wait."
     if spent:
-        yield f"    Beyond {_any(spent)}: 429, not to be retried."
+        yield f"    Beyond {either(spent)}: 429, not to be retried."
     if shed:
-        yield f"    Beyond {_any(shed)}: {529 if dialect == 'anthropic' else 503}, the server sheds load."
-
-
-def _any(names: list[str]) -> str:
-    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} or {names[-1]}"
+        yield f"    Beyond {either(shed)}: {529 if dialect == 'anthropic' else 503}, the server sheds load."

@@ -12,17 +12,21 @@ from pydantic import Field, StringConstraints, field_validator, model_validator
 
 from guardrail_mw import plugins
 from guardrail_mw.errors import Problem
+from guardrail_mw.friction.settings import FrictionSettings
 from guardrail_mw.identity.settings import IdentitySettings
 from guardrail_mw.limits.settings import LimitSettings, ModelSettings, ReserveSettings
+from guardrail_mw.limits.velocity import VelocitySettings
 from guardrail_mw.policy import checks, paths
 from guardrail_mw.policy.nodes import dotted
 from guardrail_mw.quantities import Duration, Size
+from guardrail_mw.risk.settings import RiskSettings
 from guardrail_mw.settings import OneOrMany, Settings, Slug, Word, refuse
+from guardrail_mw.telemetry.settings import TelemetrySettings
 from guardrail_mw.values import Dialect, Mode
 
 __all__ = ["LATER", "InspectSettings", "Policy", "RouteSettings", "StoreSettings"]
 
-LATER: Final = ("velocity", "risk", "friction", "clusters", "audit", "telemetry", "console", "public_url")
+LATER: Final = ("clusters", "audit", "console", "public_url")
 """Sections that are known and not available yet."""
 
 _NETWORKED: Final = ("redis", "redis+sentinel", "redis+cluster", "rediss", "rediss+sentinel", "rediss+cluster")
@@ -189,6 +193,11 @@ class Policy(Settings):
     models: dict[_ModelName, ModelSettings] = Field(default={}, max_length=256)
     """Models that are counted apart, and their prices; whatever is not listed counts as `other`."""
     limits: list[LimitSettings] = Field(default=[], max_length=64)
+    velocity: list[VelocitySettings] = Field(default=[], max_length=32)
+    """What is counted for scorers; it refuses nobody."""
+    risk: RiskSettings = RiskSettings()
+    friction: FrictionSettings = FrictionSettings()
+    telemetry: TelemetrySettings = TelemetrySettings()
 
     @field_validator("version", mode="before")
     @classmethod

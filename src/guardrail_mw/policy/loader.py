@@ -10,13 +10,16 @@ from typing import Any, NamedTuple, TypeVar
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from guardrail_mw.errors import PolicyError, Problem
+from guardrail_mw.friction.settings import FrictionSettings
 from guardrail_mw.identity.settings import IdentitySettings
 from guardrail_mw.limits.settings import LimitSettings, ModelSettings, ReserveSettings
+from guardrail_mw.limits.velocity import VelocitySettings
 from guardrail_mw.policy import checks, merge
 from guardrail_mw.policy.document import Policy, RouteSettings
 from guardrail_mw.policy.environment import mask, substitute
 from guardrail_mw.policy.nodes import MAX_PROBLEMS, Node, Path, Reader, dotted, scalar
 from guardrail_mw.policy.translate import Found, translate
+from guardrail_mw.risk.settings import RiskSettings
 
 __all__ = ["Examined", "examine", "load", "loads"]
 
@@ -211,6 +214,8 @@ def _parts(root: Node) -> checks.Parts:
             plain = value.plain() if value is not None else []
             with suppress(ValidationError):
                 written |= set(paths.validate_python([plain] if isinstance(plain, str) else plain))
+    velocity = _items(root, "velocity")
+    rules = {index: rule for index, node in velocity.items() if (rule := _sound(VelocitySettings, node)) is not None}
     return checks.Parts(
         limits={index: limit for index, node in limits.items() if (limit := _sound(LimitSettings, node)) is not None},
         routes=sound,
@@ -220,6 +225,11 @@ def _parts(root: Node) -> checks.Parts:
         limit_names={index: name for index, node in limits.items() if (name := merge.name_of(node)) is not None},
         model_names=set(models),
         route_names=written,
+        velocity=rules,
+        velocity_whole=len(rules) == len(velocity),
+        risk=_sound(RiskSettings, root.at(("risk",))),
+        friction=_sound(FrictionSettings, root.at(("friction",))),
+        devices=checks.devices(identity) if identity is not None else None,
     )
 
 

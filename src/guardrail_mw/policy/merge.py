@@ -1,7 +1,8 @@
 """`extends:`: one policy changes another.
 
-Maps merge key by key, what extends wins. `limits` merge by name, in place, and new names come after: a new figure (`rate`,
-`window`, `budget`, `concurrency`) takes the old one's place and drops its `burst`. All other lists are replaced whole.
+Maps merge key by key, what extends wins. `limits` and `velocity` merge by name, in place, and new names come after: a new
+figure (`rate`, `window`, `budget`, `concurrency`; of a velocity rule `count`, `distinct`) takes the old one's place and drops
+its `burst`. All other lists are replaced whole.
 """
 
 from __future__ import annotations
@@ -72,7 +73,7 @@ def digest(source: str, content: bytes | None = None) -> str:
 
 def merge(base: Node, over: Node) -> Node:
     """The tree of `base`, changed by `over`."""
-    return _merge(base, over, {"limits": _limits})
+    return _merge(base, over, {"limits": _limits, "velocity": _limits})
 
 
 def _merge(base: Node, over: Node, lists: dict[str, Callable[[Node, Node], Node]]) -> Node:
@@ -110,6 +111,8 @@ def name_of(node: Node) -> str | None:
 def _limit(base: Node, over: Node) -> Node:
     figures = set(FIGURES) & over.value.keys()
     dropped = {*FIGURES, "burst"} if figures else set()
+    if {"count", "distinct"} & over.value.keys():
+        dropped |= {"count", "distinct", "approximate"}
     if figures and "concurrency" in {*figures, *base.value}:
         dropped |= {"unit"}
     kept = replace(base, value={key: node for key, node in base.value.items() if key not in dropped})

@@ -8,7 +8,7 @@ from decimal import Decimal
 from difflib import get_close_matches
 from typing import Any, Final, NamedTuple, get_args
 
-from pydantic import BaseModel
+from pydantic import BaseModel, RootModel
 from pydantic_core import ErrorDetails
 
 from guardrail_mw import plugins
@@ -32,7 +32,7 @@ _WANTED: Final = {
     "dict": "a map of names to values",
     "model": "a map of keys to values",
 }
-_KINDS: Final = {"identity": "identities"}
+_KINDS: Final = {"identity": "identities", "risk": "scorers", "telemetry": "sinks"}
 """The plugins that a section's `use` names."""
 _PATTERNS: Final = {
     r"^[a-z0-9]+(-[a-z0-9]+)*$": "lower-case letters, digits and single hyphens, such as in-flight",
@@ -86,7 +86,8 @@ def _locate(loc: tuple[int | str, ...], root: Node) -> tuple[Path, Node]:
 
 
 def _relative(path: Path, problem: Problem) -> Found:
-    where = (*path, *problem.path.split(".")) if problem.path else path
+    below = [int(part) if part.isdigit() else part for part in problem.path.split(".")] if problem.path else []
+    where = (*path, *below)
     return Found(where, problem.message, problem.hint)
 
 
@@ -113,7 +114,7 @@ def _keys(path: Path, root: Node) -> set[str]:
         found: dict[type[BaseModel], None] = {}
         for model in models:
             for name, info in model.model_fields.items():
-                if part == (info.alias or name):
+                if part == (info.alias or name) or issubclass(model, RootModel):
                     found |= dict.fromkeys(_models(info.annotation))
         if part == "with":
             found = dict.fromkeys(_plugin(str(path[0]), root.at((*path[:depth], "use"))))

@@ -7,12 +7,12 @@ with: {…}}` becomes `cls(cls.Settings.model_validate(with), scope)`.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Iterable, Mapping
-from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol, TypeAlias, TypeVar, get_args, runtime_checkable
+from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeVar, get_args, runtime_checkable
 
 from pydantic import BaseModel
 
 from guardrail_mw.clock import Clock
-from guardrail_mw.values import Observer
+from guardrail_mw.values import Family, Observer
 
 if TYPE_CHECKING:
     from guardrail_mw.values import Facts, Standing, Subject
@@ -21,10 +21,6 @@ __all__ = ["FAMILIES", "Count", "Family", "Finding", "RiskContext", "Scope", "Sc
 
 S_contra = TypeVar("S_contra", bound=BaseModel, contravariant=True)
 
-Family: TypeAlias = Literal[
-    "volume", "timing", "content", "device", "network", "payment", "release", "reputation", "automation", "client"
-]
-"""The kind of evidence a finding rests on; `client` is whatever one program fixes: system prompt, user agent, TLS, SDK."""
 FAMILIES: tuple[Family, ...] = get_args(Family)
 
 

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal, NamedTuple, Protocol, TypeAlias, runtime_checkable
+from typing import Any, Literal, NamedTuple, Protocol, TypeAlias, runtime_checkable
 
 from guardrail_mw.algorithms.window import Calendar
 from guardrail_mw.values import Standing
@@ -16,6 +16,7 @@ __all__ = [
     "Budget",
     "Change",
     "Count",
+    "Desk",
     "Distinct",
     "Entry",
     "Gcra",
@@ -30,6 +31,7 @@ __all__ = [
     "Step",
     "Store",
     "Switches",
+    "Tally",
     "Window",
     "opens",
 ]
@@ -100,7 +102,10 @@ class Distinct(NamedTuple):
 
 
 class Sketch(NamedTuple):
-    """See a value as `Distinct` does, and tell about how many there are: within some 5%, looking back one to two windows."""
+    """See a value as `Distinct` does, and tell about how many there are: within some 5%, however many.
+
+    A HyperLogLog of the running pane and the one before, each as long as `window`: it looks back between one window and two.
+    """
 
     field: str
     value: str
@@ -108,7 +113,12 @@ class Sketch(NamedTuple):
 
 
 class Count(NamedTuple):
-    """Count the bill in a sliding window by what becomes of it. Never refuses, is never given back."""
+    """Count the bill in a sliding window of `window` µs by what becomes of it. Never refuses, is never given back.
+
+    `Reading.remaining` is the count, this bill included where it counts. A bill that is `late` or `stale` is no attempt. In a
+    store that charges each home by itself (a cluster) the reading goes by what became of the bill in that home; the count is
+    put right as soon as it is known what became of all of it.
+    """
 
     field: str
     what: Literal["attempts", "admitted", "denied"]
@@ -186,6 +196,8 @@ class Bill(NamedTuple):
     """Store time in µs after which nothing may be charged; None lets the store take its own deadline."""
     notes: Notes | None = None
     """None where no other bill will have these entries (they hold an estimate): then nothing is worth keeping."""
+    seen: int = 0
+    """`Standing.seen` of the standing that the caller has: where another is stored, the receipt brings it along."""
 
 
 class Reading(NamedTuple):
@@ -214,7 +226,7 @@ class Receipt(NamedTuple):
     now: int
     """The store's µs."""
     standing: Standing | None
-    """With `stale`, all of it; else None (what is remembered is what the caller has)."""
+    """With `stale`, all of it; with `admitted` and `denied`, where it is not as the bill had `seen` it; else None."""
     readings: tuple[Reading, ...]
     open: bool = False
     """Whether it lies in the store and must be renewed and settled."""
@@ -236,7 +248,7 @@ class Settlement(NamedTuple):
 
     receipt: Receipt
     outcome: Literal["settled", "cancelled"]
-    """`cancelled` gives everything back but what `Distinct` saw, and ignores `used`."""
+    """`cancelled` gives everything back but what `Distinct`, `Sketch` and `Count` saw, and ignores `used`."""
     used: tuple[int | None, ...] = ()
     """Units really used, parallel to the readings; None, or nothing, leaves a step as it was charged."""
     changes: tuple[Change, ...] = ()
@@ -251,7 +263,8 @@ class Store(Protocol):
         """Charge all of a bill or none of it, in one round trip.
 
         `denied` charges nothing. `stale` (the candidate's version is another) charges nothing and brings the standing.
-        `late` (after `not_after`) charges nothing.
+        `late` (after `not_after`) charges nothing. Where only `seen` is another, the bill is decided as it stands and the
+        receipt brings the standing along.
 
         Raises:
             StoreTimeout: no answer by the store's deadline; whatever comes of it later is given back by the store.
@@ -304,4 +317,41 @@ class Switches(Protocol):
 
     async def write_switch(self, rule: str, mode: str | None) -> None:
         """Set the mode of a rule (empty for everything); None takes the switch away."""
+        ...
+
+
+@runtime_checkable
+class Desk(Protocol):
+    """What an operator does to one subject."""
+
+    async def reset(self, home: str, fields: Sequence[str] | None = None) -> int:
+        """Make counters as new: those of `fields`, or all of a home's, slots and distinct values too.
+
+        Returns how many fields there were. Open requests go on: they keep or take back their slots, and may still give back
+        what they reserved and owe what they did not.
+        """
+        ...
+
+    async def export(self, account: str) -> dict[str, Any]:
+        """All that is kept of an account, to be written as JSON; counters are as this store keeps them.
+
+        `standing` (`version`, `seen`, `fields`), `counters`, `leases`, `distinct`, `receipts`.
+        """
+        ...
+
+    async def erase(self, account: str) -> bool:
+        """Forget an account: its counters, receipts and standing. False where there was nothing."""
+        ...
+
+
+@runtime_checkable
+class Tally(Protocol):
+    """A budget of how many, shared by every process: a rung's, of accounts that it may newly touch."""
+
+    async def take(self, budget: str, member: str, most: int, until: int) -> bool:
+        """Whether `member` is in the budget, or there was room (fewer than `most` in it) and it is now, `until` store time in µs.
+
+        Raises:
+            StoreError: it cannot be known.
+        """
         ...

@@ -1,29 +1,31 @@
-"""The short way through the memory store: bills that only take from token buckets, as most do.
+"""The short way through the memory store: bills that only take from token buckets and count, as most do.
 
-It does what `homes` does for `Gcra`, with everything that a step fixes computed once and no call between: half of the time that
-a request costs was spent in calling. Where a bucket refuses, it writes nothing and leaves the bill to the long way.
+It does what `homes` does for `Gcra`, `Count`, `Distinct` and `Sketch`, with everything that a step fixes computed once and no
+call between buckets: half of the time that a request costs was spent in calling. Where a bucket refuses, it writes nothing and
+leaves the bill to the long way.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
-from guardrail_mw.algorithms import gcra
-from guardrail_mw.stores.base import Gcra, Reading
+from guardrail_mw.algorithms import count, distinct, gcra, window
+from guardrail_mw.algorithms.sketch import Sketch as Panes
+from guardrail_mw.stores.base import Count, Distinct, Gcra, Kept, Reading, Sketch
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from guardrail_mw.stores.base import Entry, Step
+    from guardrail_mw.stores.base import Bill, Entry, Step
     from guardrail_mw.stores.homes import Home
 
-__all__ = ["plain", "take_all"]
+__all__ = ["Plain", "plain", "take_all"]
 
 _tuple = tuple.__new__
 
 
-class _Plain(NamedTuple):
-    """A step as this module reads it."""
+class _Bucket(NamedTuple):
+    """A bucket's step as this module reads it."""
 
     field: str
     cost: int
@@ -36,36 +38,123 @@ class _Plain(NamedTuple):
     """depth × amount + its remainder: the depth in 1/amount µs."""
 
 
-def plain(entry: Entry) -> tuple[_Plain, ...] | None:
-    """The entry's steps where all of them are buckets whose cost is no estimate; kept with them."""
+class _Counting:
+    """A `Count` in a bill that is admitted."""
+
+    __slots__ = ("cost", "counts", "field", "length")
+
+    def __init__(self, step: Count) -> None:
+        self.field = step.field
+        self.cost = step.cost
+        self.counts = step.what != "denied"
+        self.length = window.pane_length(step.window)
+
+    def see(self, home: Home, own: int) -> Reading:
+        """Count, and how many there are."""
+        counters, field = home.counters, self.field
+        pane = own // self.length
+        state = counters.get(field, count.NEW)
+        if self.counts:
+            if pane > state[0]:
+                home.keep((pane + window.RING) * self.length)
+            state = counters[field] = count.add(state, pane, self.cost)
+        else:
+            state = count.advance(state, pane)
+        return _tuple(Reading, (True, state[1], 0, 0, None))
+
+
+class _Seeing:
+    """A `Distinct`."""
+
+    __slots__ = ("field", "length", "value")
+
+    def __init__(self, step: Distinct) -> None:
+        self.field = step.field
+        self.value = step.value
+        self.length = distinct.pane_length(step.window)
+
+    def see(self, home: Home, own: int) -> Reading:
+        """See the value, and how many there are. Within a pane nothing leaves: what was seen in it need not be looked for."""
+        pane = own // self.length
+        state = home.counters.get(self.field)
+        if state is not None and state[0].get(self.value) == pane == state[2]:
+            number, floor = len(state[0]), state[1] >= max(0, pane - distinct.PANES)
+        else:
+            seen, overflow, _ = state or ({}, -1, pane)
+            overflow, number, floor = distinct.add(seen, overflow, pane, self.value)
+            home.counters[self.field] = (seen, overflow, pane)
+            home.keep((pane + distinct.PANES + 1) * self.length)
+        return _tuple(Reading, (not floor, number, 0, 0, None))
+
+
+class _Sketching:
+    """A `Sketch`."""
+
+    __slots__ = ("field", "value", "window")
+
+    def __init__(self, step: Sketch) -> None:
+        self.field, self.value, self.window = step
+
+    def see(self, home: Home, own: int) -> Reading:
+        """See the value, and about how many there are."""
+        panes: Panes | None = home.counters.get(self.field)
+        if panes is None:
+            panes = home.counters[self.field] = Panes()
+        pane = own // self.window
+        home.keep((pane + 2) * self.window)
+        return _tuple(Reading, (True, panes.see(pane, self.value), 0, 0, None))
+
+
+_Counted: TypeAlias = _Counting | _Seeing | _Sketching
+
+
+class Plain(NamedTuple):
+    """An entry's steps: buckets, then what is counted besides."""
+
+    buckets: tuple[_Bucket, ...]
+    counted: tuple[_Counted, ...]
+
+
+def plain(entry: Entry, bill: Bill) -> Plain | None:
+    """The entry's steps where they are buckets whose cost is no estimate, then counts; kept with them if others follow."""
     notes = entry.notes
     if notes is None:
-        return _plain(entry.steps)
+        if bill.notes is None:
+            return _plain(entry.steps)
+        notes = entry.notes = Kept()
     kept = notes.kept
-    if type(kept) is not tuple and kept is not False:
+    if type(kept) is not Plain and kept is not False:
         kept = notes.kept = _plain(entry.steps) or False
-    return kept if type(kept) is tuple else None
+    return kept if type(kept) is Plain else None
 
 
-def _plain(steps: tuple[Step, ...]) -> tuple[_Plain, ...] | None:
-    found = []
+def _plain(steps: tuple[Step, ...]) -> Plain | None:
+    buckets: list[_Bucket] = []
+    counted: list[_Counted] = []
     for step in steps:
-        if type(step) is not Gcra or step.reserved:
+        if type(step) is Gcra and not step.reserved and not counted:
+            depth = step.burst - step.kept
+            cost, deep = gcra.span(step.cost, step.amount, step.period), gcra.span(depth, step.amount, step.period)
+            buckets.append(_Bucket(step.field, *cost, step.amount, step.period, *deep, depth * step.period))
+        elif type(step) is Count:
+            counted.append(_Counting(step))
+        elif type(step) is Distinct:
+            counted.append(_Seeing(step))
+        elif type(step) is Sketch:
+            counted.append(_Sketching(step))
+        else:
             return None
-        depth = step.burst - step.kept
-        cost, deep = gcra.span(step.cost, step.amount, step.period), gcra.span(depth, step.amount, step.period)
-        found.append(_Plain(step.field, *cost, step.amount, step.period, *deep, depth * step.period))
-    return tuple(found)
+    return Plain(tuple(buckets), tuple(counted))
 
 
 def take_all(  # noqa: C901 - one loop, no calls: that is its point
-    homes: Sequence[Home], entries: Sequence[tuple[_Plain, ...]], raw: int
+    homes: Sequence[Home], entries: Sequence[Plain], raw: int
 ) -> tuple[Reading, ...] | None:
     """Take all or nothing; None where a bucket refuses (one in shadow, too)."""
-    readings: list[Reading] = []
+    readings: list[Any] = []
     written: list[tuple[dict[str, tuple[int, int, int, int]], str, tuple[int, int, int, int]]] = []
-    touched: list[tuple[Home, int, int]] = []
-    for home, steps in zip(homes, entries, strict=True):
+    touched: list[tuple[Home, int, int, int, tuple[_Counted, ...]]] = []
+    for home, (steps, counted) in zip(homes, entries, strict=True):
         own = until = raw + home.offset
         if own < home.last:
             return None
@@ -92,10 +181,13 @@ def take_all(  # noqa: C901 - one loop, no calls: that is its point
             left = (room - ahead * amount - rem) // period
             readings.append(_tuple(Reading, (True, left, ahead + 1 if rem else ahead, 0, taken)))
             written.append((buckets, field, taken))
-        touched.append((home, own, until))
+        touched.append((home, own, until, len(readings), counted))
+        readings += counted
     for buckets, field, taken in written:
         buckets[field] = taken
-    for home, own, until in touched:
+    for home, own, until, at, counted in touched:
         home.last = own
         home.keep(until)
+        for place, step in enumerate(counted, at):
+            readings[place] = step.see(home, own)
     return tuple(readings)

@@ -2,7 +2,7 @@
 
 Every change is mergeable, so they may wait, be put together and arrive late. Bounded: who comes when it is full is not kept,
 and counted. A standing that this process has changed has a negative version, which no store gives: a plan made on it meets
-`stale` as soon as the store is back.
+`stale` as soon as the store is back. What no plan depends on makes `seen` negative in the same way.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from guardrail_mw.stores.base import Bill, Change
-from guardrail_mw.stores.memory import merge
+from guardrail_mw.stores.remembering import merge
 from guardrail_mw.values import PLAN_FIELDS, Standing
 
 __all__ = ["Learned"]
@@ -29,6 +29,8 @@ class Learned:
     def __init__(self) -> None:
         self._waiting: dict[str, list[Change]] = {}
         self._versions: dict[str, int] = {}
+        self._changed: dict[str, int] = {}
+        """`Standing.seen` as this process made it up."""
         self._seen: dict[str, Standing] = {}
         self._last = 0
 
@@ -43,6 +45,7 @@ class Learned:
             del self._seen[next(iter(self._seen))]
         self._seen[account] = standing
         self._versions.pop(account, None)
+        self._changed.pop(account, None)
 
     def add(self, account: str, changes: Sequence[Change]) -> int:
         """Keep `changes` until the store is back; returns how many could not be kept."""
@@ -52,8 +55,9 @@ class Learned:
                 return len(changes)
             waiting = self._waiting[account] = []
         lost = sum(not _fold(waiting, change) for change in changes)
+        self._last -= 1
+        self._changed[account] = self._last
         if any(change.field in PLAN_FIELDS for change in changes):
-            self._last -= 1
             self._versions[account] = self._last
         return lost
 
@@ -63,10 +67,16 @@ class Learned:
         None also where the standing that the bill was planned on is no longer known: changes alone would hide a verdict.
         """
         version = self._versions.get(bill.candidate)
-        if version is None or version == bill.version:
-            return None
+        return None if version is None or version == bill.version else self._present(bill, version)
+
+    def beside(self, bill: Bill) -> Standing | None:
+        """How the candidate stands, if this process has changed what no plan depends on since the caller last saw it."""
+        changed = self._changed.get(bill.candidate)
+        return None if changed is None or changed == bill.seen else self._present(bill, bill.version)
+
+    def _present(self, bill: Bill, version: int) -> Standing | None:
         seen = self._seen.get(bill.candidate)
-        if seen is None and bill.version > 0:
+        if seen is None and (bill.version > 0 or bill.seen > 0):
             return None
         fields = dict(seen.fields) if seen else {}
         for change in self._waiting.get(bill.candidate, ()):
@@ -75,12 +85,18 @@ class Learned:
                 fields.pop(change.field, None)
             else:
                 fields[change.field] = after
-        return Standing(version, fields)
+        return Standing(version, fields, self._changed.get(bill.candidate, bill.seen))
+
+    def forget(self, account: str) -> bool:
+        """Nothing is known of an account any more; False where nothing was."""
+        kept = (self._waiting, self._versions, self._changed, self._seen)
+        return any([each.pop(account, None) is not None for each in kept])
 
     def take(self) -> tuple[str, list[Change]]:
         """The account that waits longest, and its changes: no longer kept here."""
         account = next(iter(self._waiting))
         self._versions.pop(account, None)
+        self._changed.pop(account, None)
         return account, self._waiting.pop(account)
 
     def put_back(self, account: str, changes: Sequence[Change]) -> int:

@@ -9,30 +9,25 @@ from __future__ import annotations
 import copy
 from collections.abc import Sequence
 from heapq import heappop, heappush
-from itertools import islice
 from threading import Lock
 from typing import TYPE_CHECKING, Any, Literal
 
 from guardrail_mw.algorithms import gcra, lease
 from guardrail_mw.clock import SystemClock
 from guardrail_mw.errors import StoreError
-from guardrail_mw.stores.base import Bill, Change, Gcra, Lease, Reading, Receipt, Settlement, Share, Step, opens
+from guardrail_mw.stores.base import Bill, Change, Count, Gcra, Lease, Reading, Receipt, Settlement, Share, Step, opens
 from guardrail_mw.stores.buckets import plain, take_all
-from guardrail_mw.stores.homes import KINDS, Home, Kind, bucket_of
-from guardrail_mw.values import PLAN_FIELDS, Standing
+from guardrail_mw.stores.clearing import clear, raw
+from guardrail_mw.stores.homes import Home
+from guardrail_mw.stores.kinds import KINDS, Kind, bucket_of
+from guardrail_mw.stores.remembering import Known, begin, change, due, present
 
 if TYPE_CHECKING:
     from guardrail_mw.clock import Clock
     from guardrail_mw.values import Observer
 
-__all__ = ["MemoryStore", "merge"]
+__all__ = ["MemoryStore"]
 
-TOUCHED = 3_600_000_000
-"""µs between two notes that an account still calls."""
-STANDING_TTL = 90 * 86_400_000_000 + TOUCHED
-"""µs a standing is kept after that note: at least 90 days after an account's last call."""
-TOUCH_AT = STANDING_TTL - TOUCHED
-"""µs left to a standing below which a call is noted."""
 _SECOND = 1_000_000
 _tuple = tuple.__new__
 
@@ -68,9 +63,10 @@ class MemoryStore:
         self._due: dict[int, list[str]] = {}
         self._seconds: list[int] = []
         self._open: dict[str, _Open] = {}
-        self._standings: dict[str, tuple[int, dict[str, str], int]] = {}
+        self._standings: dict[str, Known] = {}
         self._spent: dict[str, int] = {}
         self._switches: dict[str, str] = {}
+        self._budgets: dict[str, dict[str, int]] = {}
 
     @classmethod
     def from_url(
@@ -98,23 +94,25 @@ class MemoryStore:
         if bill.not_after is not None and now > bill.not_after:
             return Receipt(bill, "late", now, None, ())
         known = self._standings.get(candidate) if candidate else None
-        if candidate and (known is not None or bill.version):
-            version, fields = self._standing(candidate, now)
+        carried = False
+        if candidate and (known is not None or bill.version or bill.seen):
+            version, seen = (known[0], known[2]) if known is not None and known[3] > now else (0, 0)
             if version != bill.version:
-                return Receipt(bill, "stale", now, Standing(version, dict(fields)), ())
+                return Receipt(bill, "stale", now, present(self._standings, candidate, now), ())
+            carried = seen != bill.seen
         if self._seconds and self._seconds[0] * _SECOND <= now:
             self._evict(now)
         receipt = self._take_plain(bill, now) or self._take(bill, now)
-        if candidate and bill.proved and receipt.code == "admitted" and (known is None or _due(known, now)):
-            self._begin(candidate, now)
-        return receipt
+        if candidate and bill.proved and receipt.code == "admitted" and (known is None or due(known, now)):
+            begin(self._standings, candidate, now, self._max)
+        return receipt._replace(standing=present(self._standings, candidate, now)) if carried else receipt
 
     def _take_plain(self, bill: Bill, now: int) -> Receipt | None:
-        """The short way, for bills of token buckets alone that nothing refuses."""
+        """The short way, for bills of token buckets and counts that nothing refuses."""
         steps = []
         homes = []
         for entry in bill.entries:
-            found = plain(entry)
+            found = plain(entry, bill)
             if found is None:
                 return None
             steps.append(found)
@@ -128,11 +126,14 @@ class MemoryStore:
         if not admitted:
             for home in homes:
                 home.note(now)
+            for kind, step, home, own, state, _ in taken:
+                if isinstance(step, Count) and step.what != "admitted":
+                    kind.write(step, home, own, state, bill.id)
             return Receipt(bill, "denied", now, None, _read(taken, charged=False))
         for home in homes:
             home.tick(now)
         for kind, step, home, own, state, _ in taken:
-            if state is not None:
+            if state is not None and not (isinstance(step, Count) and step.what == "denied"):
                 kind.write(step, home, own, state, bill.id)
         is_open = opens(bill)
         if is_open:
@@ -145,8 +146,7 @@ class MemoryStore:
             return self._peek(bill, self._clock.now())
 
     def _peek(self, bill: Bill, now: int) -> Receipt:
-        version, fields = self._standing(bill.candidate, now)
-        standing = Standing(version, dict(fields)) if bill.candidate else None
+        standing = present(self._standings, bill.candidate, now) if bill.candidate else None
         homes = [copy.deepcopy(self._homes.get(entry.home)) or Home() for entry in bill.entries]
         taken, admitted = _take(bill, homes, now)
         code: Literal["admitted", "denied"] = "admitted" if admitted else "denied"
@@ -239,7 +239,7 @@ class MemoryStore:
             homes = [self._homes.get(entry.home) or self._homes.get(entry.parent) for entry in bill.entries]
         _settle(settlement, homes, now)
         if settlement.changes and bill.candidate:
-            self._change(bill.candidate, settlement.changes, now)
+            change(self._standings, bill.candidate, settlement.changes, now, self._max)
 
     async def renew(self, receipts: Sequence[Receipt]) -> list[Receipt]:
         """See `Store.renew`."""
@@ -275,47 +275,10 @@ class MemoryStore:
 
     # Standings
 
-    def _standing(self, account: str, now: int) -> tuple[int, dict[str, str]]:
-        version, fields, until = self._standings.get(account, (0, {}, 0))
-        return (version, fields) if until > now else (0, {})
-
-    def _begin(self, account: str, now: int) -> None:
-        version, fields = self._standing(account, now)
-        if "since" not in fields:
-            fields = {**fields, "since": str(now)}
-        self._make_room()
-        self._standings.pop(account, None)
-        self._standings[account] = (version, fields, now + STANDING_TTL)
-
-    def _make_room(self) -> None:
-        """Give up the standing touched longest ago of those that say nothing but since when; at most 64 are looked at."""
-        if len(self._standings) < self._max:
-            return
-        oldest = islice(self._standings.items(), 64)
-        spare = next((account for account, (version, _, _) in oldest if not version), next(iter(self._standings)))
-        del self._standings[spare]
-
     async def remember(self, account: str, changes: Sequence[Change]) -> int:
         """See `Store.remember`."""
         with self._lock:
-            return self._change(account, changes, self._clock.now())
-
-    def _change(self, account: str, changes: Sequence[Change], now: int) -> int:
-        version, fields = self._standing(account, now)
-        fields = dict(fields)
-        anew = False
-        for change in changes:
-            before = fields.get(change.field)
-            after = merge(change, before)
-            if after is None:
-                fields.pop(change.field, None)
-            else:
-                fields[change.field] = after
-            anew = anew or (before != after and change.field in PLAN_FIELDS)
-        if anew:
-            version = max(now, version + 1)
-        self._standings[account] = (version, fields, now + STANDING_TTL)
-        return version
+            return change(self._standings, account, changes, self._clock.now(), self._max)
 
     # The rest
 
@@ -333,6 +296,43 @@ class MemoryStore:
                 raise StoreError("The store holds as many spent tokens as it may.", f"{self._max} of them are still good.")
         self._spent[token] = now + ttl
         return True
+
+    async def take(self, budget: str, member: str, most: int, until: int) -> bool:
+        """See `Tally.take`."""
+        with self._lock:
+            now = self._clock.now()
+            kept = {name: {who: last for who, last in those.items() if last > now} for name, those in self._budgets.items()}
+            self._budgets = {name: those for name, those in kept.items() if those}
+            members = self._budgets.setdefault(budget, {})
+            if member not in members and (until <= now or len(members) >= most):
+                return False
+            members.setdefault(member, until)
+            return True
+
+    async def reset(self, home: str, fields: Sequence[str] | None = None) -> int:
+        """See `Desk.reset`."""
+        with self._lock:
+            found = self._homes.get(home)
+            return clear(found, fields) if found is not None else 0
+
+    async def export(self, account: str) -> dict[str, Any]:
+        """See `Desk.export`."""
+        with self._lock:
+            standing = present(self._standings, account, self._clock.now())
+            return {"account": account, "standing": standing._asdict(), **raw(self._homes.get(account) or Home())}
+
+    async def erase(self, account: str) -> bool:
+        """See `Desk.erase`."""
+        with self._lock:
+            known = self._standings.pop(account, None)
+            home = self._homes.get(account) or Home()
+            for receipt in home.open:
+                self._open.pop(receipt, None)
+            some = bool(home.open or home.counters or home.shares)
+            clear(home, None)
+            home.open.clear()
+            home.last = home.offset = home.expiry = 0
+            return some or known is not None
 
     async def read_switches(self) -> dict[str, str]:
         """See `Switches.read_switches`."""
@@ -353,11 +353,6 @@ class MemoryStore:
 
     async def close(self) -> None:
         """Nothing to let go of."""
-
-
-def _due(known: tuple[int, dict[str, str], int], now: int) -> bool:
-    """Whether a call must be noted in the standing."""
-    return known[2] - now <= TOUCH_AT or "since" not in known[1]
 
 
 def _take(bill: Bill, homes: list[Home], now: int) -> tuple[list[_Taken], bool]:
@@ -404,20 +399,3 @@ def _settle(settlement: Settlement, homes: Sequence[Home | None], now: int) -> N
                 if wrote:
                     home.tick(now)
             index += 1
-
-
-def merge(change: Change, before: str | None) -> str | None:
-    """What a field becomes; None where it goes."""
-    if change.field == "since" and before is not None:
-        return before  # nothing overwrites it
-    match change.op:
-        case "set":
-            return change.value
-        case "unset":
-            return None
-        case "first":
-            return change.value if before is None else before
-        case "add":
-            return str(int(before or 0) + int(change.value))
-        case "max":
-            return change.value if before is None else str(max(int(before), int(change.value)))

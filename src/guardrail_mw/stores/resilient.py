@@ -18,7 +18,7 @@ from secrets import token_hex
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from guardrail_mw.errors import StoreError, StoreTimeout
-from guardrail_mw.stores.base import Bill, Change, Entry, Gcra, Receipt, Settlement, Switches
+from guardrail_mw.stores.base import Bill, Change, Desk, Entry, Gcra, Receipt, Settlement, Switches, Tally
 from guardrail_mw.stores.breaker import PROBE_EVERY, SECOND, Breaker
 from guardrail_mw.stores.learned import Learned
 from guardrail_mw.stores.local import Alone
@@ -125,7 +125,9 @@ class Resilient:
         self._count(f"on_error.{self.on_error}")
         if self._alone is None:
             raise error
-        return await self._alone.charge(bill)
+        receipt = await self._alone.charge(bill)
+        beside = self._learned.beside(bill)
+        return receipt if beside is None else receipt._replace(standing=beside)
 
     def settle(self, settlements: Sequence[Settlement]) -> None:
         """See `Store.settle`. Each settles where it was charged; the shared store queues while it is away."""
@@ -191,6 +193,34 @@ class Resilient:
         if not isinstance(store, Switches):
             raise StoreError("This store keeps no switches.", f"{type(store).__name__} has no write_switch().")
         await self._ask(lambda: store.write_switch(rule, mode))
+
+    async def reset(self, home: str, fields: Sequence[str] | None = None) -> int:
+        """See `Desk.reset`. Somebody's command: it fails where the store does."""
+        desk = self._desk()
+        return await self._ask(lambda: desk.reset(home, fields))
+
+    async def export(self, account: str) -> dict[str, Any]:
+        """See `Desk.export`; fails where the store does."""
+        desk = self._desk()
+        return await self._ask(lambda: desk.export(account), reads=True)
+
+    async def erase(self, account: str) -> bool:
+        """See `Desk.erase`; fails where the store does. What this process learned of the account while it was away goes too."""
+        desk = self._desk()
+        erased = await self._ask(lambda: desk.erase(account))
+        return self._learned.forget(account) or erased
+
+    def _desk(self) -> Desk:
+        if not isinstance(self.store, Desk):
+            raise StoreError("This store has no desk.", f"{type(self.store).__name__} has no reset(), export() and erase().")
+        return self.store
+
+    async def take(self, budget: str, member: str, most: int, until: int) -> bool:
+        """See `Tally.take`. Fails where the store does: no process alone knows what another let pass."""
+        store = self.store
+        if not isinstance(store, Tally):
+            raise StoreError("This store keeps no budgets of members.", f"{type(store).__name__} has no take().")
+        return await self._ask(lambda: store.take(budget, member, most, until))
 
     # Its life
 

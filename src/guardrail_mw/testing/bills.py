@@ -9,6 +9,7 @@ from guardrail_mw.stores.base import (
     Bill,
     Budget,
     Change,
+    Count,
     Distinct,
     Entry,
     Gcra,
@@ -16,6 +17,7 @@ from guardrail_mw.stores.base import (
     Receipt,
     Settlement,
     Share,
+    Sketch,
     Step,
     Store,
     Window,
@@ -32,12 +34,14 @@ __all__ = [
     "bill",
     "bucket",
     "budget",
+    "counted",
     "distinct",
     "lease",
     "look",
     "settled",
     "share",
     "shown",
+    "sketch",
     "spread",
     "take",
     "window",
@@ -84,6 +88,16 @@ def share(cost: int, cap: int = 100, **more: Any) -> Share:
 def distinct(number: int, length: int = HOUR) -> Distinct:
     """A value; within an hour, in panes of a minute."""
     return Distinct("distinct", f"{number:016x}", length)
+
+
+def sketch(number: int, length: int = HOUR) -> Sketch:
+    """A value among very many; within an hour or two."""
+    return Sketch("sketch", f"{number:016x}", length)
+
+
+def counted(what: Literal["attempts", "admitted", "denied"], cost: int = 1, length: int = MINUTE) -> Count:
+    """A count over a minute; a pane is 3 s."""
+    return Count(f"counted-{what}", what, length, cost)
 
 
 def bill(*steps: Step, home: str = ACCOUNT, **more: Any) -> Bill:

@@ -32,6 +32,10 @@ class FakeClock:
         self._wall += passed
         self._monotonic += passed
 
+    async def sleep(self, seconds: float) -> None:
+        """As `asyncio.sleep`, and over at once: that time has passed. What a guarded app lets wait waits here."""
+        self.advance(seconds)
+
     def jump(self, seconds: float) -> None:
         """Set the wall clock forward or back, as an operator or NTP would."""
         self._wall += round(seconds * 1_000_000)

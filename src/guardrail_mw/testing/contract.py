@@ -24,13 +24,16 @@ import pytest
 from guardrail_mw.stores.base import Store
 from guardrail_mw.testing.clock import FakeClock
 from guardrail_mw.testing.contract_charging import Charging
+from guardrail_mw.testing.contract_counting import Counting
+from guardrail_mw.testing.contract_desk import Budgeting, Operating
+from guardrail_mw.testing.contract_noticing import Noticing
 from guardrail_mw.testing.contract_remembering import Forgetting, Keeping, Remembering
 from guardrail_mw.testing.contract_settling import Settling
 
 __all__ = ["StoreContract", "SubjectsContract"]
 
 
-class StoreContract(Charging, Settling, Remembering, Keeping):
+class StoreContract(Charging, Counting, Settling, Remembering, Noticing, Keeping, Operating, Budgeting):
     """Subclass it and give it a fixture `store`: empty, and driven by the fixture `clock`."""
 
     pytestmark = pytest.mark.anyio

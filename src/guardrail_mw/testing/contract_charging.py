@@ -182,43 +182,6 @@ class Charging:
         assert await look(store, share(0)) == [(80, 0)]
         assert shown(await take(store, share(80))) == [(True, 0, 0, 0)]
 
-    async def test_distinct(self, store: Store, clock: FakeClock) -> None:
-        """Within an hour, in panes of a minute: a value counts for sixty panes after its own."""
-        counts = []
-        for number in (1, 2, 1, 3):
-            counts += [reading.remaining for reading in (await take(store, distinct(number))).readings]
-        assert counts == [1, 2, 2, 3]
-        clock.advance(1800)
-        assert (await take(store, distinct(1))).readings[0].remaining == 3
-        clock.advance(1800)
-        assert (await take(store, distinct(1))).readings[0].remaining == 3
-        clock.advance(60)
-        assert (await take(store, distinct(1))).readings[0].remaining == 1
-
-    async def test_distinct_is_exact_to_sixty_four(self, store: Store, clock: FakeClock) -> None:
-        for number in range(1, 65):
-            [reading] = (await take(store, distinct(number))).readings
-            assert (reading.ok, reading.remaining) == (True, number)
-            clock.advance(1)
-        # The 65th pushes out the oldest, seen in the first minute; until that has left, an hour later, the count is a floor.
-        [reading] = (await take(store, distinct(65))).readings
-        assert (reading.ok, reading.remaining) == (False, 64)
-        clock.advance(3600 - 4 - 0.000001)
-        [reading] = (await take(store, distinct(65))).readings
-        assert (reading.ok, reading.remaining) == (False, 64)
-        clock.advance(0.000001)
-        [reading] = (await take(store, distinct(65))).readings
-        assert (reading.ok, reading.remaining) == (True, 5)  # 61 to 64, and 65
-
-    async def test_distinct_never_refuses_and_counts_whatever_becomes_of_the_bill(self, store: Store) -> None:
-        await take(store, bucket(10))
-        for number in range(1, 71):
-            assert (await take(store, bucket(1), distinct(number))).code == "denied"
-        receipt = await take(store, distinct(71))
-        assert receipt.code == "admitted"
-        assert receipt.readings[0].ok is False
-        assert receipt.readings[0].remaining == 64
-
     @pytest.mark.parametrize("refuser", sorted(SPENT))
     async def test_all_or_nothing(self, store: Store, refuser: str) -> None:
         """Whatever refuses, nothing is charged, and the readings show how things stand."""

@@ -61,7 +61,7 @@ class Remembering:
         assert receipt.standing is not None
         assert receipt.standing.version == version
         assert (receipt.standing.fields["verdict"], receipt.standing.fields["rung"]) == ("suspect", "delay")
-        admitted = await take(store, bucket(1), candidate=ACCOUNT, version=version)
+        admitted = await take(store, bucket(1), candidate=ACCOUNT, version=version, seen=receipt.standing.seen)
         assert (admitted.code, admitted.standing) == ("admitted", None)
 
     async def test_stale_charges_nothing(self, store: Store) -> None:
@@ -125,7 +125,7 @@ class Remembering:
         for _ in range(2):
             assert (await take(store, bucket(1), candidate=ACCOUNT, proved=True)).code == "admitted"
             clock.advance(7200)
-        assert await standing(store) == Standing(0, {"since": str(begun)})
+        assert await standing(store) == Standing(0, {"since": str(begun)}, begun)
 
     async def test_an_unproved_credential_creates_nothing(self, store: Store) -> None:
         await take(store, bucket(1), home=NETWORK, candidate=ACCOUNT)
@@ -216,7 +216,7 @@ class Remembering:
         version = await store.remember(ACCOUNT, [put("tier", "x")])
         for asked in (0, version, version + 1):
             receipt = await store.peek(bill(bucket(1), candidate=ACCOUNT, version=asked))
-            assert receipt.standing == Standing(version, {"tier": "x"})
+            assert receipt.standing == Standing(version, {"tier": "x"}, version)
             assert shown(receipt)[0][0]
 
 

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any, ClassVar, TypeVar
+from typing import Any, ClassVar, Literal, TypeVar
 
 from hypothesis import note
 from hypothesis import strategies as st
@@ -25,6 +25,8 @@ from guardrail_mw.stores.base import (
     Bill,
     Budget,
     Change,
+    Count,
+    Desk,
     Distinct,
     Entry,
     Gcra,
@@ -33,18 +35,23 @@ from guardrail_mw.stores.base import (
     Receipt,
     Settlement,
     Share,
+    Sketch,
     Step,
     Store,
+    Tally,
     Window,
 )
 from guardrail_mw.testing.clock import FakeClock
 from guardrail_mw.testing.model import Model
+from guardrail_mw.values import Standing
 
 __all__ = ["StoreMachine"]
 
 SECOND = 1_000_000
 DAY = 86_400 * SECOND
 YEAR = 365 * DAY
+_MORE = ("slots", "devices", "prompts", "unknown")
+"""Fields of steps that have but one."""
 ACCOUNTS = ("a:0001", "a:0002")
 HOMES = (*ACCOUNTS, "n:0001", "o:0001", "e")
 T = TypeVar("T")
@@ -57,7 +64,12 @@ BUCKETS: Mapping[str, tuple[int, int, int]] = {
 }
 WINDOWS: Mapping[str, tuple[int, int]] = {"minute": (20, 60 * SECOND), "odd": (1000, 3600 * SECOND + 1)}
 BUDGETS: Mapping[str, tuple[int, Any]] = {"b-minute": (30, "minute"), "b-week": (50, "week"), "b-month": (500, "month")}
-FIELDS = ("note", "score", "top", "tier", "verdict")
+COUNTS: Mapping[str, tuple[Literal["attempts", "admitted", "denied"], int]] = {
+    "c-attempts": ("attempts", 60 * SECOND),
+    "c-admitted": ("admitted", 600 * SECOND + 7),
+    "c-denied": ("denied", 3600 * SECOND),
+}
+HEAT = 1_767_225_600_000_000
 
 
 @st.composite
@@ -87,7 +99,12 @@ def _budget(draw: st.DrawFn) -> Budget:
 
 _LEASE = st.builds(Lease, st.just("slots"), st.just(2), st.booleans())
 _SHARE = st.builds(Share, st.just("share"), st.integers(1, 40), st.just(40), st.booleans())
-_DISTINCT = st.builds(Distinct, st.just("devices"), st.integers(0, 80).map("{:016x}".format), st.just(600 * SECOND))
+_VALUE = st.integers(0, 80).map("{:016x}".format)
+_DISTINCT = st.builds(Distinct, st.just("devices"), _VALUE, st.just(600 * SECOND))
+_SKETCH = st.builds(Sketch, st.just("prompts"), _VALUE, st.just(600 * SECOND))
+_COUNT = st.builds(
+    lambda name, cost: Count(name, *COUNTS[name], cost), st.sampled_from(sorted(COUNTS)), st.sampled_from([0, 1, 1, 1, 9])
+)
 
 
 def _different(steps: list[Step]) -> tuple[Step, ...]:
@@ -108,6 +125,9 @@ def _bills(draw: st.DrawFn) -> tuple[Entry, ...]:
             _budget(),
             _LEASE,
             _DISTINCT,
+            _SKETCH,
+            _COUNT,
+            _COUNT,
             *([_SHARE] if number == 0 else []),
         ]
         entries.append(Entry(home, _different(draw(st.lists(st.one_of(kinds), min_size=1, max_size=4)))))
@@ -123,6 +143,9 @@ _CHANGES = st.lists(
         st.builds(Change, st.just("first"), st.sampled_from(["note", "since", "tier"]), st.sampled_from(["x", "z"])),
         st.builds(Change, st.just("add"), st.just("score"), st.sampled_from(["1", "-3", "40"])),
         st.builds(Change, st.just("max"), st.just("top"), st.sampled_from(["2", "10", "-1"])),
+        st.builds(Change, st.just("max"), st.just("heat"), st.integers(HEAT, HEAT + 10**11).map(str)),
+        st.builds(Change, st.just("add"), st.just("met"), st.sampled_from(["0", "1"])),
+        st.builds(Change, st.just("unset"), st.sampled_from(["met", "heat"])),
     ),
     max_size=3,
     unique_by=lambda change: change.field,
@@ -178,6 +201,7 @@ class StoreMachine(RuleBasedStateMachine):
                 assert their.ok == our.ok, (step, our, their)
             else:
                 assert _shown(step, their) == _shown(step, our), (step, our, their)
+                assert _near(step, our, their), (step, our, their)
 
     def charged(self, bill: Bill) -> Receipt:
         """Charge both and compare."""
@@ -212,11 +236,13 @@ class StoreMachine(RuleBasedStateMachine):
         account=st.sampled_from(["", *ACCOUNTS]),
         proved=st.booleans(),
         stale=st.sampled_from([False] * 9 + [True]),
+        missed=st.sampled_from([0] * 5 + [1, -1, -HEAT]),
     )
-    def charge(self, entries: tuple[Entry, ...], account: str, proved: bool, stale: bool) -> Any:  # noqa: FBT001
-        """Charge a bill, one in ten with a version that is not the standing's."""
-        version = self.model.standing(account).version + stale if account else 0
-        receipt = self.charged(self.bill(entries, candidate=account, version=version, proved=proved))
+    def charge(self, entries: tuple[Entry, ...], account: str, proved: bool, stale: bool, missed: int) -> Any:  # noqa: FBT001
+        """Charge a bill, one in ten with a version that is not the standing's, more often of who has not seen all of it."""
+        standing = self.model.standing(account) if account else Standing()
+        version, seen = standing.version + stale, standing.seen + missed
+        receipt = self.charged(self.bill(entries, candidate=account, version=version, proved=proved, seen=seen))
         if receipt.code != "admitted":
             return multiple()
         self.latest[receipt.bill.id] = receipt
@@ -278,6 +304,38 @@ class StoreMachine(RuleBasedStateMachine):
         """Change a standing."""
         assert self.run(lambda: self.store.remember(account, changes)) == self.model.remember(account, changes)
 
+    @rule(home=st.sampled_from(HOMES), fields=st.lists(st.sampled_from([*BUCKETS, *WINDOWS, *BUDGETS, *COUNTS, *_MORE])))
+    def reset(self, home: str, fields: list[str]) -> None:
+        """Make counters as new, where the store can."""
+        store = self.store
+        if isinstance(store, Desk):
+            self.model.reset(home, fields)
+            self.run(lambda: store.reset(home, fields))
+            self.probe(home)
+
+    @rule(account=st.sampled_from(ACCOUNTS))
+    def erase(self, account: str) -> None:
+        """Forget an account, where the store can."""
+        store = self.store
+        if isinstance(store, Desk):
+            self.model.erase(account)
+            self.run(lambda: store.erase(account))
+            self.probe(account)
+
+    @rule(
+        budget=st.sampled_from(["deny", "delay"]),
+        member=st.sampled_from(["a:1", "a:2", "a:3"]),
+        most=st.integers(0, 2),
+        ahead=st.sampled_from([0, SECOND, 60 * SECOND, DAY]),
+    )
+    def take(self, budget: str, member: str, most: int, ahead: int) -> None:
+        """Take from a budget of members, where the store has them."""
+        store = self.store
+        if isinstance(store, Tally):
+            until = self.clock.now() + ahead
+            ours = self.model.take(budget, member, most, until)
+            assert self.run(lambda: store.take(budget, member, most, until)) == ours
+
     @rule(token=st.sampled_from(["one", "two"]), ttl=st.sampled_from([SECOND, 60 * SECOND]))
     def spend(self, token: str, ttl: int) -> None:
         """Spend a token."""
@@ -309,6 +367,8 @@ _ALL: tuple[Step, ...] = (
     Lease("slots", 2),
     Share("share", 0, 40),
     Distinct("devices", f"{0:016x}", 600 * SECOND),
+    Sketch("prompts", f"{0:016x}", 600 * SECOND),
+    *[Count(name, *settings) for name, settings in COUNTS.items()],
 )
 
 
@@ -316,16 +376,23 @@ def _steps(bill: Bill) -> list[Step]:
     return [step for entry in bill.entries for step in entry.steps]
 
 
-def _known(receipt: Receipt) -> tuple[int, dict[str, str]] | None:
-    return (receipt.standing.version, dict(receipt.standing.fields)) if receipt.standing is not None else None
+def _known(receipt: Receipt) -> tuple[int, dict[str, str], int] | None:
+    standing = receipt.standing
+    return (standing.version, dict(standing.fields), standing.seen) if standing is not None else None
 
 
 def _shown(step: Step, reading: Reading) -> tuple[object, ...]:
-    """What the contract fixes of a reading: a count of distinct values has no time."""
+    """What the contract fixes of a reading: a count of distinct values has no time, and a sketch is near."""
+    if isinstance(step, Sketch):
+        return (reading.ok,)
     return reading[:2] if isinstance(step, Distinct) else reading[:4]
 
 
+def _near(step: Step, our: Reading, their: Reading) -> bool:
+    return not isinstance(step, Sketch) or abs(our.remaining - their.remaining) <= max(2, our.remaining // 20)
+
+
 def _used(step: Step, thirds: int | None) -> int | None:
-    if thirds is None or not getattr(step, "reserved", False) or isinstance(step, (Lease, Share, Distinct)):
+    if thirds is None or not isinstance(step, (Gcra, Window, Budget)) or not step.reserved:
         return None
     return step.cost * thirds // 3

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from math import ceil, floor
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeVar
 
 from guardrail_mw.algorithms.window import calendar
 from guardrail_mw.clock import Clock
@@ -19,6 +19,7 @@ from guardrail_mw.stores.base import (
     Bill,
     Budget,
     Change,
+    Count,
     Distinct,
     Gcra,
     Lease,
@@ -26,6 +27,7 @@ from guardrail_mw.stores.base import (
     Receipt,
     Settlement,
     Share,
+    Sketch,
     Step,
     Window,
 )
@@ -60,6 +62,7 @@ class _Home:
     counts: dict[tuple[str, int], int] = field(default_factory=dict)
     leases: dict[tuple[str, str], int] = field(default_factory=dict)
     seen: dict[tuple[str, str], int] = field(default_factory=dict)
+    counted: dict[tuple[str, int], int] = field(default_factory=dict)
     open: dict[str, int] = field(default_factory=dict)
     shares: dict[tuple[str, str], int] = field(default_factory=dict)
 
@@ -78,6 +81,7 @@ class _Charged:
     settled: bool = False
 
 
+_K = TypeVar("_K", int, str)
 _Place: TypeAlias = tuple[int, _Home, int, Step]
 
 
@@ -94,8 +98,9 @@ class Model:
         self._split = split
         self._homes: dict[str, _Home] = {}
         self._charged: dict[str, _Charged] = {}
-        self._standings: dict[str, tuple[int, dict[str, str], int]] = {}
+        self._standings: dict[str, tuple[Standing, int]] = {}
         self._spent: dict[str, int] = {}
+        self._budgets: dict[tuple[str, str], int] = {}
 
     # Charging
 
@@ -113,33 +118,51 @@ class Model:
         now = self._clock.now()
         if bill.not_after is not None and now > bill.not_after:
             return Receipt(bill, "late", now, None, ())
-        if bill.candidate and self.standing(bill.candidate).version != bill.version:
+        known = self.standing(bill.candidate) if bill.candidate else Standing()
+        if bill.candidate and known.version != bill.version:
             if self._split:
                 self._give_back(bill, but=bill.candidate)
-            return Receipt(bill, "stale", now, self.standing(bill.candidate), ())
+            return Receipt(bill, "stale", now, known, ())
         fits = self._fits(bill, seen=True)
         if not self._admits(bill, fits):
             if self._split:
                 self._split_up(bill, fits)
-            return Receipt(bill, "denied", now, None, self._readings(bill, fits))
+            self._count(bill, admitted=False)
+            return Receipt(bill, "denied", now, self._told(bill, known), self._readings(bill, fits))
+        self._count(bill, admitted=True)
+        self._charge(bill, fits)
+        return Receipt(bill, "admitted", now, self._told(bill, known), self._readings(bill, fits), _leaves(bill))
+
+    def _charge(self, bill: Bill, fits: list[bool]) -> None:
         marks: dict[int, _Mark | int | None] = {}
         for index, home, own, step in self._places(bill):
             home.last = own
-            if fits[index] and not isinstance(step, Distinct):
+            if fits[index] and not isinstance(step, (Distinct, Sketch, Count)):
                 marks[index] = self._take(home, own, step, bill.id)
-        leaves = _leaves(bill)
-        if leaves:
+        if _leaves(bill):
             payer = self._homes.setdefault(bill.payer, _Home())
-            payer.open[bill.id] = payer.time(now) + LEASE
+            payer.open[bill.id] = payer.time(self._clock.now()) + LEASE
         if bill.proved and bill.candidate:
             self._begin(bill.candidate)
         self._charged[bill.id] = _Charged(bill, marks)
-        return Receipt(bill, "admitted", now, None, self._readings(bill, fits), leaves)
+
+    def _told(self, bill: Bill, known: Standing) -> Standing | None:
+        """The standing as it is now, where what was known of it before the bill is not what the caller has."""
+        return self.standing(bill.candidate) if bill.candidate and known.seen != bill.seen else None
+
+    def _count(self, bill: Bill, *, admitted: bool) -> None:
+        became = "admitted" if admitted else "denied"
+        for _, home, own, step in self._places(bill):
+            if isinstance(step, Count) and step.what in {"attempts", became}:
+                pane = own // -(-step.window // 20)
+                home.counted[step.field, pane] = home.counted.get((step.field, pane), 0) + step.cost
 
     def _begin(self, account: str) -> None:
         now = self._clock.now()
-        version, fields, _ = self._known(account)
-        self._standings[account] = (version, {"since": str(now), **fields}, now + STANDING)
+        version, fields, seen = self.standing(account)
+        if "since" not in fields:
+            fields, seen = {"since": str(now), **fields}, max(seen + 1, now)
+        self._standings[account] = (Standing(version, fields, seen), now + STANDING)
 
     def _split_up(self, bill: Bill, fits: list[bool]) -> None:
         """A bill that one home refuses. Where the candidate's own admitted, its standing has begun."""
@@ -153,12 +176,18 @@ class Model:
             self._give_back(bill)
 
     def _give_back(self, bill: Bill, but: str = "") -> None:
-        """Each home that would admit was charged, and is given back."""
+        """Each home that would admit was charged, and is given back. One that refused a stale bill has counted it."""
         for entry in bill.entries:
+            if entry.home == but:
+                continue
             alone = Bill(f"{bill.id}/{entry.home}", (entry,), entry.home)
-            if entry.home != but and self.charge(alone).code == "admitted":
+            fits = self._fits(alone, seen=True)
+            if self._admits(alone, fits):
+                self._charge(alone, fits)
                 self.settle(Settlement(Receipt(alone, "admitted", 0, None, ()), "cancelled"))
                 self._homes[entry.home].open.pop(alone.id, None)
+            elif but:
+                self._count(alone, admitted=False)
 
     def peek(self, bill: Bill) -> Receipt:
         """See `Store.peek`; the readings show the state as it is."""
@@ -170,18 +199,19 @@ class Model:
     def _fits(self, bill: Bill, *, seen: bool) -> list[bool]:
         fits = []
         for _, home, own, step in self._places(bill):
-            if isinstance(step, Distinct):
+            if isinstance(step, (Distinct, Sketch)):
                 if seen:
                     home.seen[step.field, step.value] = own // _pane(step)
-                count = self._distinct(home, own, step)
-                fits.append(count <= EXACT)
+                fits.append(isinstance(step, Sketch) or self._distinct(home, own, step) <= EXACT)
+            elif isinstance(step, Count):
+                fits.append(True)
             else:
                 fits.append(self._fit(home, own, step))
         return fits
 
     def _admits(self, bill: Bill, fits: list[bool]) -> bool:
         steps = [step for entry in bill.entries for step in entry.steps]
-        return all(ok or isinstance(step, Distinct) or step.shadow for ok, step in zip(fits, steps, strict=True))
+        return all(ok or getattr(step, "shadow", True) for ok, step in zip(fits, steps, strict=True))
 
     def _fit(self, home: _Home, own: int, step: Gcra | Window | Budget | Lease | Share) -> bool:
         match step:
@@ -208,7 +238,7 @@ class Model:
                 home.leases[step.field, holder] = own + LEASE
             case Share():
                 home.shares[step.field, holder] = step.cost
-            case Distinct():
+            case Distinct() | Sketch() | Count():
                 pass
         return None
 
@@ -246,12 +276,20 @@ class Model:
         seen = {value for (name, value), last in home.seen.items() if name == step.field and last >= oldest}
         return len(seen | {step.value})
 
+    def _sketched(self, home: _Home, own: int, step: Sketch) -> int:
+        oldest = own // _pane(step) - 1
+        return sum(name == step.field and last >= oldest for (name, _), last in home.seen.items())
+
+    def _counts(self, home: _Home, own: int, step: Count) -> int:
+        oldest = own // -(-step.window // 20) - 20
+        return sum(units for (name, pane), units in home.counted.items() if name == step.field and pane >= oldest)
+
     # Readings
 
     def _readings(self, bill: Bill, fits: list[bool], *, charged: bool = True) -> tuple[Reading, ...]:
         return tuple(self._reading(home, own, step, fits[index]) for index, home, own, step in self._places(bill))
 
-    def _reading(self, home: _Home, own: int, step: Step, ok: bool) -> Reading:  # noqa: FBT001
+    def _reading(self, home: _Home, own: int, step: Step, ok: bool) -> Reading:  # noqa: FBT001, PLR0911 - a kind, a line
         match step:
             case Gcra():
                 depth, behind = _span(step, step.burst - step.kept), self._behind(home, own, step)
@@ -270,6 +308,10 @@ class Model:
                 return Reading(ok, max(0, step.cap - self._reserved(home, own, step)), 0, 0 if ok else SHARE_WAIT)
             case Distinct():
                 return Reading(ok, min(EXACT, self._distinct(home, own, step)), 0, 0)
+            case Sketch():
+                return Reading(ok, self._sketched(home, own, step), 0, 0)
+            case Count():
+                return Reading(ok, self._counts(home, own, step), 0, 0)
 
     def _window_reading(self, home: _Home, own: int, step: Window, *, ok: bool) -> Reading:
         counting = self._counting(home, own, step)
@@ -294,7 +336,7 @@ class Model:
         bill = receipt.bill
         charged = self._charged[bill.id]
         if receipt.open:
-            payer = self._homes[bill.payer]
+            payer = self._homes.setdefault(bill.payer, _Home())
             if payer.open.pop(bill.id, 0) <= payer.time(self._clock.now()):
                 return
         elif charged.settled:
@@ -309,15 +351,15 @@ class Model:
             self.remember(bill.candidate, settlement.changes)
 
     def _correct(self, home: _Home, own: int, step: Step, mark: Any, used: int | None) -> None:
-        if used is None or isinstance(step, (Lease, Share, Distinct)):
+        if used is None or not isinstance(step, (Gcra, Window, Budget)):
             return
         more = used - step.cost
         if isinstance(step, Gcra):
             if more > 0:
-                home.tats[step.field] = max(home.tats[step.field], Fraction(own)) + _span(step, more)
+                home.tats[step.field] = max(home.tats.get(step.field, Fraction(0)), Fraction(own)) + _span(step, more)
             else:
                 back = min(_span(step, -more), mark.unused, self._bound(home, own, step, mark))
-                home.tats[step.field] -= back
+                home.tats[step.field] = home.tats.get(step.field, Fraction(0)) - back
                 home.refunded[step.field] = home.refunded.get(step.field, Fraction(0)) + back
             return
         running = self._running(own, step)
@@ -327,7 +369,10 @@ class Model:
 
     def _bound(self, home: _Home, own: int, step: Gcra, mark: _Mark) -> Fraction:
         refunded = home.refunded.get(step.field, Fraction(0))
-        bound = mark.tat - own - (refunded - mark.refunded)
+        left = mark.tat - (refunded - mark.refunded)
+        if refunded < mark.refunded or home.tats.get(step.field, Fraction(0)) < left:
+            return Fraction(0)  # it was made new in between
+        bound = left - own
         if mark.ceiling is not None:
             bound = min(bound, mark.ceiling - refunded)
         return max(Fraction(0), bound)
@@ -335,7 +380,7 @@ class Model:
     def renew(self, receipt: Receipt) -> None:
         """See `Store.renew`; of an open receipt that was not settled."""
         bill = receipt.bill
-        payer = self._homes[bill.payer]
+        payer = self._homes.setdefault(bill.payer, _Home())
         payer.open[bill.id] = payer.time(self._clock.now()) + LEASE
         marks = self._charged[bill.id].marks
         for index, home, own, step in self._places(bill):
@@ -343,31 +388,56 @@ class Model:
             if isinstance(step, Gcra) and isinstance(mark, _Mark):
                 bound = self._bound(home, own, step, mark)
                 refunded = home.refunded.get(step.field, Fraction(0))
-                marks[index] = _Mark(home.tats[step.field], refunded, min(mark.unused, bound), refunded + bound)
+                tat = home.tats.get(step.field, Fraction(0))
+                marks[index] = _Mark(tat, refunded, min(mark.unused, bound), refunded + bound)
             elif isinstance(step, Lease) and index in marks:
                 home.leases[step.field, bill.id] = own + LEASE
 
     # The rest
 
-    def _known(self, account: str) -> tuple[int, dict[str, str], int]:
-        version, fields, until = self._standings.get(account, (0, {}, 0))
-        return (version, fields, until) if until > self._clock.now() else (0, {}, 0)
-
     def standing(self, account: str) -> Standing:
         """What is remembered of an account."""
-        version, fields, _ = self._known(account)
-        return Standing(version, dict(fields))
+        known, until = self._standings.get(account, (Standing(), 0))
+        return known if until > self._clock.now() else Standing()
 
     def remember(self, account: str, changes: Sequence[Change]) -> int:
         """See `Store.remember`."""
-        version, known, _ = self._known(account)
+        version, known, seen = self.standing(account)
         fields = dict(known)
         for change in changes:
             _merge(fields, change)
         if any(known.get(name) != fields.get(name) for name in PLAN_FIELDS):
             version = max(version + 1, self._clock.now())
-        self._standings[account] = (version, fields, self._clock.now() + STANDING)
+        if known != fields:
+            seen = max(seen + 1, self._clock.now())
+        self._standings[account] = (Standing(version, fields, seen), self._clock.now() + STANDING)
         return version
+
+    def reset(self, home: str, fields: Sequence[str]) -> None:
+        """See `Desk.reset`; not of shares, of which nobody can tell whose is given back afterwards."""
+        kept = self._homes.setdefault(home, _Home())
+        for field_ in fields:
+            kept.tats.pop(field_, None)
+            kept.refunded.pop(field_, None)
+        kept.counts = _without(kept.counts, fields)
+        kept.leases = _without(kept.leases, fields)
+        kept.seen = _without(kept.seen, fields)
+        kept.counted = _without(kept.counted, fields)
+
+    def erase(self, account: str) -> None:
+        """See `Desk.erase`. A renewal puts back what an open request holds."""
+        self._homes[account] = _Home(shares=self._homes.get(account, _Home()).shares)
+        self._standings.pop(account, None)
+
+    def take(self, budget: str, member: str, most: int, until: int) -> bool:
+        """See `Tally.take`."""
+        now = self._clock.now()
+        members = {who for (name, who), last in self._budgets.items() if name == budget and last > now}
+        if member not in members:
+            if len(members) >= most or until <= now:
+                return False
+            self._budgets[budget, member] = until
+        return True
 
     def spend(self, token: str, ttl: int) -> bool:
         """See `Store.spend`."""
@@ -377,12 +447,16 @@ class Model:
         return True
 
 
+def _without(kept: dict[tuple[str, _K], int], fields: Sequence[str]) -> dict[tuple[str, _K], int]:
+    return {key: value for key, value in kept.items() if key[0] not in fields}
+
+
 def _span(step: Gcra, units: int) -> Fraction:
     return Fraction(units * step.period, step.amount)
 
 
-def _pane(step: Distinct) -> int:
-    return -(-step.window // 60)
+def _pane(step: Distinct | Sketch) -> int:
+    return step.window if isinstance(step, Sketch) else -(-step.window // 60)
 
 
 def _leaves(bill: Bill) -> bool:

@@ -145,11 +145,11 @@ class Book:
             split.leave()
             raise
 
-    def give_back(self, receipt: Receipt, part: codec.Part) -> None:
-        """Cancel an admission, or a part of one, that nobody took."""
+    def give_back(self, receipt: Receipt, part: codec.Part, became: codec.Became = "admitted") -> None:
+        """Cancel an admission, or a part of one, that nobody took; `became` says what the whole was."""
         self.observer.count("store.given_back")
         settlement = Settlement(padded(receipt, part), "cancelled")
-        self._send(settlement, part, repeatable=part.receipt)
+        self._send(settlement, part, repeatable=part.receipt, became=became)
 
     # -- settle --
 
@@ -201,8 +201,9 @@ class Book:
         repeatable: bool,
         followers: Sequence[codec.Part] = (),
         follow: bool = False,
+        became: codec.Became = "admitted",
     ) -> None:
-        payload = codec.settle_command(settlement, part, self._prefix, self._now(), follow=follow)
+        payload = codec.settle_command(settlement, part, self._prefix, self._now(), follow=follow, became=became)
         if payload is None:
             return
         try:

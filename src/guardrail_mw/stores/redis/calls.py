@@ -77,8 +77,11 @@ class Charge(Call):
     def _take_back(self) -> None:
         receipt = self.receipt
         if receipt is not None and receipt.code == "admitted":
-            self.book.give_back(receipt, self.part)
+            self._give_back(receipt)
         self.end()
+
+    def _give_back(self, receipt: Receipt) -> None:
+        self.book.give_back(receipt, self.part)
 
     def end(self) -> None:
         """Nothing can come of it any more."""
@@ -101,9 +104,11 @@ class Charge(Call):
 class Split:
     """A bill over several slots: admitted where all its parts are; else those that were are given back."""
 
-    __slots__ = ("bill", "calls", "future", "left", "receipts")
+    __slots__ = ("became", "bill", "calls", "future", "left", "receipts")
 
     def __init__(self, bill: Bill, count: int, future: asyncio.Future[Receipt]) -> None:
+        self.became: codec.Became = "admitted"
+        """What is known to have become of all of it; where nobody waits any more, each part's counts stay as they are."""
         self.bill = bill
         self.calls: list[SplitCharge] = []
         self.future = future
@@ -120,6 +125,7 @@ class Split:
         merged = codec.merge(self.bill, receipts)
         self.future.set_result(merged)
         if merged.code != "admitted":
+            self.became = "denied" if merged.code == "denied" else "stale"
             self.leave()
 
     def leave(self) -> None:
@@ -153,6 +159,9 @@ class SplitCharge(Charge):
             self._take_back()
         else:
             self.split.answer(self.index, receipt)
+
+    def _give_back(self, receipt: Receipt) -> None:
+        self.book.give_back(receipt, self.part, self.split.became)
 
 
 def padded(receipt: Receipt, part: codec.Part) -> Receipt:

@@ -10,16 +10,34 @@ from collections.abc import Iterable, Sequence
 from typing import Any, Literal, NamedTuple
 
 from guardrail_mw.algorithms import distinct, gcra, window
-from guardrail_mw.stores.base import Bill, Budget, Distinct, Entry, Gcra, Lease, Reading, Receipt, Share, Step, Window, opens
-from guardrail_mw.stores.homes import SHARE_WAIT
+from guardrail_mw.stores.base import (
+    Bill,
+    Budget,
+    Count,
+    Distinct,
+    Entry,
+    Gcra,
+    Lease,
+    Reading,
+    Receipt,
+    Share,
+    Sketch,
+    Step,
+    Window,
+    opens,
+)
+from guardrail_mw.stores.kinds import SHARE_WAIT
 from guardrail_mw.stores.redis.parts import Part, parts
 from guardrail_mw.stores.redis.scripts import SHA, tag
 from guardrail_mw.values import Standing
 
-__all__ = ["CALENDAR", "charge_command", "merge", "parse_charge"]
+__all__ = ["CALENDAR", "charge_command", "merge", "parse_charge", "parse_standing"]
 
 CALENDAR = {"minute": "i", "hour": "h", "day": "d", "week": "w", "month": "m", "year": "y"}
 """Calendar units as the scripts know them."""
+_WHAT = {"attempts": "a", "admitted": "y", "denied": "n"}
+_COUNT, _SEEN = (0, 0, 0), (0, 1, 0)
+"""In place of a bucket's figures, for a step whose reading is a count."""
 _CODES: dict[bytes, Literal["admitted", "denied", "stale", "late"]] = {
     b"A": "admitted",
     b"D": "denied",
@@ -64,13 +82,38 @@ def _encoded(steps: tuple[Step, ...]) -> _Sent:
     suffixes: list[str] = []
     texts = []
     for step in steps:
-        if isinstance(step, (Lease, Distinct)):
-            suffixes.append(f":{'l' if isinstance(step, Lease) else 'd'}:{step.field}")
-        texts.append(_step(step, len(suffixes)))
-    buckets = [
-        (step.amount, step.period, (step.burst - step.kept) * step.period) for step in steps if isinstance(step, Gcra)
-    ]
-    return _Sent(tuple(suffixes), " ".join(texts), tuple(buckets) if len(buckets) == len(steps) else None)
+        key = len(suffixes) + 1
+        suffixes += suffixes_of(step)
+        texts.append(_step(step, key))
+    figures = [_figures(step) for step in steps]
+    buckets = None if None in figures else tuple([each for each in figures if each is not None])
+    return _Sent(tuple(suffixes), " ".join(texts), buckets)
+
+
+def suffixes_of(step: Step) -> list[str]:
+    """Of the keys that a step has besides its home's own."""
+    match step:
+        case Lease():
+            return [f":l:{step.field}"]
+        case Distinct():
+            return [f":d:{step.field}"]
+        case Sketch():
+            return [f":h:{step.field}:0", f":h:{step.field}:1"]
+        case _:
+            return []
+
+
+def _figures(step: Step) -> tuple[int, int, int] | None:
+    """Of a step that has a short way: a bucket's amount, period and depth."""
+    match step:
+        case Gcra():
+            return step.amount, step.period, (step.burst - step.kept) * step.period
+        case Count() | Sketch():
+            return _COUNT
+        case Distinct():
+            return _SEEN
+        case _:
+            return None
 
 
 def _packed(key: str) -> bytes:
@@ -128,6 +171,7 @@ def _frame(bill: Bill, part: Part, prefix: str) -> _Frame:
 
 
 def _step(step: Step, key: int) -> str:  # noqa: PLR0911 - a kind, a line
+    """A step's tokens. `key` is the first of its own keys, counted from the home's."""
     match step:
         case Gcra():
             cost, cost_rem = gcra.span(step.cost, step.amount, step.period)
@@ -145,6 +189,10 @@ def _step(step: Step, key: int) -> str:  # noqa: PLR0911 - a kind, a line
             return f"s {step.field} {step.cost} {step.cap} {step.shadow:d}"
         case Distinct():
             return f"d {step.field} {key} {step.value} {distinct.pane_length(step.window)}"
+        case Sketch():
+            return f"k {step.field} {key} {step.value} {step.window}"
+        case Count():
+            return f"c {step.field} {step.cost} {_WHAT[step.what]} {window.pane_length(step.window)}"
 
 
 def charge_command(
@@ -153,8 +201,8 @@ def charge_command(
     """The command that charges a part of a bill. `now` is None in production: the script takes the server's time."""
     frame = _framed(bill, part, prefix)
     text = (
-        f"{bill.id} {frame.standing} {bill.version} {'1' if bill.proved else '0'} {not_after} {now or 0}{frame.middle}"
-        f"{'1' if peek else '0'}{frame.tail}"
+        f"{bill.id} {frame.standing} {bill.version} {bill.seen} {'1' if bill.proved else '0'} {not_after} {now or 0}"
+        f"{frame.middle}{'1' if peek else '0'}{frame.tail}"
     ).encode()
     return b"%b$%d\r\n%b\r\n" % (frame.head, len(text), text)
 
@@ -175,7 +223,7 @@ def parse_charge(reply: Any, bill: Bill, part: Part, *, peek: bool = False) -> R
     standing = None
     if isinstance(reply, list):
         reply, stored = reply
-        standing = _standing(stored)
+        standing = parse_standing(stored)
     tokens = reply.split()
     code = _CODES[tokens[0]]
     now = int(tokens[1])
@@ -195,7 +243,7 @@ def parse_charge(reply: Any, bill: Bill, part: Part, *, peek: bool = False) -> R
 
 
 def _parse_buckets(reply: bytes, bill: Bill, homes: tuple[tuple[tuple[int, int, int], ...], ...]) -> Receipt | None:
-    """The short way for what was admitted on buckets alone; None where one of them, in shadow, refused."""
+    """The short way for what was admitted on buckets and counted; None where a bucket, in shadow, refused."""
     numbers = [int(each) for each in reply[2:].split()]
     now = numbers[0]
     readings = []
@@ -208,6 +256,12 @@ def _parse_buckets(reply: bytes, bill: Bill, homes: tuple[tuple[tuple[int, int, 
                 ok, ahead, refunded = numbers[at : at + 3]
                 rem = refunded_rem = 0
                 at += 3
+            elif not amount:
+                ok = numbers[at] if period else 1
+                at += period
+                readings.append(_tuple(Reading, (ok == 1, numbers[at], 0, 0, None)))
+                at += 1
+                continue
             else:
                 ok, ahead, rem, refunded, refunded_rem = numbers[at : at + 5]
                 at += 5
@@ -219,11 +273,13 @@ def _parse_buckets(reply: bytes, bill: Bill, homes: tuple[tuple[tuple[int, int, 
     return _tuple(Receipt, (bill, "admitted", now, None, tuple(readings), False, False))
 
 
-def _standing(stored: Iterable[bytes]) -> Standing:
+def parse_standing(stored: Iterable[bytes]) -> Standing:
+    """A standing as it is stored, without what the store notes for itself."""
     flat = [each.decode() for each in stored]
     fields = dict(zip(flat[::2], flat[1::2], strict=True))
     fields.pop("u", None)
-    return Standing(int(fields.pop("v", 0)), fields)
+    version, seen = int(fields.pop("v", 0)), int(fields.pop("w", 0))
+    return Standing(version, fields, seen)
 
 
 def _read_gcra(  # noqa: PLR0913 - as the reply has them
@@ -279,6 +335,10 @@ def _read_distinct(step: Distinct, own: int, charged: bool, ok: int, count: int)
     return Reading(ok == 1, count, 0, 0)
 
 
+def _read_count(step: Count | Sketch, own: int, charged: bool, count: int) -> Reading:  # noqa: ARG001, FBT001
+    return Reading(ok=True, remaining=count, reset=0, wait=0)
+
+
 _UNIT: tuple[Any, int] = (_read_unit, 3)
 _READ: dict[type, tuple[Any, int]] = {
     Gcra: (_read_gcra, 5),
@@ -287,6 +347,8 @@ _READ: dict[type, tuple[Any, int]] = {
     Lease: (_read_lease, 3),
     Share: (_read_share, 2),
     Distinct: (_read_distinct, 2),
+    Sketch: (_read_count, 1),
+    Count: (_read_count, 1),
 }
 
 

@@ -9,10 +9,11 @@ from guardrail_mw.stores.base import Change
 from guardrail_mw.stores.redis.charging import charge_command, merge, parse_charge
 from guardrail_mw.stores.redis.parts import Part, key_slot, parts, whole
 from guardrail_mw.stores.redis.scripts import SCRIPTS, Script, command, evalsha, tag
-from guardrail_mw.stores.redis.settling import parse_renew, parse_settle, renew_command, settle_command
+from guardrail_mw.stores.redis.settling import Became, parse_renew, parse_settle, renew_command, settle_command
 
 __all__ = [
     "SCRIPTS",
+    "Became",
     "Part",
     "Script",
     "charge_command",
@@ -32,6 +33,7 @@ __all__ = [
     "spend_command",
     "switch_command",
     "switches_command",
+    "tally_command",
     "whole",
 ]
 
@@ -56,6 +58,11 @@ def spend_command(token: str, ttl: int, prefix: str, now: int | None = None) -> 
 def parse_spend(reply: Any) -> bool:
     """True the first time."""
     return bool(reply == 1)
+
+
+def tally_command(budget: str, member: str, most: int, until: int, prefix: str, now: int | None = None) -> bytes:
+    """The command that takes from a budget; it answers 1 as spending does, or 0."""
+    return evalsha("tally", [f"{prefix}{{t:{budget}}}"], f"{now or 0} {most} {until}", member)
 
 
 def switches_command(prefix: str) -> bytes:

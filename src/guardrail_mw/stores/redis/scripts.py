@@ -18,13 +18,16 @@ class Script(NamedTuple):
     sha: str
 
 
-def _script(name: str) -> Script:
+def _script(name: str, *before: str) -> Script:
     folder = files("guardrail_mw.stores.redis") / "lua"
-    source = (folder / "common.lua").read_bytes() + (folder / f"{name}.lua").read_bytes()
+    source = b"".join([(folder / f"{part}.lua").read_bytes() for part in ("common", *before, name)])
     return Script(name, source, sha1(source, usedforsecurity=False).hexdigest())
 
 
-SCRIPTS = tuple(_script(name) for name in ("charge", "settle", "renew", "remember", "spend"))
+SCRIPTS = (
+    *[_script(name, "counting") for name in ("charge", "settle")],
+    *[_script(name) for name in ("renew", "remember", "spend", "tally")],
+)
 SHA = {script.name: script.sha.encode() for script in SCRIPTS}
 """Digests by name, as EVALSHA takes them."""
 

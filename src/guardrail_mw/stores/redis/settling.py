@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
 from guardrail_mw.algorithms import gcra, window
-from guardrail_mw.stores.base import Bill, Budget, Entry, Gcra, Lease, Receipt, Settlement, Share, Window
+from guardrail_mw.stores.base import Bill, Budget, Count, Entry, Gcra, Lease, Receipt, Settlement, Share, Step, Window
 from guardrail_mw.stores.redis.charging import CALENDAR
 from guardrail_mw.stores.redis.parts import Part
 from guardrail_mw.stores.redis.scripts import evalsha, tag
 
-__all__ = ["parse_renew", "parse_settle", "renew_command", "settle_command"]
+__all__ = ["Became", "parse_renew", "parse_settle", "renew_command", "settle_command"]
+
+Became: TypeAlias = Literal["admitted", "denied", "stale"]
+"""What became of all of a bill, one part of which was admitted."""
 
 
 def _member(receipt: Receipt) -> str:
@@ -47,11 +50,17 @@ def _payer_first(bill: Bill, part: Part) -> list[tuple[Entry, int]]:
 
 
 def settle_command(
-    settlement: Settlement, part: Part, prefix: str, now: int | None = None, *, follow: bool = False
+    settlement: Settlement,
+    part: Part,
+    prefix: str,
+    now: int | None = None,
+    *,
+    follow: bool = False,
+    became: Became = "admitted",
 ) -> bytes | None:
     """The command that settles a part; None where there is nothing to correct or to tell.
 
-    With `follow` it is not the payer's: sent once, after the payer's has been carried out.
+    With `follow` it is not the payer's: sent once, after the payer's has been carried out. `became` sets counts right.
     """
     receipt = settlement.receipt
     bill = receipt.bill
@@ -62,6 +71,7 @@ def settle_command(
         name = tag(prefix, entry.home)
         holds = part.receipt and receipt.open and not follow and entry.home == bill.payer
         steps = _corrections(settlement, entry, first, keys, name)
+        steps += [each for step in entry.steps if (each := _recounted(step, became))]
         if steps or holds:
             homes.append(" ".join([f"{keys.at(name)} {len(steps)}", *steps]))
         if holds:
@@ -88,6 +98,16 @@ def _corrections(settlement: Settlement, entry: Entry, first: int, keys: _Keys, 
             if used is not None and used != step.cost:
                 found.append(_correction(step, used, mark))
     return found
+
+
+def _recounted(step: Step, became: Became) -> str:
+    """A count that went by its own part, set right."""
+    if not isinstance(step, Count) or became == "admitted":
+        return ""
+    counted, counts = step.what != "denied", became == "denied" and step.what != "admitted"
+    if counted == counts:
+        return ""
+    return f"c {step.field} {window.pane_length(step.window)} {step.cost if counts else -step.cost}"
 
 
 def _correction(step: Gcra | Window | Budget, used: int, mark: tuple[int, ...]) -> str:

@@ -7,11 +7,12 @@ import logging
 import threading
 from collections.abc import AsyncIterator, Coroutine, Sequence
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
 from guardrail_mw.clock import Clock
 from guardrail_mw.stores.base import Bill, Change, Receipt, Settlement
-from guardrail_mw.stores.redis import codec
+from guardrail_mw.stores.redis import codec, desk
 from guardrail_mw.stores.redis.book import Book, Settings
 from guardrail_mw.stores.redis.nodes import parse
 from guardrail_mw.values import Observer
@@ -139,6 +140,23 @@ class RedisStore:
         """True the first time; see `Store.spend`."""
         command = codec.spend_command(token, ttl, self._settings.prefix, self._now())
         return codec.parse_spend(await self._book().ask(f"x:{token}", command))
+
+    async def take(self, budget: str, member: str, most: int, until: int) -> bool:
+        """Whether a member is in a budget, or fits into it; see `Tally.take`."""
+        command = codec.tally_command(budget, member, most, until, self._settings.prefix, self._now())
+        return codec.parse_spend(await self._book().ask(f"t:{budget}", command))
+
+    async def reset(self, home: str, fields: Sequence[str] | None = None) -> int:
+        """Make counters as new; see `Desk.reset`."""
+        return await desk.reset(partial(self._book().ask, home), self._settings.prefix, home, fields)
+
+    async def export(self, account: str) -> dict[str, Any]:
+        """All that is kept of an account; see `Desk.export`."""
+        return await desk.export(partial(self._book().ask, account), self._settings.prefix, account)
+
+    async def erase(self, account: str) -> bool:
+        """Forget an account; see `Desk.erase`."""
+        return await desk.erase(partial(self._book().ask, account), self._settings.prefix, account)
 
     async def peek(self, bill: Bill) -> Receipt:
         """What `charge` would answer; see `Store.peek`."""

@@ -1,5 +1,5 @@
--- Charge all of a bill or none of it. Tokens: id standing version proved not_after now open peek homes, then for each home: its
--- first key, open, steps, and its steps; further keys are counted from the first. `open` is the key of the receipts where this
+-- Charge all of a bill or none of it. Tokens: id standing version seen proved not_after now open peek homes, then for each home:
+-- its first key, open, steps, and its steps; further keys are counted from the first. `open` is the key of the receipts where this
 -- home holds them, else 0. A bucket whose rate is one unit in a whole number of microseconds, as most are, is written `u`, with
 -- no remainders. Tokens are read by patterns, several at once: one at a time they took a third of the script.
 local text, at = ARGV[1], 1
@@ -11,9 +11,11 @@ local PATTERNS = {
   l = '^l (%S+) (%d+) (%d+) (%d) *',
   s = '^s (%S+) (%d+) (%d+) (%d) *',
   d = '^d (%S+) (%d+) (%S+) (%d+) *',
+  k = '^k (%S+) (%d+) (%S+) (%d+) *',
+  c = '^c (%S+) (%d+) (%l) (%d+) *',
 }
-local _, stop, id, standing, version, proved, not_after, now, leaves, peek, homes =
-  find(text, '^(%S+) (%d+) (%d+) (%d) (%d+) (%d+) (%d) (%d) (%d+) *')
+local _, stop, id, standing, version, seen, proved, not_after, now, leaves, peek, homes =
+  find(text, '^(%S+) (%d+) (%-?%d+) (%-?%d+) (%d) (%d+) (%d+) (%d) (%d) (%d+) *')
 at = stop + 1
 standing, not_after, homes = tonumber(standing), tonumber(not_after), tonumber(homes)
 now = time(tonumber(now))
@@ -21,11 +23,13 @@ leaves, peek, proved = leaves == '1', peek == '1', proved == '1'
 if not_after > 0 and now > not_after then return fmt('L %.0f', now) end
 
 local known
+local told = peek -- whether the answer brings the standing along
 if standing > 0 then
-  known = call('HMGET', KEYS[standing], 'v', 'u', 'since')
+  known = call('HMGET', KEYS[standing], 'v', 'u', 'since', 'w')
   if known[2] and now >= tonumber(known[2]) + KEPT then
-    known = { false, false, false, gone = true }
+    known = { false, false, false, false, gone = true }
   end
+  told = peek or (known[4] or '0') ~= seen
   if not peek and (known[1] or '0') ~= version then
     return { fmt('S %.0f', now), known.gone and {} or call('HGETALL', KEYS[standing]) }
   end
@@ -48,8 +52,10 @@ local function read(base)
     return { 'l', field, base + tonumber(p), tonumber(q), r == '1' }
   elseif kind == 's' then
     return { 's', field, tonumber(p), tonumber(q), r == '1' }
+  elseif kind == 'c' then
+    return { 'c', field, tonumber(p), q, tonumber(r) }
   end
-  return { 'd', field, base + tonumber(p), q, tonumber(r) }
+  return { kind, field, base + tonumber(p), q, tonumber(r) } -- d and k: a value, and the length of its pane
 end
 
 local H, out, admitted = {}, {}, true
@@ -101,23 +107,35 @@ for h = 1, homes do
         ok = mineuntil and tonumber(mineuntil) > mine
         if ok then step.out = step.out - 1 end
       end
+      step.noted = value
       shadow = step[5]
     elseif kind == 's' then
       step.total = held(value, mine)
       if step.total > 0 and home.open > 0 then
+        -- what a dead process held may be more than is left, where the field was made new since
         for _, member in ipairs(call('ZRANGEBYSCORE', KEYS[home.open], '-inf', fmt(NUM, mine))) do
           for name, cost in gmatch(member, '|([^=|]+)=(%d+)') do
-            if name == field then step.total = step.total - tonumber(cost) end
+            if name == field then step.total = math.max(0, step.total - tonumber(cost)) end
           end
         end
       end
       ok = step.total + step[3] <= step[4]
       shadow = step[5]
+    elseif kind == 'k' then
+      step.pane, step.total = floor(mine / step[5]), 0
+      if value then
+        local was, total = match(value, '^(%d+) (%d+)$')
+        step.was, step.total = tonumber(was), tonumber(total)
+        if step.was > step.pane then step.pane = step.was end
+      end
+    elseif kind == 'c' then
+      step.total, step.running, step.pane, step.args = counted(home.key, field, value, floor(mine / step[5]))
     else
       local seen, pane = KEYS[step[3]], floor(mine / step[5])
       local oldest, over = fmt(NUM, pane - 60), tonumber(value or -1)
       local count, seenlast = call('ZCOUNT', seen, oldest, '+inf'), call('ZSCORE', seen, step[4])
       if not seenlast or tonumber(seenlast) < pane - 60 then count = count + 1 end
+      step.there, step.noted = seenlast and tonumber(seenlast) >= pane, value
       step.pane, step.total = pane, count
       if count > 64 then
         local first = call('ZRANGEBYSCORE', seen, oldest, '+inf', 'WITHSCORES', 'LIMIT', '0', '1')
@@ -137,14 +155,37 @@ for h = 1, homes do
   local home = H[h]
   local key, mine, args, n, need = home.key, home.mine, { 't', '' }, 2, home.mine
   local steps, oks = home.steps, home.oks
-  local member = id
+  local member, longer = id, false
   for i = 1, #steps do
     local step = steps[i]
     local kind, field = step[1], step[2]
-    if kind == 'd' and step.over then
-      args[n + 1], args[n + 2] = field, fmt(NUM, step.over)
-      n = n + 2
-      need = math.max(need, (step.pane + 61) * step[5])
+    if kind == 'd' then
+      -- The hash knows of every field that has a key of its own, as long as that has.
+      if not peek and (step.over or not step.noted) then
+        args[n + 1], args[n + 2] = field, fmt(NUM, step.over or -1)
+        n = n + 2
+      end
+      if not peek and not step.there then
+        need = math.max(need, (step.pane + 61) * step[5])
+        longer = true
+      end
+    elseif kind == 'k' then
+      if not peek and step.was ~= step.pane then
+        args[n + 1], args[n + 2] = field, fmt(NUM2, step.pane, 0)
+        n = n + 2
+        need = math.max(need, (step.pane + 2) * step[5])
+      end
+    elseif kind == 'c' then
+      if not peek and (step[4] == 'a' or (step[4] == 'y') == admitted) then
+        for _, arg in ipairs(step.args or {}) do
+          n = n + 1
+          args[n] = arg
+        end
+        step.total = step.total + step[3]
+        args[n + 1], args[n + 2] = field, fmt(NUM3, step.pane, step.total, step.running + step[3])
+        n = n + 2
+        need = math.max(need, (step.pane + 21) * step[5])
+      end
     elseif charging and oks[i] then
       if kind == 'u' or kind == 'g' then
         args[n + 1], args[n + 2] = field, packed(step[13], step[14], step[11], step[12])
@@ -164,6 +205,12 @@ for h = 1, homes do
         args[n + 1], args[n + 2] = field, fmt(NUM2, step.start, step.total)
         n = n + 2
         need = math.max(need, step.finish)
+      elseif kind == 'l' then
+        if not step.noted then
+          args[n + 1], args[n + 2] = field, '1'
+          n = n + 2
+        end
+        need = math.max(need, mine + TTL)
       elseif kind == 's' then
         step.total = step.total + step[3]
         member = member .. '|' .. field .. '=' .. fmt(NUM, step[3])
@@ -193,7 +240,7 @@ for h = 1, homes do
       call('ZADD', open, fmt(NUM, mine + TTL), member)
       expire(open, TTL + SLACK)
     end
-  elseif not peek and (home.behind or n > 2) then
+  elseif not peek and (home.behind or n > 2 or longer and need - home.offset > home.expiry) then
     write(key, home.last, home.offset, home.expiry, now, need, args)
   end
 
@@ -240,9 +287,14 @@ for h = 1, homes do
         if first[2] then wait = tonumber(first[2]) - mine end
       end
       out[#out + 1] = fmt('%d %.0f %.0f', ok, step.out, wait)
+    elseif kind == 'k' then
+      sketch(key, step, peek)
+      out[#out + 1] = fmt(NUM, step.total)
+    elseif kind == 'c' then
+      out[#out + 1] = fmt(NUM, step.total)
     else
       local seen = KEYS[step[3]]
-      if not peek then
+      if not peek and not step.there then
         call('ZADD', seen, 'GT', fmt(NUM, step.pane), step[4])
         call('ZREMRANGEBYSCORE', seen, '-inf', fmt('(%.0f', step.pane - 60))
         if step.over then call('ZPOPMIN', seen) end
@@ -255,13 +307,18 @@ end
 
 if charging and standing > 0 and proved then
   local key = KEYS[standing]
-  if known.gone then call('DEL', key) end
-  if not known[3] or not known[2] or now - tonumber(known[2]) >= HOUR then
-    call('HSETNX', key, 'since', fmt(NUM, now))
+  if known.gone then
+    call('DEL', key)
+    known.gone = false
+  end
+  if not known[3] then
+    call('HSET', key, 'since', fmt(NUM, now), 'u', fmt(NUM, now), 'w', after(known[4], now))
+    expire(key, KEPT)
+  elseif not known[2] or now - tonumber(known[2]) >= HOUR then
     call('HSET', key, 'u', fmt(NUM, now))
     expire(key, KEPT)
   end
 end
 local reply = fmt('%s %.0f %s', admitted and 'A' or 'D', now, table.concat(out, ' '))
-if peek and standing > 0 then return { reply, known.gone and {} or call('HGETALL', KEYS[standing]) } end
+if told and standing > 0 then return { reply, known.gone and {} or call('HGETALL', KEYS[standing]) } end
 return reply

@@ -5,7 +5,7 @@ local SLACK = 1000000
 local LARGEST = 4503599627370496 -- 2^52
 local KEPT = 7779600000000 -- a standing lives 90 days and an hour after it was last touched
 local HOUR = 3600000000
-local NUM, NUM2, NUM4 = '%.0f', '%.0f %.0f', '%.0f %.0f %.0f %.0f'
+local NUM, NUM2, NUM3, NUM4 = '%.0f', '%.0f %.0f', '%.0f %.0f %.0f', '%.0f %.0f %.0f %.0f'
 local fmt, floor, match, gmatch, find, sub = string.format, math.floor, string.match, string.gmatch, string.find, string.sub
 local call = redis.call
 local unpack = unpack or table.unpack
@@ -216,46 +216,58 @@ local function sweep(key, open, mine)
 end
 
 -- Change a standing: triples of op, field, value from ARGV[first]. A new version where a plan can tell the difference.
+-- What a version becomes: it only grows.
+local function after(before, now)
+  before = tonumber(before or 0)
+  return fmt(NUM, now > before and now or before + 1)
+end
 local PLANNED = { proved = 1, cluster = 1, verdict = 1, tier = 1, acr = 1, ial = 1, verified = 1, override = 1 }
 local function change(key, now, first)
-  local stored = call('HMGET', key, 'v', 'u')
+  local stored = call('HMGET', key, 'v', 'u', 'w')
   local version = tonumber(stored[1] or 0)
   if stored[2] and now >= tonumber(stored[2]) + KEPT then
     call('DEL', key)
-    version = 0
+    version, stored[3] = 0, false
   end
-  local anew = false
+  local anew, other = false, false
   local args = { 'u', fmt(NUM, now) }
   local written = {}
   for i = first, #ARGV, 3 do
     local op, field, value = ARGV[i], ARGV[i + 1], ARGV[i + 2]
     local before = written[field]
     if before == nil then before = call('HGET', key, field) end
-    local after = value
+    local becomes = value
     if field == 'since' and before then
-      after = before -- nothing overwrites it
+      becomes = before -- nothing overwrites it
     elseif op == 'unset' then
-      after = false
+      becomes = false
     elseif op == 'first' then
-      after = before or value
+      becomes = before or value
     elseif op == 'add' then
-      after = fmt(NUM, tonumber(before or 0) + tonumber(value))
+      becomes = fmt(NUM, tonumber(before or 0) + tonumber(value))
     elseif op == 'max' then
-      after = (before and tonumber(before) > tonumber(value)) and before or value
+      becomes = (before and tonumber(before) > tonumber(value)) and before or value
     end
-    if after ~= before and PLANNED[field] then anew = true end
-    written[field] = after
+    if becomes ~= before then
+      other = true
+      if PLANNED[field] then anew = true end
+    end
+    written[field] = becomes
   end
-  if anew then version = now > version and now or version + 1 end
+  if anew then version = tonumber(after(version, now)) end
   if version > 0 then
     args[3] = 'v'
     args[4] = fmt(NUM, version)
   end
+  if other then
+    args[#args + 1] = 'w'
+    args[#args + 1] = after(stored[3], now)
+  end
   local gone = {}
-  for field, after in pairs(written) do
-    if after then
+  for field, value in pairs(written) do
+    if value then
       args[#args + 1] = field
-      args[#args + 1] = after
+      args[#args + 1] = value
     else
       gone[#gone + 1] = field
     end

@@ -10,6 +10,7 @@ for h = 1, homes do
     local step
     if kind == 'g' then step = { kind, field, num(), num(), num(), num(), mark() }
     elseif kind == 'w' then step = { kind, field, num(), num(), num() }
+    elseif kind == 'c' then step = { kind, field, num(), num() }
     elseif kind == 'b' then step = { kind, field, num(), token(), num() }
     else step = { kind, field, num() } end
     steps[i] = step
@@ -79,6 +80,13 @@ for h = 1, homes do
         args[#args + 1] = fmt(NUM2, start, total)
         need = math.max(need, finish)
       end
+    elseif kind == 'c' then
+      -- pane length, and what to add: the bill became something else than its part in this home
+      local total, running, pane = counted(key, field, value, floor(mine / step[3]), args)
+      local more = math.max(step[4], -running)
+      args[#args + 1] = field
+      args[#args + 1] = fmt(NUM3, pane, total + more, running + more)
+      need = math.max(need, (pane + 21) * step[3])
     else
       gone[#gone + 1] = KEYS[step[3]]
     end

@@ -1,0 +1,96 @@
+"""`/.guardrail/live` and `/.guardrail/ready`: what an orchestrator asks before it sends requests here.
+
+They are answered in every mode, `off` as well: whoever turns the guard off must not take the servers out of service. Nothing is
+charged or recorded for them, and they tell nobody which policy or version runs. Whatever else lies below `/.guardrail/` is the
+app's, guarded as any path.
+"""
+
+from __future__ import annotations
+
+import logging
+from secrets import token_hex
+from typing import TYPE_CHECKING, Final
+
+from guardrail_mw.asgi.edge import own_path
+from guardrail_mw.stores.base import Bill, Entry, Gcra
+from guardrail_mw.stores.resilient import Resilient
+
+if TYPE_CHECKING:
+    from guardrail_mw.asgi.types import Scope, Send
+    from guardrail_mw.engine import Guardrail
+
+__all__ = ["LIVE", "PREFIX", "READY", "Endpoints"]
+
+logger = logging.getLogger("guardrail_mw")
+
+PREFIX: Final = "/.guardrail/"
+LIVE: Final = PREFIX + "live"
+READY: Final = PREFIX + "ready"
+
+_PROBE: Final = (Gcra("probe", 1, 1, 1, 1),)
+_JSON: Final = b"application/json"
+_PROBLEM: Final = b"application/problem+json"
+_METHODS: Final = ("GET", "HEAD")
+_LIVE: Final = b'{"status":"live"}'
+_READY: Final = b'{"status":"ready"}'
+_NOT_READY: Final = (
+    b'{"type":"about:blank","title":"Service Unavailable","status":503,'
+    b'"detail":"The store does not answer, and the policy refuses requests without it.","code":"store_unavailable"}'
+)
+_NOT_ALLOWED: Final = (
+    b'{"type":"about:blank","title":"Method Not Allowed","status":405,'
+    b'"detail":"Only GET and HEAD are answered here.","code":"method_not_allowed"}'
+)
+
+
+class Endpoints:
+    """Answers the two paths, below the app's root as the router sees it, written exactly so."""
+
+    __slots__ = ("_guardrail",)
+
+    def __init__(self, guardrail: Guardrail) -> None:
+        self._guardrail = guardrail
+
+    async def answer(self, scope: Scope, send: Send) -> bool:
+        """Answer an http request if it is for one of the two; False where it is the app's."""
+        path = own_path(scope)
+        if path not in {LIVE, READY}:
+            return False
+        method = scope["method"]
+        if method not in _METHODS:
+            await _send(send, 405, _PROBLEM, _NOT_ALLOWED, (b"allow", b"GET, HEAD"))
+        elif path == LIVE:
+            await _send(send, 200, _JSON, _LIVE, head=method == "HEAD")
+        elif await self.ready():
+            await _send(send, 200, _JSON, _READY, head=method == "HEAD")
+        else:
+            await _send(send, 503, _PROBLEM, _NOT_READY, head=method == "HEAD")
+        return True
+
+    async def ready(self) -> bool:
+        """Whether requests are served: the store answers, or the policy lets requests pass where it does not.
+
+        The store is asked only where its answer matters, and as a request asks it, once: a store that is full or read-only
+        answers reads. So asking without end costs the store what requests without end would.
+        """
+        store = self._guardrail.store
+        if self._guardrail.engine.mode != "enforce" or not isinstance(store, Resilient) or store.on_error != "deny":
+            return True
+        home = f"p:{token_hex(8)}"
+        try:
+            await store.charge(Bill(token_hex(12), (Entry(home, _PROBE),), home))
+        except Exception as error:
+            logger.info("Not ready: %s", type(error).__name__, exc_info=error)
+            return False
+        return True
+
+
+async def _send(send: Send, status: int, kind: bytes, body: bytes, *fields: tuple[bytes, bytes], head: bool = False) -> None:
+    headers = [
+        (b"content-type", kind),
+        (b"content-length", str(len(body)).encode()),
+        (b"cache-control", b"no-store"),
+        *fields,
+    ]
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": b"" if head else body, "more_body": False})

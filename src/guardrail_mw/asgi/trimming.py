@@ -1,0 +1,61 @@
+"""Trimming at the edge: the only change ever made to a body. Answers are never touched."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import TYPE_CHECKING, Any
+
+from guardrail_mw.asgi.body import Unread
+from guardrail_mw.asgi.inspect import parse, should_offload
+from guardrail_mw.errors import TokenError
+from guardrail_mw.friction.trim import Trimmed
+
+if TYPE_CHECKING:
+    from guardrail_mw.asgi.body import BodyReader
+    from guardrail_mw.asgi.types import Message, Receive, Scope
+    from guardrail_mw.friction.trim import Trimmer
+
+__all__ = ["rewritten", "trim"]
+
+_NOTHING = Trimmed(None)
+
+
+async def trim(reader: BodyReader, trimmer: Trimmer, path: str) -> tuple[Trimmed, bytes]:
+    """What becomes of a request, and the body that goes to the app instead, where it goes on changed.
+
+    What is no JSON object, or cannot be read within the bounds, goes on as it came: apps can make nothing of it either, or it
+    is refused elsewhere.
+    """
+    try:
+        body = await reader.whole()
+        if isinstance(body, Unread) or not body:
+            return _NOTHING, b""
+        if should_offload(len(body)):
+            return await asyncio.to_thread(_trim, body, trimmer, path)
+        return _trim(body, trimmer, path)
+    except TokenError:
+        return _NOTHING, b""
+
+
+def _trim(body: bytes, trimmer: Trimmer, path: str) -> tuple[Trimmed, bytes]:
+    found = trimmer.trim(parse(body), path)
+    return found, b"" if found.body is None else json.dumps(found.body, ensure_ascii=False, separators=(",", ":")).encode()
+
+
+def rewritten(scope: Scope, receive: Receive, body: bytes) -> tuple[Scope, Receive]:
+    """The request with another body: its length is told anew, and whatever came with the old one is gone."""
+    headers = [(name, value) for name, value in scope["headers"] if name not in {b"content-length", b"transfer-encoding"}]
+    changed: dict[str, Any] = {**scope, "headers": [*headers, (b"content-length", b"%d" % len(body))]}
+    told = False
+
+    async def receiving() -> Message:
+        nonlocal told
+        if not told:
+            told = True
+            return {"type": "http.request", "body": body, "more_body": False}
+        while (message := await receive())["type"] == "http.request":
+            pass
+        return message
+
+    return changed, receiving

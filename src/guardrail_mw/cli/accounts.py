@@ -1,0 +1,221 @@
+"""`guardrail-mw accounts`: see how an account stands, and put it right."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import sys
+from collections.abc import Iterator
+from inspect import isawaitable
+from typing import Any
+
+import click
+
+from guardrail_mw.cli.output import Cannot, Group, quiet
+from guardrail_mw.cli.reach import Reach, Where, json_option, reachable, run
+from guardrail_mw.engine import Guardrail
+from guardrail_mw.engine.explaining import explain_account, explain_limits
+from guardrail_mw.engine.figures import plural, utc
+from guardrail_mw.errors import TokenError
+from guardrail_mw.identity.digest import Digester
+from guardrail_mw.policy import Policy
+from guardrail_mw.stores.memory import MemoryStore
+from guardrail_mw.telemetry.settings import TelemetrySettings
+from guardrail_mw.values import Facts
+
+__all__ = ["accounts"]
+
+_reason = click.option("--reason", required=True, help="Why, in a line; it is kept.")
+_until = click.option("--until", metavar="DURATION", help="For how long, such as 7d; for good unless given.")
+
+
+@click.group(cls=Group, short_help="See how an account stands, and put it right.")
+def accounts() -> None:
+    """See how an account stands, and put it right.
+
+    ACCOUNT is its digest, a:…, as events and explain have it; `accounts id` makes it from a credential. What changes something
+    needs a reason, which is kept. By the operator's port (--url) or the shared store of the policy.
+
+    Exit codes: 0 it is done; 1 the policy is bad; 2 it cannot be done.
+    """
+
+
+@accounts.command()
+@click.argument("account")
+@json_option
+@reachable
+def show(account: str, url: str | None, policy: str | None, *, as_json: bool) -> None:
+    """Say what is remembered of ACCOUNT, and what its limits hold."""
+
+    async def ask(operator: Reach) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+        return await operator.show(account), await operator.limits(account)
+
+    shown, limits = run(Where(url, policy), ask)
+    _print({**shown, "limits": limits} if as_json else explain_account(shown, limits))
+
+
+@accounts.command()
+@click.argument("account")
+@click.option("--route", default="", help="A path or a route's name; the first metered route unless given.")
+@json_option
+@reachable
+def limits(account: str, route: str, url: str | None, policy: str | None, *, as_json: bool) -> None:
+    """Say how each limit stands that would hold for ACCOUNT's next request."""
+    found = run(Where(url, policy), lambda operator: operator.limits(account, route))
+    _print({"limits": found} if as_json else explain_limits(found))
+
+
+@accounts.command()
+@click.argument("account")
+@click.option(
+    "--limit", metavar="NAME", help="Only this one; all counters, and what is remembered of its risk, unless given."
+)
+@_reason
+@reachable
+def reset(account: str, limit: str | None, reason: str, url: str | None, policy: str | None) -> None:
+    """Make ACCOUNT's counters as new."""
+    found = _act("reset", account, url, policy, reason=reason, limit=limit)
+    click.echo(f"{plural(found['fields'], 'counter')} of {account} made as new.")
+
+
+@accounts.command()
+@click.argument("account")
+@click.option("--limit", metavar="NAME", required=True, help="Which one.")
+@_reason
+@reachable
+def refill(account: str, limit: str, reason: str, url: str | None, policy: str | None) -> None:
+    """Make one limit of ACCOUNT as new."""
+    found = _act("refill", account, url, policy, reason=reason, limit=limit)
+    was = plural(found["fields"], "counter") if found["fields"] else "nothing was counted"
+    click.echo(f"{limit} of {account} is as new ({was}).")
+
+
+@accounts.command()
+@click.argument("account")
+@click.argument("label_name", metavar="LABEL")
+@click.option("--remove", is_flag=True, help="Take it away.")
+@_until
+@_reason
+@reachable
+def label(
+    account: str, label_name: str, until: str | None, reason: str, url: str | None, policy: str | None, *, remove: bool
+) -> None:
+    """Put LABEL on ACCOUNT, for scorers and people to read."""
+    if remove:
+        found = _act("unlabel", account, url, policy, reason=reason, slug=label_name)
+        click.echo(f"{account} is not labelled {label_name}{'' if found['there'] else ', and was not'}.")
+        return
+    found = _act("label", account, url, policy, reason=reason, slug=label_name, until=until)
+    click.echo(f"{account} is labelled {label_name} {_end(found['until'])}.")
+
+
+@accounts.command()
+@click.argument("account")
+@click.argument("what", metavar="[allow|deny|none|RUNG]")
+@_until
+@_reason
+@reachable
+def override(account: str, what: str, until: str | None, reason: str, url: str | None, policy: str | None) -> None:
+    """Decide for ACCOUNT, whatever its risk; none takes that back. Its limits hold all the same."""
+    found = _act("override", account, url, policy, reason=reason, what=what, until=until)
+    now = "its risk decides again" if what == "none" else f"{what} {_end(found['until'])}, whatever its risk"
+    click.echo(f"{account}: {now}.")
+
+
+@accounts.command()
+@click.argument("account")
+@reachable
+def export(account: str, url: str | None, policy: str | None) -> None:
+    """Print all that the store keeps of ACCOUNT, as JSON."""
+    _print(run(Where(url, policy), lambda operator: operator.export(account)))
+
+
+@accounts.command()
+@click.argument("account")
+@_reason
+@reachable
+def erase(account: str, reason: str, url: str | None, policy: str | None) -> None:
+    """Forget ACCOUNT: counters, standing and the reasons in it. What was decided against it stays.
+
+    An override other than allow, and a verdict, are kept: take those back first where they are to go too.
+    """
+    found = _act("erase", account, url, policy, reason=reason)
+    click.echo(f"{account} is forgotten." if found["erased"] else f"Nothing was kept of {account}.")
+    if found["kept"]:
+        click.echo(f"Left, because it holds against the account: {', '.join(found['kept'])}.")
+
+
+@accounts.command("id")
+@click.option("--policy", envvar="GUARDRAIL_POLICY", show_envvar=True, help="Whose sources of identity.")
+@click.option("--source", metavar="NAME", help="The source whose credential it is; whichever recognises it unless given.")
+def identify(policy: str | None, source: str | None) -> None:
+    """Print the account of a credential that is read from standard input: a key, a token, a proxy's name for the account.
+
+    Never give it as an argument: others see those. GUARDRAIL_ID_KEY must be the servers'.
+    """
+    if not os.environ.get("GUARDRAIL_ID_KEY", "").strip():
+        raise Cannot("GUARDRAIL_ID_KEY is not set: without the servers' key the digest would be nobody's.")
+    found = Where(None, policy).policy()
+    if found is None:
+        raise Cannot("No policy is named: --policy, or GUARDRAIL_POLICY.")
+    known = [item.use for item in found.identity.sources]
+    if source is not None and source not in known:
+        raise Cannot(f"The policy has no source {source}. It has {', '.join(known) or 'none'}.")
+    text = click.prompt("Credential", hide_input=True, err=True) if sys.stdin.isatty() else sys.stdin.read()
+    credential = text.strip()
+    if not credential:
+        raise Cannot("Nothing came on standard input. Write: guardrail-mw accounts id < file-with-the-key")
+    with quiet():
+        click.echo(asyncio.run(_account(found, credential, source)))
+
+
+async def _account(policy: Policy, credential: str, source: str | None) -> str:
+    guardrail = Guardrail(policy.model_copy(update={"telemetry": TelemetrySettings()}), store=MemoryStore())
+    trouble: TokenError | None = None
+    try:
+        for headers in _presented(policy, credential, source):
+            try:
+                found = guardrail.engine.identify(Facts("POST", "/", [headers], peer="192.0.2.1"))
+                subject = await found if isawaitable(found) else found
+            except TokenError as error:
+                trouble = error
+                continue
+            if subject.candidate and source in {None, subject.source}:
+                return subject.candidate
+    finally:
+        await guardrail.close()
+    for item in policy.identity.sources:
+        if item.use == "header" and source in {None, "header"}:  # a proxy's word, which needs no proof here
+            return Digester(guardrail.secrets.id_key).account(item.use, item.with_.issuer, credential)
+    if trouble is not None:
+        raise Cannot(f"{trouble.public} ({trouble.code})")
+    raise Cannot("No source of the policy recognises it.")
+
+
+def _presented(policy: Policy, credential: str, source: str | None) -> Iterator[tuple[bytes, bytes]]:
+    """The headers that it may stand in."""
+    names: dict[str, None] = {}
+    for item in policy.identity.sources:
+        if source in {None, item.use}:
+            names |= dict.fromkeys(getattr(item.with_, "headers", ()))
+    for name in names:
+        value = f"Bearer {credential}" if name == "authorization" else credential
+        yield name.encode(), value.encode("utf-8", "surrogateescape")
+
+
+def _act(verb: str, account: str, url: str | None, policy: str | None, **given: str | None) -> dict[str, Any]:
+    said = {name: value for name, value in given.items() if value is not None}
+    return run(Where(url, policy), lambda operator: operator.act(verb, account, said))
+
+
+def _end(until: int | None) -> str:
+    return "for good" if until is None else f"until {utc(until)}"
+
+
+def _print(found: dict[str, Any] | list[str]) -> None:
+    if isinstance(found, dict):
+        click.echo(json.dumps(found, indent=2))
+        return
+    for line in found:
+        click.echo(line)

@@ -1,0 +1,185 @@
+"""`guardrail-mw explain`: why a request was decided as it was, or how an account stands."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import re
+from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import click
+
+from guardrail_mw.cli.output import PROBLEM, Cannot
+from guardrail_mw.cli.reach import Reach, Where, json_option, reachable, run
+from guardrail_mw.engine.desk import MisuseError
+from guardrail_mw.engine.explaining import explain as explain_event
+from guardrail_mw.engine.explaining import explain_account, summarise
+from guardrail_mw.errors import StoreError
+from guardrail_mw.policy import Policy
+from guardrail_mw.telemetry.event import troubles
+from guardrail_mw.telemetry.jsonl import rotated
+
+__all__ = ["explain"]
+
+_DECISION: Final = re.compile(r"[0-9a-f]{24}")
+_ACCOUNT: Final = re.compile(r"[an]:[A-Za-z0-9_-]{8,64}")
+_KEPT: Final = 10_000
+"""The latest events of an account that are looked at."""
+
+
+@click.command(short_help="Say why a request was decided as it was, or how an account stands.")
+@click.argument("what", metavar="DECISION|ACCOUNT")
+@click.argument("more", metavar="[FILE]...", nargs=-1)
+@click.option("--events", metavar="FILE", multiple=True, help="A log of events (JSON lines, also .gz); several may follow.")
+@json_option
+@reachable
+@click.pass_context
+def explain(
+    ctx: click.Context,
+    what: str,
+    more: tuple[str, ...],
+    events: tuple[str, ...],
+    url: str | None,
+    policy: str | None,
+    *,
+    as_json: bool,
+) -> None:
+    """Say what was seen, how far it was from the limit or the threshold, and what would bring it down.
+
+    DECISION is what x-guardrail-decision said, ACCOUNT a digest, a:… or n:…. From the logs of events that are named, else from
+    the operator's port (--url), else from the log that the policy's `jsonl` sink writes. With the policy that decided
+    (--policy), weights, amounts and decay are known too.
+
+    Exit codes: 0 it is explained; 1 nothing is known of it; 2 there is nothing to read.
+    """
+    decision = _DECISION.fullmatch(what) is not None
+    if not decision and _ACCOUNT.fullmatch(what) is None:
+        raise Cannot(f"{what[:80]!r} is neither a decision (24 hex digits) nor an account (a:… or n:…).")
+    where = Where(url, policy)
+    files = [Path(name) for name in (*events, *more)]
+    if files or where.url is None:
+        found = _from_files(what, files or _written(where.policy()))
+    elif decision:
+        event, rungs = run(where, lambda operator: _decided(operator, what))
+        _tell(ctx, what, [event] if event is not None else [], where.policy(), rungs, as_json=as_json)
+        return
+    else:
+        _tell_account(where, what, as_json=as_json)
+        return
+    _tell(ctx, what, found, where.policy(), (), as_json=as_json)
+
+
+async def _decided(operator: Reach, decision: str) -> tuple[dict[str, Any] | None, Sequence[Mapping[str, Any]]]:
+    """The event, and where the rungs begin for its account."""
+    event = await operator.find(decision)
+    if event is None or not event.get("account"):
+        return event, ()
+    try:
+        rungs = (await operator.show(str(event["account"])))["rungs"]
+    except (Cannot, MisuseError, StoreError):  # the event tells enough
+        rungs = ()
+    return event, rungs
+
+
+def _tell_account(where: Where, account: str, *, as_json: bool) -> None:
+    async def ask(operator: Reach) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+        return await operator.show(account), await operator.limits(account)
+
+    shown, limits = run(where, ask)
+    if as_json:
+        click.echo(json.dumps({**shown, "limits": limits}, indent=2))
+        return
+    lines = explain_account(shown, limits)
+    touched = _worth(shown["decisions"])
+    if touched is not None:
+        lines += ["", *explain_event(touched, policy=where.policy(), rungs=shown["rungs"])]
+    click.echo("\n".join(lines))
+
+
+def _tell(
+    ctx: click.Context,
+    what: str,
+    found: Sequence[Mapping[str, Any]],
+    policy: Policy | None,
+    rungs: Sequence[Mapping[str, Any]],
+    *,
+    as_json: bool,
+) -> None:
+    """Print what there is of events, the newest first."""
+    if not found:
+        click.echo(
+            f"Nothing is known of {what} there. Servers keep their last 10,000 decisions; older ones are in logs.", err=True
+        )
+        ctx.exit(PROBLEM)
+    if as_json:
+        click.echo(json.dumps(found[0] if _DECISION.fullmatch(what) else list(found), indent=2))
+        return
+    lines: list[str] = []
+    shown = found[0]
+    if _DECISION.fullmatch(what) is None:
+        lines = [*summarise(what, found), ""]
+        shown = _worth(found) or shown
+    click.echo("\n".join([*lines, *explain_event(shown, policy=policy, rungs=rungs)]))
+
+
+def _worth(found: Sequence[Mapping[str, Any]]) -> Mapping[str, Any] | None:
+    """The latest of an account's decisions that was more than an allow, else the latest."""
+    touched = (event for event in found if event["decision"] != "allow" or event["would"] is not None)
+    return next(touched, found[0] if found else None)
+
+
+# Logs
+
+
+def _written(policy: Policy | None) -> list[Path]:
+    """What the policy's sinks have written, the oldest first."""
+    paths = []
+    for item in policy.telemetry.events if policy is not None else ():
+        path = getattr(item.with_, "path", None) if item.use == "jsonl" else None
+        if path is not None:
+            named = Path(path)
+            every = sorted(named.parent.glob(named.name.replace("{pid}", "*"))) if "{pid}" in path else [named]
+            for live in every:
+                paths += [*(rotated(live) if live.parent.is_dir() else ()), *([live] if live.exists() else ())]
+    if not paths:
+        cure = "Name a log (--events FILE), the operator's port (--url), or a policy whose `telemetry` has a `jsonl` sink."
+        raise Cannot(f"There is nothing to read decisions from. {cure}")
+    return paths
+
+
+def _from_files(what: str, files: Sequence[Path]) -> list[dict[str, Any]]:
+    """The events that are about it, the newest first. What is no event is counted, and said."""
+    kept: deque[dict[str, Any]] = deque(maxlen=_KEPT)
+    bad = 0
+    for path in files:
+        for event in _lines(path, what.encode()):
+            if event is None:
+                bad += 1
+            elif what in {event["id"], event["account"], event["candidate"]}:
+                kept.append(event)
+    if bad:
+        click.echo(f"{bad} lines that name {what} are no events of this version, and are left out.", err=True)
+    return sorted(kept, key=lambda event: -event["at"])
+
+
+def _lines(path: Path, needle: bytes) -> Iterator[dict[str, Any] | None]:
+    """Events whose line holds the needle; None for a line that is none."""
+    try:
+        with gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb") as lines:
+            for line in lines:
+                if needle in line:
+                    yield _event(line)
+    except (OSError, EOFError) as error:
+        reason = getattr(error, "strerror", None) or "it is not whole"
+        raise Cannot(f"{path} cannot be read: {reason.lower()}.") from error
+
+
+def _event(line: bytes) -> dict[str, Any] | None:
+    try:
+        event = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    return event if isinstance(event, dict) and next(troubles(event), None) is None else None

@@ -1,0 +1,167 @@
+"""The command: read, refuse what cannot be compared, replay, and tell."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import click
+
+from guardrail_mw.cli.output import Cannot, quiet
+from guardrail_mw.cli.replay.cautions import cautions, different
+from guardrail_mw.cli.replay.comparing import Comparison
+from guardrail_mw.cli.replay.page import page
+from guardrail_mw.cli.replay.reading import Events
+from guardrail_mw.cli.replay.telling import Told, tell
+from guardrail_mw.engine.replaying import Replay
+from guardrail_mw.identity.keys import Secrets, derive
+from guardrail_mw.policy import Policy, load
+from guardrail_mw.quantities import Duration
+
+if TYPE_CHECKING:
+    from guardrail_mw.values import Mode
+
+__all__ = ["replay"]
+
+_OFTEN: Final = 1_000
+_File = click.Path(exists=True, dir_okay=False, path_type=Path)
+_New = click.Path(dir_okay=False, writable=True, allow_dash=False, path_type=Path)
+
+
+def _duration(_ctx: click.Context, _param: click.Parameter, value: str | None) -> int:
+    try:
+        return Duration.parse(value).us if value is not None else 0
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from error
+
+
+@click.command(short_help="Say what a policy would have done about recorded requests.")
+@click.argument("events", nargs=-1, required=True, type=_File)
+@click.option("--policy", "policy", required=True, help="The policy to try: a file, or the name of one that ships.")
+@click.option(
+    "--recorded",
+    multiple=True,
+    metavar="POLICY",
+    help="A policy that the events were recorded by; may be given several times.",
+)
+@click.option(
+    "--mode",
+    type=click.Choice(["enforce", "shadow"]),
+    help="enforce: what is refused uses nothing; shadow: requests go on as they did. The policy's own unless given.",
+)
+@click.option(
+    "--warm",
+    metavar="DURATION",
+    callback=_duration,
+    help="Count nothing of the first so much, such as 1h, while counters and memories fill.",
+)
+@click.option("--html", type=_New, help="Write the report there, with plots, as one page that needs nothing else.")
+@click.option("--json", "written", type=_New, help="Write the figures there.")
+def replay(
+    events: tuple[Path, ...],
+    policy: str,
+    recorded: tuple[str, ...],
+    mode: Mode | None,
+    warm: int,
+    html: Path | None,
+    written: Path | None,
+) -> None:
+    """Say what a policy would have decided about the requests in EVENTS, and for whom that would be new.
+
+    EVENTS are files of the sink `jsonl`, one event a line; what ends in .gz is unpacked, and the order does not matter. Limits,
+    velocity and friction are worked out anew; what scorers other than velocity and cluster found is taken as recorded. A policy
+    that attributes requests in another way than the one given as --recorded is refused: events cannot tell.
+
+    Exit codes: 0 it was replayed, whatever came out; 1 a policy is bad; 2 the events cannot be read or compared.
+    """
+    new, old = load(policy), [(name, load(name)) for name in recorded]
+    acting = mode or new.mode
+    if acting == "off":
+        raise Cannot(f"{policy} is switched off (`mode: off`): it would do nothing. Try it with --mode enforce.")
+    for name, each in old:
+        _same_identity(new, policy, each, name)
+    secrets = Secrets.read(os.environ, shared=False)
+    with Events(events) as found, quiet():
+        with _bar(found.size, "Reading  ") as bar:
+            found.read(bar.update)
+        _recorded_by(found, old)
+        paths = {route.label: route.path[0] for _, each in old for route in each.routes}
+        replaying = Replay(new, mode=acting, key=derive(secrets.id_key, "friction"), paths=paths)
+        comparison = Comparison(new, first=found.first, last=found.last, warm=warm)
+        with _bar(found.count, "Replaying") as bar:
+            asyncio.run(_run(found, replaying, comparison, bar))
+        care = cautions(
+            new, [each for _, each in old], found, replaying, comparison, keyless="GUARDRAIL_ID_KEY" in secrets.made_up
+        )
+        told = Told(new, policy, acting, found, comparison, care)
+        for line in tell(told):
+            click.echo(line)
+        _write(html, lambda: page(told))
+        _write(written, lambda: json.dumps(_figures(told), indent=1) + "\n")
+
+
+async def _run(events: Events, replaying: Replay, comparison: Comparison, bar: Any) -> None:
+    for number, past in enumerate(events, 1):
+        comparison.add(past, await replaying.decide(past))
+        if not number % _OFTEN:
+            bar.update(_OFTEN)
+
+
+def _bar(length: int, label: str) -> Any:
+    """Progress, where somebody watches: on the terminal's error stream, or nowhere."""
+    stream = click.get_text_stream("stderr")
+    return click.progressbar(length=length, label=label, file=stream, hidden=not stream.isatty(), width=0)
+
+
+def _same_identity(new: Policy, name: str, old: Policy, recorded: str) -> None:
+    """Refuse to compare what cannot be compared.
+
+    Raises:
+        Cannot: the two attribute requests in different ways.
+    """
+    found = different(new.identity, old.identity)
+    if found:
+        raise Cannot(
+            f"{name} cannot be replayed: it attributes requests in another way than {recorded}, by which they were recorded "
+            f"({', '.join(found)}). Events hold digests of accounts and networks, not what those were made from. "
+            "Give both the same `identity`."
+        )
+
+
+def _recorded_by(events: Events, old: Sequence[tuple[str, Policy]]) -> None:
+    if not events.count:
+        raise Cannot("\n".join(["There is no event in these files.", *events.complaints]))
+    for name, each in old:
+        if each.hash not in events.policies:
+            known = ", ".join(sorted(events.policies))
+            raise Cannot(
+                f"{name} is not what these events were recorded by: its hash is {each.hash}, and they name {known}. "
+                "`mode` and what stands for ${…} count, too."
+            )
+
+
+def _figures(told: Told) -> dict[str, Any]:
+    return {
+        "policy": told.policy.hash,
+        "mode": told.mode,
+        "recorded": told.events.policies,
+        "events": told.events.count,
+        "malformed": told.events.malformed,
+        "repeated": told.events.repeated,
+        "cautions": told.cautions,
+        **told.comparison.written(),
+    }
+
+
+def _write(path: Path | None, make: Any) -> None:
+    if path is None:
+        return
+    try:
+        path.write_text(make(), encoding="utf-8")
+    except OSError as error:
+        raise Cannot(f"{path} cannot be written: {(error.strerror or 'it failed').lower()}.") from error
+    click.echo(f"Written: {path}")

@@ -1,0 +1,150 @@
+"""The report as one page: HTML that needs nothing else, in light and dark, for screens, paper and screen readers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from html import escape
+from itertools import groupby
+from typing import TYPE_CHECKING, Final
+
+from guardrail_mw.cli.replay.comparing import BINS
+from guardrail_mw.cli.replay.plots import Bars, Series, columns, pairs
+from guardrail_mw.cli.replay.telling import HEADS, cells, moment, sentences
+
+if TYPE_CHECKING:
+    from guardrail_mw.cli.replay.comparing import Comparison
+    from guardrail_mw.cli.replay.telling import Told
+
+__all__ = ["page"]
+
+_MOST_BARS: Final = 16
+_KINDS: Final = {"limit": "Limits", "rung": "Rungs", "scorer": "Scorers", "other": "Other"}
+_MEANINGS: Final = {
+    "then": "Requests that the rule touched as they were recorded",
+    "now": "Requests that it would touch",
+    "more": "Of those, requests with which less was done then",
+    "fewer": "Requests that it touched then and with which less would be done",
+    "per million": "“More”, in a million requests",
+    "shadow": "Requests that it would have touched were it not in shadow or still rolling out",
+    "accounts": "Accounts that it would touch",
+    "new": "Of those, accounts to which nothing was done then",
+    "established": "Of the new, accounts known for 30 days",
+}
+_STYLE: Final = """
+:root { color-scheme: light dark; --ground: #fff; --ink: #1c2330; --soft: #5a6475; --line: #d9dee7;
+  --then: #7d8798; --now: #b4430f; }
+@media (prefers-color-scheme: dark) {
+  :root { --ground: #14181f; --ink: #e7eaf0; --soft: #a3adbd; --line: #323a48; --then: #8d97a8; --now: #ff9a62; }
+}
+body { margin: 0 auto; padding: 2rem 1rem 4rem; max-width: 62rem; background: var(--ground); color: var(--ink);
+  font: 1rem/1.5 system-ui, sans-serif; }
+h1 { font-size: 1.5rem; line-height: 1.25; margin: 0 0 .25rem; overflow-wrap: anywhere; }
+h2 { font-size: 1.15rem; margin: 2.5rem 0 .5rem; }
+p { max-width: 46rem; } .soft { color: var(--soft); }
+.wide { overflow-x: auto; } table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums; }
+th, td { padding: .3rem .6rem; text-align: right; border-bottom: 1px solid var(--line); white-space: nowrap; }
+th:first-child, td:first-child { text-align: left; white-space: normal; overflow-wrap: anywhere; min-width: 11rem; }
+tbody th { font-weight: 500; } tbody th small { display: block; color: var(--soft); font-weight: 400; }
+.kind th { padding-top: 1.1rem; color: var(--soft); font-weight: 600; text-align: left; }
+figure { margin: 1.25rem 0 0; } figcaption { display: flex; flex-wrap: wrap; gap: .25rem 1.5rem; }
+svg { width: 100%; height: auto; display: block; margin-top: .5rem; }
+svg text { fill: var(--soft); font-size: 12px; font-family: system-ui, sans-serif; }
+.grid { stroke: var(--line); } .line { fill: none; stroke-width: 2; }
+.line.then { stroke: var(--then); stroke-dasharray: 5 3; } .line.now { stroke: var(--now); }
+.bar.then, .key.then { fill: var(--then); background: var(--then); }
+.bar.now, .key.now { fill: var(--now); background: var(--now); }
+.key { display: inline-block; width: .8rem; height: .8rem; border-radius: 2px; margin: 0 .35rem 0 .75rem; }
+.keys { color: var(--soft); } dt { font-weight: 500; } dd { margin: 0 0 .4rem; color: var(--soft); }
+@media print { body { max-width: none; padding: 0; } figure, tr { break-inside: avoid; } }
+"""
+
+
+def page(told: Told) -> str:
+    """The whole page."""
+    title = f"Replay of {told.name}"
+    return "\n".join(
+        [
+            "<!doctype html>",
+            '<html lang="en">',
+            "<head>",
+            '<meta charset="utf-8">',
+            '<meta name="viewport" content="width=device-width, initial-scale=1">',
+            "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'\">",
+            f"<title>{escape(title)}</title>",
+            f"<style>{_STYLE}</style>",
+            "</head>",
+            "<body>",
+            "<main>",
+            *_head(told, title),
+            *_table(told.comparison),
+            *_plots(told.comparison),
+            *_care(told),
+            "</main>",
+            "</body>",
+            "</html>",
+            "",
+        ]
+    )
+
+
+def _head(told: Told, title: str) -> Iterator[str]:
+    events = told.events
+    hashes = ", ".join(sorted(events.policies))
+    yield f"<h1>{escape(title)}</h1>"
+    yield (
+        f'<p class="soft">Policy {told.policy.hash} in {told.mode}, on {events.count:,} events of {moment(events.first)} to '
+        f"{moment(events.last)} UTC, recorded by {escape(hashes)}</p>"
+    )
+    yield from (f"<p>{escape(sentence)}</p>" for sentence in sentences(told.comparison))
+
+
+def _table(comparison: Comparison) -> Iterator[str]:
+    yield "<h2>By rule</h2>"
+    yield '<div class="wide"><table>'
+    heads = "".join(f'<th scope="col" title="{escape(_MEANINGS[head])}">{escape(head)}</th>' for head in HEADS)
+    yield f'<thead><tr><th scope="col">rule</th>{heads}</tr></thead>'
+    for kind, lines in groupby(comparison.lines(), key=lambda line: line.kind):
+        yield f'<tbody><tr class="kind"><th scope="rowgroup" colspan="{len(HEADS) + 1}">{_KINDS[kind]}</th></tr>'
+        for line in lines:
+            figures = "".join(f"<td>{cell}</td>" for cell in cells(line))
+            does = f"<small>{escape(line.does)}</small>" if line.does else ""
+            yield f'<tr><th scope="row">{escape(line.name)}{does}</th>{figures}</tr>'
+        yield "</tbody>"
+    yield "</table></div>"
+    yield "<details><summary>What the columns mean</summary><dl>"
+    yield from (f"<dt>{escape(head)}</dt><dd>{escape(meaning)}.</dd>" for head, meaning in _MEANINGS.items())
+    yield "</dl></details>"
+
+
+def _plots(comparison: Comparison) -> Iterator[str]:
+    spans, ends = comparison.spans, (moment(comparison.start), moment(comparison.end))
+    yield "<h2>Over time</h2>"
+    for name, figures in (
+        ("Refused", [span.refused for span in spans]),
+        ("Slowed or trimmed", [span.slowed for span in spans]),
+    ):
+        then, now = [each[0] for each in figures], [each[1] for each in figures]
+        series = (Series("then", "then", then), Series("now", "now", now))
+        yield columns(f"{name} requests", f"Then {sum(then):,}, now {sum(now):,} in all.", series, ends)
+    rows = [
+        Bars(line.name, (line.before, line.after))
+        for line in sorted(comparison.lines(), key=lambda line: -max(line.before, line.after))
+        if line.before or line.after
+    ][:_MOST_BARS]
+    if rows:
+        yield "<h2>Requests touched, by rule</h2>"
+        said = "; ".join(f"{row.name}: then {row.figures[0]:,}, now {row.figures[1]:,}" for row in rows)
+        yield pairs("Requests touched", f"{said}.", (Series("then", "then", ()), Series("now", "now", ())), rows)
+    if any(map(any, comparison.risks)):
+        yield "<h2>Risk</h2>"
+        then, now = comparison.risks
+        series = (Series("then", "then", then), Series("now", "now", now))
+        what = f"Requests with a risk of 1 or more, memory included, in {BINS} steps: then {sum(then):,}, now {sum(now):,}."
+        yield columns("Requests by risk", what, series, ("0", "100"))
+
+
+def _care(told: Told) -> Iterator[str]:
+    if told.cautions:
+        yield "<h2>To be minded</h2><ul>"
+        yield from (f"<li>{escape(caution)}</li>" for caution in told.cautions)
+        yield "</ul>"

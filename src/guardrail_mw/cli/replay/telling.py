@@ -1,0 +1,95 @@
+"""The table, and what it comes to, in plain text."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from itertools import groupby
+from textwrap import fill
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+if TYPE_CHECKING:
+    from guardrail_mw.cli.replay.comparing import Comparison, Line
+    from guardrail_mw.cli.replay.reading import Events
+    from guardrail_mw.policy import Policy
+    from guardrail_mw.values import Mode
+
+__all__ = ["HEADS", "Told", "cells", "moment", "sentences", "tell"]
+
+HEADS: Final = ("then", "now", "more", "fewer", "per million", "shadow", "accounts", "new", "established")
+_SHORT: Final = {"limit": "Limits", "rung": "Rungs", "scorer": "Scorers", "other": "Other"}
+_NAME: Final = 24
+_WIDE: Final = 100
+
+
+class Told(NamedTuple):
+    """A replay that is over."""
+
+    policy: Policy
+    name: str
+    mode: Mode
+    events: Events
+    comparison: Comparison
+    cautions: list[str]
+
+
+def tell(told: Told) -> Iterator[str]:
+    """What was replayed, a line for each rule, what it comes to, and what to mind."""
+    comparison, events = told.comparison, told.events
+    yield f"{told.name} (policy {told.policy.hash}) in {told.mode}, on {events.count:,} events"
+    yield f"of {moment(events.first)} to {moment(events.last)} UTC, recorded by {', '.join(sorted(events.policies))}"
+    yield ""
+    yield f"{'':<{_NAME}}" + "".join(f"{head:>{_width(head)}}" for head in HEADS)
+    for kind, lines in groupby(comparison.lines(), key=lambda line: line.kind):
+        yield _SHORT[kind]
+        for line in lines:
+            name = line.name if len(line.name) <= _NAME - 3 else f"{line.name[: _NAME - 4]}…"
+            yield f"  {name:<{_NAME - 2}}" + "".join(
+                f"{cell:>{_width(head)}}" for head, cell in zip(HEADS, cells(line), strict=True)
+            )
+    yield ""
+    yield from (fill(sentence, _WIDE) for sentence in sentences(comparison))
+    if told.cautions:
+        yield ""
+        yield "To be minded"
+        for caution in told.cautions:
+            yield fill(caution, _WIDE, initial_indent="  - ", subsequent_indent="    ", break_long_words=False)
+
+
+def _width(head: str) -> int:
+    return max(len(head), 7) + 2
+
+
+def cells(line: Line) -> list[str]:
+    """One rule's figures, as `HEADS` calls them; a dash for none."""
+    figures = (
+        line.before, line.after, line.more, line.fewer, line.per_million, line.shadow_after, line.accounts, line.new_accounts,
+        line.established,
+    )  # fmt: skip
+    return [f"{figure:,}" if figure else "-" for figure in figures]
+
+
+def moment(at: int) -> str:
+    """A time, to the second."""
+    return f"{datetime.fromtimestamp(at / 1_000_000, UTC):%Y-%m-%d %H:%M:%S}"
+
+
+def sentences(comparison: Comparison) -> Iterator[str]:
+    """What the figures come to."""
+    totals = comparison.totals
+    requests = totals["requests"]
+    if not requests:
+        yield "There is nothing to compare."
+        return
+    share = 100 * totals["same"] / requests
+    yield (
+        f"For {totals['same']:,} of {requests:,} requests ({share:.2f}%) the same would be done. Newly refused "
+        f"{totals['newly_refused']:,} ({comparison.per_million(totals['newly_refused']):,} in a million), newly slowed "
+        f"{totals['newly_slowed']:,} ({comparison.per_million(totals['newly_slowed']):,}), dealt with more mildly "
+        f"{totals['milder']:,}."
+    )
+    yield (
+        f"Of {totals['accounts']:,} accounts {totals['accounts_newly_touched']:,} would be touched to which nothing was done, "
+        f"{totals['established_newly_touched']:,} of them known for 30 days; {totals['accounts_no_longer_touched']:,} would no "
+        "longer be touched."
+    )

@@ -1,0 +1,160 @@
+"""What the operator's port answers. Each handler reads the request, asks the operator, and answers in JSON."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Final
+
+from starlette.responses import Response
+from starlette.routing import Route
+
+from guardrail_mw.console.problems import ProblemError, answer
+from guardrail_mw.engine.desk import ACTS, Operator
+
+if TYPE_CHECKING:
+    from starlette.requests import Request
+
+    from guardrail_mw.engine import Guardrail
+
+__all__ = ["LONGEST", "MOST", "Api"]
+
+LONGEST: Final = 16_384
+"""Bytes of a request's body."""
+MOST: Final = 200
+"""Decisions in one answer."""
+_USUAL: Final = 20
+
+
+class Api:
+    """The routes of one guardrail.
+
+    Args:
+        guardrail: whose accounts, policy and store these are.
+        document: the OpenAPI document.
+    """
+
+    def __init__(self, guardrail: Guardrail, document: Mapping[str, Any]) -> None:
+        self._guardrail = guardrail
+        self._operator = Operator(guardrail)
+        self._document = document
+
+    def routes(self) -> list[Route]:
+        """All of them."""
+        account = "/v1/accounts/{account}"
+        seen = [
+            Route("/live", self.live),
+            Route("/openapi.json", self.openapi),
+            Route("/metrics", self.metrics),
+            Route("/v1/decisions", self.decisions),
+            Route("/v1/decisions/{decision}", self.decision),
+            Route(account, self.account),
+            Route(f"{account}/limits", self.limits),
+            Route(f"{account}/export", self.export),
+            Route("/v1/mode", self.mode, methods=["GET", "PUT"]),
+        ]
+        done = [Route(f"{account}/{verb}", self._act(verb), methods=["POST"], name=verb) for verb in ACTS]
+        return [*seen, *done]
+
+    # Seeing
+
+    async def live(self, _request: Request) -> Response:
+        """That this process runs."""
+        return answer({"status": "live"})
+
+    async def openapi(self, _request: Request) -> Response:
+        """What there is."""
+        return answer(self._document)
+
+    async def metrics(self, request: Request) -> Response:
+        """Metrics, as Prometheus reads them."""
+        metrics = self._guardrail.metrics
+        if metrics is None:
+            raise ProblemError(404, "metrics_off", "The policy keeps no metrics. Set `telemetry: {metrics: true}`.")
+        body, kind = metrics.render(request.headers.get("accept", ""))
+        return Response(body, headers={"content-type": kind})
+
+    async def decisions(self, request: Request) -> Response:
+        """The latest decisions in this process, about an account or about anyone, the newest first."""
+        n = _number(request, "n", _USUAL, MOST)
+        account = request.query_params.get("account")
+        recorder = self._guardrail.recorder
+        return answer({"decisions": recorder.latest(n) if account is None else self._operator.latest(account, n)})
+
+    async def decision(self, request: Request) -> Response:
+        """One decision."""
+        event = self._operator.find(request.path_params["decision"])
+        if event is None:
+            raise ProblemError(
+                404, "unknown_decision", "It is not among the latest decisions of the process that answers here."
+            )
+        return answer(event)
+
+    async def account(self, request: Request) -> Response:
+        """All that is remembered of an account."""
+        return answer(await self._operator.show(request.path_params["account"]))
+
+    async def limits(self, request: Request) -> Response:
+        """The limits that would hold for an account's next request."""
+        route = request.query_params.get("route", "")
+        return answer({"limits": await self._operator.limits(request.path_params["account"], route)})
+
+    async def export(self, request: Request) -> Response:
+        """All that the store keeps of an account."""
+        return answer(await self._operator.export(request.path_params["account"]))
+
+    async def mode(self, request: Request) -> Response:
+        """The mode, and what is switched; PUT switches."""
+        return answer(await (self._operator.modes() if request.method != "PUT" else self._switch(request)))
+
+    # Doing
+
+    async def _switch(self, request: Request) -> dict[str, Any]:
+        """Switch everything or one rule; a null mode takes the switch away."""
+        given = await _body(request)
+        for name, value in given.items():
+            if name not in {"rule", "mode", "reason"}:
+                raise _misuse(name, "is not known here. There are rule, mode and reason.")
+            if not (isinstance(value, str) or (name == "mode" and value is None)):
+                raise _misuse(name, "is not text.")
+        if "mode" not in given:
+            raise _misuse("mode", "is missing. Write shadow, enforce, off, or null to take a switch away.")
+        return await self._operator.switch(given.get("rule", ""), given["mode"], given.get("reason", ""))
+
+    def _act(self, verb: str) -> Any:
+        async def act(request: Request) -> Response:
+            return answer(await self._operator.act(verb, request.path_params["account"], await _body(request)))
+
+        return act
+
+
+def _misuse(argument: str, text: str) -> ProblemError:
+    return ProblemError(422, "misuse", f"`{argument}` {text}", argument=argument)
+
+
+def _number(request: Request, name: str, usual: int, most: int) -> int:
+    text = request.query_params.get(name)
+    if text is None:
+        return usual
+    if not (text.isascii() and text.isdigit() and len(text) <= len(str(most)) and 1 <= int(text) <= most):
+        raise _misuse(name, f"is not a whole number from 1 to {most}.")
+    return int(text)
+
+
+async def _body(request: Request) -> dict[str, Any]:
+    """The request's body: an object in JSON."""
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind != "application/json":
+        raise ProblemError(415, "not_json", "Send the body as application/json.")
+    body = b""
+    async for piece in request.stream():
+        body += piece
+        if len(body) > LONGEST:
+            raise ProblemError(413, "too_long", f"A body has {LONGEST} bytes at most.")
+    try:
+        given = json.loads(body)
+    except (ValueError, RecursionError) as error:
+        raise ProblemError(400, "invalid_json", "The body is no JSON.") from error
+    if not isinstance(given, dict):
+        raise ProblemError(422, "misuse", "The body is no JSON object.")
+    return given

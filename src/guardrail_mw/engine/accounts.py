@@ -1,0 +1,138 @@
+"""What is remembered of an account, in words: its standing decoded, and what may be written into one."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any, Final
+
+from guardrail_mw.friction import memory
+from guardrail_mw.quantities import Duration, QuantityError
+
+__all__ = ["KEPT", "LONGEST", "MisuseError", "decode", "home_of", "line_of", "moment", "slug_of"]
+
+KEPT: Final = 20
+"""Notes of what operators did that a standing keeps."""
+LONGEST: Final = 256
+"""Characters of a reason."""
+_HOME: Final = re.compile(r"([an]):[A-Za-z0-9_-]{8,64}", re.ASCII)
+_SLUG: Final = re.compile(r"[a-z0-9][a-z0-9-]{0,39}", re.ASCII)
+
+
+class MisuseError(ValueError):
+    """An operator asked for something that cannot be; nothing was changed.
+
+    Args:
+        argument: what is wrong, `reason`, `limit`.
+        text: why; may be shown to whoever asked.
+    """
+
+    def __init__(self, argument: str, text: str) -> None:
+        super().__init__(f"{argument}: {text}")
+        self.argument = argument
+        self.text = text
+
+
+def home_of(account: object, only: str = "") -> str:
+    """The account, if it looks like one; `only="a"` refuses networks, of which nothing is remembered.
+
+    Raises:
+        MisuseError: it is none.
+    """
+    text = account if isinstance(account, str) else ""
+    found = _HOME.fullmatch(text)
+    if found is None or (only and found[1] not in only):
+        what = "is not an account's" if found is None else "is a network's, and this can only be done to an account's"
+        cure = "Write `a:` and its digest, as events have it; `guardrail-mw accounts id` makes it from a credential."
+        raise MisuseError("account", f"{what} digest. {cure}")
+    return text
+
+
+def line_of(argument: str, text: object) -> str:
+    """A text of one line, free of blanks around it.
+
+    Raises:
+        MisuseError: it is empty, too long, or more than a line.
+    """
+    if not isinstance(text, str):
+        raise MisuseError(argument, "is not text.")
+    line = text.strip()
+    if not line:
+        raise MisuseError(argument, "is empty. Say in a line why; whoever comes after you will ask.")
+    if len(line) > LONGEST:
+        raise MisuseError(argument, f"has {len(line)} characters. At most {LONGEST} are kept.")
+    if not line.isprintable():
+        raise MisuseError(argument, "holds a line break or a control character. Write one line.")
+    return line
+
+
+def slug_of(text: object) -> str:
+    """A label's name.
+
+    Raises:
+        MisuseError: it is none.
+    """
+    if not isinstance(text, str) or _SLUG.fullmatch(text) is None:
+        raise MisuseError(
+            "slug", "is not a label: small letters, digits and hyphens, at most 40, such as `research-partner`."
+        )
+    return text
+
+
+def moment(until: Duration | str | None, now: int) -> int:
+    """µs at which something ends that begins now; 0 is never.
+
+    Raises:
+        MisuseError: it is no duration.
+    """
+    if until is None:
+        return 0
+    try:
+        return now + (until if isinstance(until, Duration) else Duration.parse(until)).us
+    except QuantityError as error:
+        raise MisuseError("until", f"{error}") from error
+
+
+def decode(fields: Mapping[str, str], now: int) -> dict[str, Any]:
+    """A standing in words and figures; labels and overrides that have run out are left out."""
+    on = memory.rung(fields)
+    ruled = memory.override(fields, now)
+    return {
+        "proved": fields.get("proved") == "1",
+        "since": _whole(fields.get("since")),
+        "verified": fields.get("verified") == "1",
+        "verdict": fields.get("verdict", "none"),
+        **{name: fields.get(name, "") for name in ("cluster", "tier", "acr", "ial")},
+        "rung": {"name": on.name, "since": on.since, "met": memory.whole(fields.get("met"))} if on.name else None,
+        "override": None
+        if ruled is None
+        else {"what": ruled.what, "until": ruled.until or None, "why": fields.get("override.why", "")},
+        "labels": _labels(fields, now),
+        "done": _done(fields),
+    }
+
+
+def _labels(fields: Mapping[str, str], now: int) -> list[dict[str, Any]]:
+    found = []
+    for name in sorted(fields):
+        if name.startswith("label."):
+            end, _, why = fields[name].partition(" ")
+            until = memory.whole(end)
+            if not until or now < until:
+                found.append({"label": name.removeprefix("label."), "until": until or None, "why": why})
+    return found
+
+
+def _done(fields: Mapping[str, str]) -> list[dict[str, Any]]:
+    """What operators did, the newest first."""
+    found = []
+    for name, said in fields.items():
+        if name.startswith("did."):
+            verb, _, rest = said.partition(" ")
+            what, _, why = rest.partition(" ")
+            found.append({"at": memory.whole(name.removeprefix("did.")), "verb": verb, "what": what, "why": why})
+    return sorted(found, key=lambda each: -each["at"])
+
+
+def _whole(text: str | None) -> int | None:
+    return memory.whole(text) or None

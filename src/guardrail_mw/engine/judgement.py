@@ -1,0 +1,135 @@
+"""Score and decide: what a request's risk comes to, and which rung of the ladder it meets."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable
+from random import random
+from typing import TYPE_CHECKING, NamedTuple
+
+from guardrail_mw.friction.delays import Waiting
+from guardrail_mw.friction.ladder import Ladder, Person, Rung, Step
+from guardrail_mw.friction.trim import Trimmer, TrimSettings
+from guardrail_mw.risk.base import Count, RiskContext, Velocity
+from guardrail_mw.risk.runner import Panel, Scored
+from guardrail_mw.values import Allow, Challenge, Decision, Delay, Deny, Trim, Verify
+
+if TYPE_CHECKING:
+    from guardrail_mw.clock import Clock
+    from guardrail_mw.engine.exchange import Exchange
+    from guardrail_mw.limits.tariff import Shape
+    from guardrail_mw.policy import Policy
+    from guardrail_mw.stores.base import Receipt
+    from guardrail_mw.values import Observer
+
+__all__ = ["Judge", "Judgement"]
+
+_NOTHING: dict[str, Count] = {}
+_USUAL = Trimmer(TrimSettings())
+
+
+class Judgement(NamedTuple):
+    """What was found of a request, and where it stands on the ladder."""
+
+    scored: Scored
+    step: Step
+
+
+class Judge:
+    """A policy's `risk` and `friction`, compiled.
+
+    Args:
+        policy: what is judged by.
+        key: makes thresholds and rollouts differ between accounts; of 16 bytes or more, for ever the same.
+        clock: for deadlines.
+        observer: hears `risk.*` and `friction.*`.
+        shadowed: scorers and rungs that a switch has turned to shadow.
+    """
+
+    def __init__(
+        self, policy: Policy, *, key: bytes, clock: Clock, observer: Observer, shadowed: frozenset[str] = frozenset()
+    ) -> None:
+        rules = {each.name: Velocity(each.name, each.family, each.over.us) for each in policy.velocity}
+        self.panel = Panel(policy.risk, rules, clock=clock, observer=observer, shadowed=shadowed)
+        self.ladder = Ladder(policy.friction, assurance=policy.identity.assurance, key=key, shadowed=shadowed)
+        delays = policy.friction.delays
+        self.waiting = Waiting(delays.at_once, delays.at_most.us, observer=observer)
+        self.idle = not policy.risk.scorers and not policy.friction.ladder
+        """Whether there is nothing to do for any request."""
+
+    @staticmethod
+    def trimmer(exchange: Exchange) -> Trimmer:
+        """What takes things out of the exchange's body: the rung's own, or the usual where it was to wait and nobody can."""
+        rung = exchange.judgement.step.rung if exchange.judgement is not None else None
+        return rung.trim if rung is not None else _USUAL
+
+    def judge(self, exchange: Exchange) -> Judgement | Awaitable[Judgement]:
+        """Score the request and find its rung; at once, unless a scorer must wait for something."""
+        receipt, tariff, subject = exchange.receipt, exchange.tariff, exchange.subject
+        assert receipt is not None  # noqa: S101 - charged before
+        assert tariff is not None  # noqa: S101 - likewise
+        assert subject is not None  # noqa: S101 - likewise
+        context = RiskContext(
+            exchange.facts,
+            subject,
+            exchange.standing,
+            counts(tariff.shape, receipt),
+            receipt.now,
+            authenticated=exchange.authenticated,
+            route=exchange.route.label,
+            model=exchange.model,
+        )
+        scored = self.panel.run(context)
+        if isinstance(scored, Scored):
+            return Judgement(scored, self._step(exchange, scored))
+        return self._later(exchange, scored)
+
+    async def _later(self, exchange: Exchange, waiting: Awaitable[Scored]) -> Judgement:
+        scored = await waiting
+        return Judgement(scored, self._step(exchange, scored))
+
+    def _step(self, exchange: Exchange, scored: Scored) -> Step:
+        return self.ladder.step(self.person(exchange), scored.risk.score, len(scored.risk.families))
+
+    def person(self, exchange: Exchange) -> Person:
+        """Who stands before the ladder. What nobody has proved is remembered of nobody."""
+        subject, receipt = exchange.subject, exchange.receipt
+        assert subject is not None  # noqa: S101 - see `judge`
+        assert receipt is not None  # noqa: S101 - likewise
+        candidate = subject.candidate if exchange.authenticated else ""
+        return Person(subject.account, candidate, exchange.traits, exchange.standing.fields, receipt.now)
+
+    def decision(self, exchange: Exchange, rung: Rung) -> Decision:
+        """What a rung does to a request."""
+        judgement = exchange.judgement
+        reasons = _reasons(judgement)
+        identity = exchange.id
+        match rung.do:
+            case "delay":
+                return Delay(identity, rung.seconds(random()), reasons)  # noqa: S311 - jitter, no secret
+            case "trim":
+                return Trim(identity, (), reasons)
+            case "deny":
+                message = "The request was refused: it looks like part of an automated campaign."
+                return Deny(identity, "denied", 403, message, reasons)
+            case "challenge":
+                return Challenge(identity, {}, reasons)
+            case "verify":
+                return Verify(identity, "", reasons=reasons)
+            case _:
+                return Allow(identity, reasons)
+
+
+def counts(shape: Shape, receipt: Receipt) -> dict[str, Count]:
+    """What velocity rules have counted, by their names."""
+    if not shape.watches or not receipt.readings:
+        return _NOTHING
+    readings = receipt.readings
+    return {watch.name: Count(readings[place].remaining, not readings[place].ok) for watch, place in shape.watches}
+
+
+def _reasons(judgement: Judgement | None) -> tuple[str, ...]:
+    """Reason codes, the strongest finding first."""
+    if judgement is None:
+        return ()
+    found = sorted(judgement.scored.findings, key=lambda each: -each.finding.score)
+    return tuple(dict.fromkeys(each.finding.reason for each in found if not each.shadow and each.finding.score))

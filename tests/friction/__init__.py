@@ -1,0 +1,1 @@
+"""Tests of friction; a package, so that they can share `kit`."""
