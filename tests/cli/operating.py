@@ -53,7 +53,7 @@ def port(monkeypatch: pytest.MonkeyPatch, document: Any) -> Iterator[tuple[Guard
     def client(**options: Any) -> httpx2.AsyncClient:
         return real(transport=httpx2.ASGITransport(asked), **options)
 
-    monkeypatch.setattr("guardrail_mw.cli.reach.httpx2.AsyncClient", client)
+    monkeypatch.setattr("httpx2.AsyncClient", client)
     monkeypatch.setenv("GUARDRAIL_OPERATOR_URL", "http://operator.test:9900")
     monkeypatch.setenv("GUARDRAIL_OPERATOR_TOKEN", TOKEN)
     yield guarded, asked

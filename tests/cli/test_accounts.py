@@ -11,6 +11,7 @@ import pytest
 import yaml
 from click.testing import Result
 
+from guardrail_mw import Guardrail
 from guardrail_mw.testing.servers import Server
 
 from ..asgi.kit import Guarded, Upstream, chat  # noqa: TID252 - the kit of the pipeline's tests
@@ -189,7 +190,7 @@ def test_a_port_that_nobody_listens_at(run: Run, monkeypatch: pytest.MonkeyPatch
 def test_something_else_that_listens(
     run: Run, served: tuple[Guarded, Port], monkeypatch: pytest.MonkeyPatch, status: int, body: bytes, said: str
 ) -> None:
-    async def page(scope: Any, receive: Any, send: Any) -> None:
+    async def page(_scope: Any, _receive: Any, send: Any) -> None:
         await send({"type": "http.response.start", "status": status, "headers": []})
         await send({"type": "http.response.body", "body": body})
 
@@ -203,29 +204,26 @@ def test_something_else_that_listens(
 
 @pytest.fixture
 def shared(
-    guardrail_start: Callable[..., Server], monkeypatch: pytest.MonkeyPatch, policy: Callable[[str], str]
-) -> Iterator[Guarded]:
-    """Another process's guardrail on a Redis that the policy names."""
+    run: Run, guardrail_start: Callable[..., Server], monkeypatch: pytest.MonkeyPatch, policy: Callable[[str], str]
+) -> Guarded:
+    """Another process's guardrail on a Redis that the policy names, which is in the environment."""
+    assert run  # which has cleared it
     url = guardrail_start("redis").url
     text = f"{POLICY}store: {{url: '{url}', deadline: 10s}}\n"
     monkeypatch.setenv("GUARDRAIL_POLICY", policy(text))
     for name, value in SECRETS.items():
         monkeypatch.setenv(name, value)
-    from guardrail_mw import Guardrail  # noqa: PLC0415 - the only test that opens a policy's own store
-
     guarded = Guarded(Upstream(), yaml.safe_load(POLICY))
     guarded.guardrail = Guardrail(yaml.safe_load(text), environ=SECRETS)
     guarded.middleware = type(guarded.middleware)(guarded.app, guarded.guardrail)
-    yield guarded
+    return guarded
 
 
 def test_the_shared_store_is_asked(run: Run, shared: Guarded) -> None:
     account = call(shared, 2)
     found = lines(run("accounts", "show", account))
     assert found[1].startswith("Standing known since ")
-    assert any(
-        line.startswith("requests ") and line.endswith("as new in 2 s") or "left of 60/minute" in line for line in found
-    )
+    assert any(line.startswith("requests ") and "left of 60/minute" in line for line in found)
     assert "network 600/minute per network: which that is, a request must tell" in found
     assert not any(line.startswith("Latest decisions") for line in found)
     assert lines(run("accounts", "override", account, "deny", "--reason", "campaign", "--until", "1h"))
@@ -241,13 +239,13 @@ def test_the_shared_store_is_asked(run: Run, shared: Guarded) -> None:
     assert lines(run("accounts", "show", account))[-1].startswith("Done ")
 
 
-def test_what_cannot_be_is_2_by_the_store_too(run: Run, shared: Guarded) -> None:
+@pytest.mark.usefixtures("shared")
+def test_what_cannot_be_is_2_by_the_store_too(run: Run) -> None:
     result = run("accounts", "override", NOBODY, "dely", "--reason", "x")
     assert (result.exit_code, result.stderr) == (
         2,
         "what 'dely' is neither allow, deny, none nor a rung. Did you mean `delay`?\n",
     )
-    assert shared
 
 
 def test_a_store_that_is_gone_is_2(run: Run, policy: Callable[[str], str], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -37,7 +37,9 @@ def test_every_built_in_loads(run: Run) -> None:
     lines = result.stdout.splitlines()
     assert [line for line in lines if not line.startswith(" ")] == list(plugins.KINDS)
     found = {line.split()[0]: line.split()[-1] for line in lines if "guardrail-mw" in line}
-    built_in = ["anthropic", "api_key", "header", "jwt", "memory", "openai", "problem", "redis"]
+    judging = ["automation", "cluster", "velocity"]
+    sinks = ["jsonl", "log", "parquet"]
+    built_in = ["anthropic", "api_key", "header", "jwt", "memory", "openai", "problem", "redis", *judging, *sinks]
     assert found == dict.fromkeys(built_in, "loads")
 
 

@@ -58,6 +58,13 @@ async def test_how_many_is_a_number_from_1_to_200(n: str) -> None:
     assert scoped.json["argument"] == "n"
 
 
+async def test_decisions_about_what_is_no_account_are_not_just_none() -> None:
+    for account in ("", "me", "a:short"):
+        answer = await Operated().at("GET", f"/v1/decisions?account={account}")
+        assert problem(answer) == (422, "misuse")
+        assert answer.json["argument"] == "account"
+
+
 async def test_half_a_surrogate_pair_in_an_event_is_no_500() -> None:
     operated = Operated()
     await operated.chats()

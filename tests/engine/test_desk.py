@@ -450,6 +450,19 @@ async def test_a_rule_is_switched_to_shadow_and_back(make: Make) -> None:
     assert (await kit.guarded.post(CHAT, chat())).status == 429
 
 
+@pytest.mark.parametrize(
+    ("rule", "risk", "would"),
+    [("delay", 40.0, {"decision": "delay", "code": "", "limit": "", "rung": "delay"}), ("velocity", 0.0, None)],
+)
+async def test_rungs_and_scorers_are_switched(kit: Kit, rule: str, risk: float, would: Any) -> None:
+    """Four attempts would be delayed; what is switched to shadow is still recorded."""
+    await kit.operator.switch(rule, "shadow")
+    await kit.call(4)
+    event = kit.guarded.guardrail.recorder.latest(1)[0]
+    assert (event["decision"], event["risk"], event["would"]) == ("allow", risk, would)
+    assert [found["score"] for found in event["findings"]] == [40]
+
+
 async def test_everything_is_switched(make: Make) -> None:
     kit = make(document({"name": "requests", "rate": "1/minute"}))
     await kit.call()

@@ -17,6 +17,8 @@ from guardrail_mw.telemetry.event import validate
 
 from ..telemetry.kit import ACCOUNT, AT, denied, event  # noqa: TID252 - the kit of events
 
+DEVICE = "d:XyO4vS0kC2u1mE7bJ5aTqg"
+NETWORK = "n:Zl2hO0eYqf3rG4mSPc9xUw"
 SLOWED: dict[str, Any] = {
     "decision": "delay",
     "delay_ms": 500,
@@ -72,7 +74,7 @@ def test_a_request_that_was_answered() -> None:
     assert found[:4] == [
         "Decision 5f2d0c9b7a61e48f3d20b7c4, 2026-01-01 00:00:00 UTC, mode enforce, policy 91c1f3b2a0e45d67",
         "Request POST on /v1/**, model large; likely 36 tokens in, 1024 out; used 36 in, 412 out; took 812 ms",
-        f"Caller {ACCOUNT}, proved by api_key, tier pro, device d:XyO4vS0kC2u1mE7bJ5aTqg (seen), network n:Zl2hO0eYqf3rG4mSPc9xUw",
+        f"Caller {ACCOUNT}, proved by api_key, tier pro, device {DEVICE} (seen), network {NETWORK}",
         "Answer passed on; answered 200",
     ]
     assert found[5:8] == [
@@ -116,8 +118,11 @@ def test_a_risk_and_what_each_family_adds() -> None:
 
 
 def test_what_would_bring_it_down() -> None:
-    """The rung is left below 65 - 5 = 60: with 50 of automation a volume of less than 20 does it, that is one attempt. From 80 to 60
-    it takes log2(80 / 60) = 0.415 half-lives of 30 minutes, 12.45 minutes."""
+    """The rung is left below 65 - 5 = 60.
+
+    With 50 of automation a volume of less than 20 does it, that is one attempt. From 80 to 60 it takes log2(80 / 60) = 0.415
+    half-lives of 30 minutes, 12.45 minutes.
+    """
     found = told(event(**SLOWED), policy())
     assert found[found.index("What would bring it down") + 1 :] == [
         "attempts: at most 1 within 10 min instead of 4, all else as it was.",
@@ -170,13 +175,13 @@ def test_how_far_the_next_rung_is() -> None:
 @pytest.mark.parametrize(
     ("more", "caller"),
     [
-        ({"authenticated": False}, f"a key nobody has proved ({ACCOUNT}): its network n:Zl2hO0eYqf3rG4mSPc9xUw pays"),
-        ({"authenticated": False, "candidate": ""}, "no credential: its network n:Zl2hO0eYqf3rG4mSPc9xUw pays"),
+        ({"authenticated": False}, f"a key nobody has proved ({ACCOUNT}): its network {NETWORK} pays"),
+        ({"authenticated": False, "candidate": ""}, f"no credential: its network {NETWORK} pays"),
         ({"account": "", "candidate": "", "authenticated": False}, "its credential was bad"),
     ],
 )
 def test_whose_it_was(more: dict[str, Any], caller: str) -> None:
-    account = more.get("account", "n:Zl2hO0eYqf3rG4mSPc9xUw")
+    account = more.get("account", NETWORK)
     [line] = [
         line for line in told(event(**more | {"account": account, "tier": "", "device": ""})) if line.startswith("Caller")
     ]
@@ -199,7 +204,10 @@ def test_an_account() -> None:
         "account": ACCOUNT, "now": AT, "known": True, "proved": True, "since": AT - 3 * 86_400_000_000, "verified": True,
         "verdict": "watched", "cluster": "abc", "tier": "pro", "acr": "", "ial": "", "risk": 53.2,
         "rung": {"name": "delay", "since": AT - 60_000_000, "met": 1}, "override": {"what": "deny", "until": AT, "why": "seen"},
-        "rungs": [{"name": "delay", "do": "delay", "at": 24.0, "shadow": True}, {"name": "deny", "do": "deny", "at": 91.0, "shadow": False}],
+        "rungs": [
+            {"name": "delay", "do": "delay", "at": 24.0, "shadow": True},
+            {"name": "deny", "do": "deny", "at": 91.0, "shadow": False},
+        ],
         "labels": [{"label": "vip", "until": None, "why": "by mail"}],
         "done": [{"at": AT, "verb": "refill", "what": "requests", "why": "our mistake"}], "decisions": [denied()],
     }  # fmt: skip

@@ -240,6 +240,23 @@ async def test_where_too_many_wait_requests_are_trimmed_instead() -> None:
     assert (events(guarded)[-1]["decision"], events(guarded)[-1]["delay_ms"]) == ("trim", 0)
 
 
+async def test_who_may_meet_a_delay_at_most_is_not_trimmed_either() -> None:
+    caps = [{"when": {"source": "api_key"}, "most": "delay"}]
+    guarded = Guarded(Upstream(), judged(DELAY, delays={"at_once": 0}, caps=caps))
+    for _ in range(3):
+        answer = await guarded.post(CHAT, {**chat(), "n": 4})
+    assert answer.field("x-guardrail-trimmed") is None
+    assert events(guarded)[-1]["rung"] == "delay"
+
+
+async def test_an_operator_refuses_somebody_under_a_policy_without_a_ladder() -> None:
+    guarded = Guarded(Upstream(), policy(REQUESTS))
+    await times(guarded, 1)
+    [bill] = guarded.bills
+    await guarded.store.remember(bill.candidate, [Change("set", "override", "deny 0")])
+    assert await times(guarded, 2) == [403, 403]
+
+
 async def test_strangers_are_judged_and_nothing_is_remembered_of_them() -> None:
     per = {**ATTEMPTS, "per": "network"}
     risk = {"scorers": [{"use": "velocity", "with": {"attempts": {"from": 0, "full": 10}}}]}

@@ -187,6 +187,12 @@ class TestUp:
         assert name(step) == "deny"
         assert carried_out(fields, step.changes)["rung"].startswith("delay ")
 
+    def test_one_request_can_be_enough(self) -> None:
+        steps = ladder({**DELAY, "up": 1}, TRIM)
+        fields = carried_out({}, steps.step(person(), 40, 1).changes)
+        assert fields["met"] == "1"
+        assert name(steps.step(person(fields=fields), 40, 1)) == "trim"
+
     def test_leaving_the_rung_ends_it(self) -> None:
         step = self.STEPS.step(person(fields=on("delay", 5, met=5)), 0, 0)
         assert (step.rung, step.changes) == (None, (Change("unset", "rung"), Change("unset", "met")))

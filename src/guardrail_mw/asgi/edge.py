@@ -111,7 +111,8 @@ class Edge:
             return
         waiting = engine.judge.waiting
         if not waiting.admit():
-            exchange.decision = Trim(exchange.id, (), ("delays-full", *decision.reasons))
+            if engine.judge.permits(exchange, "trim"):
+                exchange.decision = Trim(exchange.id, (), ("delays-full", *decision.reasons))
             return
         receipt = exchange.receipt
         keeper = self.guardrail.keeper() if receipt is not None and receipt.open else None

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple, NoReturn, Protocol
 from guardrail_mw.asgi.body import BodyBudget, BodyReader, Unread
 from guardrail_mw.asgi.prompt import Prompt, items_of
 from guardrail_mw.errors import TokenError
+from guardrail_mw.friction.trim import KEYS
 from guardrail_mw.values import Estimate
 
 __all__ = [
@@ -56,7 +57,7 @@ OFFLOAD = 65_536
 INSPECTED = frozenset({
     "best_of", "content", "data", "input", "instructions", "max_completion_tokens", "max_output_tokens", "max_tokens",
     "messages", "model", "n", "params", "prompt", "requests", "role", "source", "stream", "system", "text", "tools", "type",
-})  # fmt: skip
+}) | KEYS  # fmt: skip
 """Keys that decide something, here or in a later stage; one that stands twice in an object is refused."""
 
 _CAPS = ("max_tokens", "max_completion_tokens", "max_output_tokens")

@@ -41,11 +41,11 @@ def accounts() -> None:
     """
 
 
-@accounts.command()
+@accounts.command("show")
 @click.argument("account")
 @json_option
 @reachable
-def show(account: str, url: str | None, policy: str | None, *, as_json: bool) -> None:
+def _show(account: str, url: str | None, policy: str | None, *, as_json: bool) -> None:
     """Say what is remembered of ACCOUNT, and what its limits hold."""
 
     async def ask(operator: Reach) -> tuple[dict[str, Any], list[dict[str, Any]]]:
@@ -55,50 +55,50 @@ def show(account: str, url: str | None, policy: str | None, *, as_json: bool) ->
     _print({**shown, "limits": limits} if as_json else explain_account(shown, limits))
 
 
-@accounts.command()
+@accounts.command("limits")
 @click.argument("account")
 @click.option("--route", default="", help="A path or a route's name; the first metered route unless given.")
 @json_option
 @reachable
-def limits(account: str, route: str, url: str | None, policy: str | None, *, as_json: bool) -> None:
+def _limits(account: str, route: str, url: str | None, policy: str | None, *, as_json: bool) -> None:
     """Say how each limit stands that would hold for ACCOUNT's next request."""
     found = run(Where(url, policy), lambda operator: operator.limits(account, route))
     _print({"limits": found} if as_json else explain_limits(found))
 
 
-@accounts.command()
+@accounts.command("reset")
 @click.argument("account")
 @click.option(
     "--limit", metavar="NAME", help="Only this one; all counters, and what is remembered of its risk, unless given."
 )
 @_reason
 @reachable
-def reset(account: str, limit: str | None, reason: str, url: str | None, policy: str | None) -> None:
+def _reset(account: str, limit: str | None, reason: str, url: str | None, policy: str | None) -> None:
     """Make ACCOUNT's counters as new."""
     found = _act("reset", account, url, policy, reason=reason, limit=limit)
     click.echo(f"{plural(found['fields'], 'counter')} of {account} made as new.")
 
 
-@accounts.command()
+@accounts.command("refill")
 @click.argument("account")
 @click.option("--limit", metavar="NAME", required=True, help="Which one.")
 @_reason
 @reachable
-def refill(account: str, limit: str, reason: str, url: str | None, policy: str | None) -> None:
+def _refill(account: str, limit: str, reason: str, url: str | None, policy: str | None) -> None:
     """Make one limit of ACCOUNT as new."""
     found = _act("refill", account, url, policy, reason=reason, limit=limit)
     was = plural(found["fields"], "counter") if found["fields"] else "nothing was counted"
     click.echo(f"{limit} of {account} is as new ({was}).")
 
 
-@accounts.command()
+@accounts.command("label")
 @click.argument("account")
 @click.argument("label_name", metavar="LABEL")
 @click.option("--remove", is_flag=True, help="Take it away.")
 @_until
 @_reason
 @reachable
-def label(
+def _label(
     account: str, label_name: str, until: str | None, reason: str, url: str | None, policy: str | None, *, remove: bool
 ) -> None:
     """Put LABEL on ACCOUNT, for scorers and people to read."""
@@ -110,32 +110,32 @@ def label(
     click.echo(f"{account} is labelled {label_name} {_end(found['until'])}.")
 
 
-@accounts.command()
+@accounts.command("override")
 @click.argument("account")
 @click.argument("what", metavar="[allow|deny|none|RUNG]")
 @_until
 @_reason
 @reachable
-def override(account: str, what: str, until: str | None, reason: str, url: str | None, policy: str | None) -> None:
+def _override(account: str, what: str, until: str | None, reason: str, url: str | None, policy: str | None) -> None:
     """Decide for ACCOUNT, whatever its risk; none takes that back. Its limits hold all the same."""
     found = _act("override", account, url, policy, reason=reason, what=what, until=until)
     now = "its risk decides again" if what == "none" else f"{what} {_end(found['until'])}, whatever its risk"
     click.echo(f"{account}: {now}.")
 
 
-@accounts.command()
+@accounts.command("export")
 @click.argument("account")
 @reachable
-def export(account: str, url: str | None, policy: str | None) -> None:
+def _export(account: str, url: str | None, policy: str | None) -> None:
     """Print all that the store keeps of ACCOUNT, as JSON."""
     _print(run(Where(url, policy), lambda operator: operator.export(account)))
 
 
-@accounts.command()
+@accounts.command("erase")
 @click.argument("account")
 @_reason
 @reachable
-def erase(account: str, reason: str, url: str | None, policy: str | None) -> None:
+def _erase(account: str, reason: str, url: str | None, policy: str | None) -> None:
     """Forget ACCOUNT: counters, standing and the reasons in it. What was decided against it stays.
 
     An override other than allow, and a verdict, are kept: take those back first where they are to go too.
@@ -149,7 +149,7 @@ def erase(account: str, reason: str, url: str | None, policy: str | None) -> Non
 @accounts.command("id")
 @click.option("--policy", envvar="GUARDRAIL_POLICY", show_envvar=True, help="Whose sources of identity.")
 @click.option("--source", metavar="NAME", help="The source whose credential it is; whichever recognises it unless given.")
-def identify(policy: str | None, source: str | None) -> None:
+def _identify(policy: str | None, source: str | None) -> None:
     """Print the account of a credential that is read from standard input: a key, a token, a proxy's name for the account.
 
     Never give it as an argument: others see those. GUARDRAIL_ID_KEY must be the servers'.

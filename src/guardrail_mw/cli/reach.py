@@ -6,11 +6,10 @@ import asyncio
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
-from typing import Any, Final, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
 from urllib.parse import quote, urlsplit
 
 import click
-import httpx2
 
 from guardrail_mw.cli.output import Cannot, quiet
 from guardrail_mw.engine import Guardrail
@@ -19,6 +18,9 @@ from guardrail_mw.errors import StoreError
 from guardrail_mw.policy import Policy, load
 from guardrail_mw.quantities import Duration
 from guardrail_mw.telemetry.settings import TelemetrySettings
+
+if TYPE_CHECKING:
+    import httpx2
 
 __all__ = ["Far", "Near", "Reach", "Where", "json_option", "reach", "reachable", "run"]
 
@@ -111,6 +113,8 @@ class Far:
         Raises:
             Cannot: it cannot be reached, or refuses.
         """
+        import httpx2
+
         try:
             answer = await self._client.request(method, path, **rest)
             if missing and answer.status_code == httpx2.codes.NOT_FOUND:
@@ -195,6 +199,8 @@ async def reach(where: Where, *, keyless: bool = False) -> AsyncIterator[Reach]:
 
 
 def _client(url: str) -> httpx2.AsyncClient:
+    import httpx2
+
     try:
         parts = urlsplit(url)
         fits = parts.scheme in {"http", "https"} and bool(parts.hostname)
@@ -206,7 +212,10 @@ def _client(url: str) -> httpx2.AsyncClient:
     if not token:
         raise Cannot("GUARDRAIL_OPERATOR_TOKEN is not set: the operator's port asks for it.")
     headers = {"authorization": f"Bearer {token}"}
-    return httpx2.AsyncClient(base_url=url, headers=headers, timeout=_PATIENCE.seconds, follow_redirects=False)
+    # No proxy that the environment names: the token goes to the port and to nobody else.
+    return httpx2.AsyncClient(
+        base_url=url, headers=headers, timeout=_PATIENCE.seconds, follow_redirects=False, trust_env=False
+    )
 
 
 def _guardrail(where: Where, *, keyless: bool) -> Guardrail:

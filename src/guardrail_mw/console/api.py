@@ -10,6 +10,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from guardrail_mw.console.problems import ProblemError, answer
+from guardrail_mw.engine.accounts import home_of
 from guardrail_mw.engine.desk import ACTS, Operator
 
 if TYPE_CHECKING:
@@ -78,8 +79,9 @@ class Api:
         """The latest decisions in this process, about an account or about anyone, the newest first."""
         n = _number(request, "n", _USUAL, MOST)
         account = request.query_params.get("account")
-        recorder = self._guardrail.recorder
-        return answer({"decisions": recorder.latest(n) if account is None else self._operator.latest(account, n)})
+        if account is None:
+            return answer({"decisions": self._guardrail.recorder.latest(n)})
+        return answer({"decisions": self._operator.latest(home_of(account), n)})
 
     async def decision(self, request: Request) -> Response:
         """One decision."""

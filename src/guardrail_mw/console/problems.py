@@ -31,7 +31,7 @@ class ProblemError(Exception):
 
     def response(self) -> Response:
         """The answer."""
-        return problem(self.status, self.code, self.detail, **self.more)
+        return problem(self.status, self.code, self.detail, None, **self.more)
 
 
 def problem(status: int, code: str, detail: str, headers: Mapping[str, str] | None = None, **more: str) -> Response:

@@ -295,7 +295,9 @@ class Engine:
     def score(self, exchange: Exchange) -> Awaitable[None] | None:
         """Judge an exchange that the limits admitted; an awaitable where a scorer, or a rung's budget, takes time."""
         receipt = exchange.receipt
-        if self.judge.idle or receipt is None or receipt.code != "admitted":
+        if receipt is None or receipt.code != "admitted":
+            return None
+        if self.judge.idle and "override" not in exchange.standing.fields:
             return None
         found = self.judge.judge(exchange)
         if not isinstance(found, Judgement):

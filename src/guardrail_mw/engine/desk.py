@@ -195,7 +195,8 @@ class Operator:
     async def erase(self, account: str, reason: str) -> dict[str, Any]:
         """Forget an account, but not what was decided against it.
 
-        `{"erased", "kept"}`: whether there was something, and the fields of its standing that were left. The reason is kept in the log alone. `kept` goes too once the override is `none` and the verdict is taken back.
+        `{"erased", "kept"}`: whether there was something, and the fields of its standing that were left; they go too once the
+        override is `none` and the verdict is taken back. The reason is kept in the log alone.
         """
         reason = line_of("reason", reason)
         desk = self._desk()

@@ -56,6 +56,10 @@ class Judge:
         self.idle = not policy.risk.scorers and not policy.friction.ladder
         """Whether there is nothing to do for any request."""
 
+    def permits(self, exchange: Exchange, do: str) -> bool:
+        """Whether the policy's caps let a kind of rung act on the exchange's caller."""
+        return self.ladder.permits(self.person(exchange), do)
+
     @staticmethod
     def trimmer(exchange: Exchange) -> Trimmer:
         """What takes things out of the exchange's body: the rung's own, or the usual where it was to wait and nobody can."""
@@ -72,7 +76,7 @@ class Judge:
             exchange.facts,
             subject,
             exchange.standing,
-            counts(tariff.shape, receipt),
+            _counts(tariff.shape, receipt),
             receipt.now,
             authenticated=exchange.authenticated,
             route=exchange.route.label,
@@ -119,7 +123,7 @@ class Judge:
                 return Allow(identity, reasons)
 
 
-def counts(shape: Shape, receipt: Receipt) -> dict[str, Count]:
+def _counts(shape: Shape, receipt: Receipt) -> dict[str, Count]:
     """What velocity rules have counted, by their names."""
     if not shape.watches or not receipt.readings:
         return _NOTHING

@@ -105,6 +105,13 @@ class Ladder:
             found.append(last)
         return tuple(found)
 
+    def permits(self, person: Person, do: str) -> bool:
+        """Whether the caps let a kind of rung act on a person."""
+        return SEVERITY[do] <= self._most(person)
+
+    def _most(self, person: Person) -> int:
+        return min([most for test, most in self._caps if test(person.traits)], default=_STRICTEST)
+
     def remembered(self, fields: Mapping[str, str], now: int) -> float:
         """What is left of the risk that a standing remembers."""
         return memory.remembered(memory.whole(fields.get("heat")), now, self._half_life)
@@ -203,7 +210,7 @@ class Ladder:
             held,
             max(held, self._places.get(on.up, -1)) if held >= 0 else -1,
             self._raised(held, met) if held >= 0 else -1,
-            min([most for test, most in self._caps if test(person.traits)], default=_STRICTEST),
+            self._most(person),
             max([each.index for each in self.rungs if each.do == "verify" and self._cleared(person, each)], default=-1),
         )
 

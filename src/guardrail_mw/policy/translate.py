@@ -116,7 +116,7 @@ def _keys(path: Path, root: Node) -> set[str]:
             for name, info in model.model_fields.items():
                 if part == (info.alias or name) or issubclass(model, RootModel):
                     found |= dict.fromkeys(_models(info.annotation))
-        if part == "with":
+        if part == "with" and str(path[0]) in _KINDS:
             found = dict.fromkeys(_plugin(str(path[0]), root.at((*path[:depth], "use"))))
         models = found or models
     return {info.alias or name for model in models for name, info in model.model_fields.items()}

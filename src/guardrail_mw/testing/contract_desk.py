@@ -133,6 +133,11 @@ class Operating:
         await desk(store).reset(ACCOUNT)
         await store.renew([receipt])
         assert await look(store, lease()) == [(0, 0)]
+        assert await desk(store).reset(ACCOUNT) == 1
+        assert await look(store, lease()) == [(1, 0)]
+        await store.renew([receipt])
+        assert await desk(store).erase(ACCOUNT)
+        assert await look(store, lease()) == [(1, 0)]
 
     async def test_a_home_s_time_goes_on_after_a_reset(self, store: Store, clock: FakeClock) -> None:
         receipt = await take(store, bucket(1), lease())

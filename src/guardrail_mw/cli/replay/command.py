@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -84,24 +85,30 @@ def replay(
         raise Cannot(f"{policy} is switched off (`mode: off`): it would do nothing. Try it with --mode enforce.")
     for name, each in old:
         _same_identity(new, policy, each, name)
-    secrets = Secrets.read(os.environ, shared=False)
     with Events(events) as found, quiet():
-        with _bar(found.size, "Reading  ") as bar:
-            found.read(bar.update)
-        _recorded_by(found, old)
-        paths = {route.label: route.path[0] for _, each in old for route in each.routes}
-        replaying = Replay(new, mode=acting, key=derive(secrets.id_key, "friction"), paths=paths)
-        comparison = Comparison(new, first=found.first, last=found.last, warm=warm)
-        with _bar(found.count, "Replaying") as bar:
-            asyncio.run(_run(found, replaying, comparison, bar))
-        care = cautions(
-            new, [each for _, each in old], found, replaying, comparison, keyless="GUARDRAIL_ID_KEY" in secrets.made_up
-        )
-        told = Told(new, policy, acting, found, comparison, care)
-        for line in tell(told):
-            click.echo(line)
-        _write(html, lambda: page(told))
-        _write(written, lambda: json.dumps(_figures(told), indent=1) + "\n")
+        told = _replayed(found, new, policy, old, acting, warm)
+    for line in tell(told):
+        click.echo(line)
+    if html is not None:
+        _write(html, page(told))
+    if written is not None:
+        _write(written, json.dumps(_figures(told), indent=1) + "\n")
+
+
+def _replayed(events: Events, new: Policy, name: str, old: Sequence[tuple[str, Policy]], mode: Mode, warm: int) -> Told:
+    secrets = Secrets.read(os.environ, shared=False)
+    with _bar(events.size, "Reading  ") as bar:
+        events.read(bar.update)
+    _recorded_by(events, old)
+    policies = [each for _, each in old]
+    paths = {route.label: route.path[0] for each in policies for route in each.routes}
+    replaying = Replay(new, mode=mode, key=derive(secrets.id_key, "friction"), paths=paths)
+    comparison = Comparison(new, first=events.first, last=events.last, warm=warm)
+    with _bar(events.count, "Replaying") as bar:
+        asyncio.run(_run(events, replaying, comparison, bar))
+    keyless = "GUARDRAIL_ID_KEY" in secrets.made_up
+    care = cautions(new, policies, events, replaying, comparison, keyless=keyless)
+    return Told(new, name, mode, events, comparison, care)
 
 
 async def _run(events: Events, replaying: Replay, comparison: Comparison, bar: Any) -> None:
@@ -113,8 +120,7 @@ async def _run(events: Events, replaying: Replay, comparison: Comparison, bar: A
 
 def _bar(length: int, label: str) -> Any:
     """Progress, where somebody watches: on the terminal's error stream, or nowhere."""
-    stream = click.get_text_stream("stderr")
-    return click.progressbar(length=length, label=label, file=stream, hidden=not stream.isatty(), width=0)
+    return click.progressbar(length=length, label=label, file=sys.stderr, hidden=not sys.stderr.isatty(), width=0)
 
 
 def _same_identity(new: Policy, name: str, old: Policy, recorded: str) -> None:
@@ -157,11 +163,9 @@ def _figures(told: Told) -> dict[str, Any]:
     }
 
 
-def _write(path: Path | None, make: Any) -> None:
-    if path is None:
-        return
+def _write(path: Path, text: str) -> None:
     try:
-        path.write_text(make(), encoding="utf-8")
+        path.write_text(text, encoding="utf-8")
     except OSError as error:
         raise Cannot(f"{path} cannot be written: {(error.strerror or 'it failed').lower()}.") from error
     click.echo(f"Written: {path}")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from html import escape
 from itertools import groupby
 from typing import TYPE_CHECKING, Final
@@ -120,12 +120,12 @@ def _plots(comparison: Comparison) -> Iterator[str]:
     spans, ends = comparison.spans, (moment(comparison.start), moment(comparison.end))
     yield "<h2>Over time</h2>"
     for name, figures in (
-        ("Refused", [span.refused for span in spans]),
-        ("Slowed or trimmed", [span.slowed for span in spans]),
+        ("Refused requests", [span.refused for span in spans]),
+        ("Requests slowed or trimmed", [span.slowed for span in spans]),
     ):
-        then, now = [each[0] for each in figures], [each[1] for each in figures]
-        series = (Series("then", "then", then), Series("now", "now", now))
-        yield columns(f"{name} requests", f"Then {sum(then):,}, now {sum(now):,} in all.", series, ends)
+        series = _then_and_now([each[0] for each in figures], [each[1] for each in figures])
+        yield columns(name, _totals(series), series, ends)
+    yield from _spans(comparison)
     rows = [
         Bars(line.name, (line.before, line.after))
         for line in sorted(comparison.lines(), key=lambda line: -max(line.before, line.after))
@@ -133,14 +133,33 @@ def _plots(comparison: Comparison) -> Iterator[str]:
     ][:_MOST_BARS]
     if rows:
         yield "<h2>Requests touched, by rule</h2>"
-        said = "; ".join(f"{row.name}: then {row.figures[0]:,}, now {row.figures[1]:,}" for row in rows)
-        yield pairs("Requests touched", f"{said}.", (Series("then", "then", ()), Series("now", "now", ())), rows)
+        yield pairs("Requests touched", "The figures stand in the table by rule.", _then_and_now((), ()), rows)
     if any(map(any, comparison.risks)):
         yield "<h2>Risk</h2>"
-        then, now = comparison.risks
-        series = (Series("then", "then", then), Series("now", "now", now))
-        what = f"Requests with a risk of 1 or more, memory included, in {BINS} steps: then {sum(then):,}, now {sum(now):,}."
-        yield columns("Requests by risk", what, series, ("0", "100"))
+        series = _then_and_now(*comparison.risks)
+        what = f"Those of 1 point or more, memory included, in {BINS} steps. {_totals(series)}"
+        yield columns("Requests by risk, from 0 to 100", what, series, ("0", "100"))
+
+
+def _then_and_now(then: Sequence[float], now: Sequence[float]) -> tuple[Series, Series]:
+    return Series("then", "then", then), Series("now", "now", now)
+
+
+def _totals(series: tuple[Series, Series]) -> str:
+    return f"Then {sum(series[0].figures):,}, now {sum(series[1].figures):,} in all."
+
+
+def _spans(comparison: Comparison) -> Iterator[str]:
+    """What the plots over time are drawn from, for who cannot see them."""
+    yield '<details><summary>The figures</summary><div class="wide"><table>'
+    heads = ("from", "requests", "refused then", "refused now", "slowed then", "slowed now")
+    columns_of = "".join(f'<th scope="col">{head}</th>' for head in heads)
+    yield f"<thead><tr>{columns_of}</tr></thead><tbody>"
+    length = (comparison.end - comparison.start + 1) / len(comparison.spans)
+    for index, span in enumerate(comparison.spans):
+        cells_of = "".join(f"<td>{figure:,}</td>" for figure in (span.requests, *span.refused, *span.slowed))
+        yield f'<tr><th scope="row">{moment(round(comparison.start + index * length))}</th>{cells_of}</tr>'
+    yield "</tbody></table></div></details>"
 
 
 def _care(told: Told) -> Iterator[str]:

@@ -10,10 +10,10 @@ for h = 1, homes do
     local kind, field = token(), token()
     if kind == 'g' then
       steps[i] = { kind, field, num(), mark() }
-      names[#names + 1] = field
     else
       steps[i] = { kind, field, num() }
     end
+    names[i + 1] = field
   end
   local stored = call('HMGET', key, unpack(names))
   local mine, offset, expiry = own(stored[1], now)
@@ -30,13 +30,18 @@ for h = 1, homes do
     call('ZADD', KEYS[open], fmt(NUM, mine + TTL), member)
     expire(KEYS[open], TTL + SLACK)
   end
-  write(key, mine, offset, expiry, now, mine + TTL, { 't', '' })
-  local at = 1
+  local args = { 't', '' }
+  for i = 1, count do
+    if steps[i][1] == 'l' and not stored[i + 1] then
+      args[#args + 1] = steps[i][2] -- see charge.lua: the hash knows of every field that has a key of its own
+      args[#args + 1] = '1'
+    end
+  end
+  write(key, mine, offset, expiry, now, mine + TTL, args)
   for i = 1, count do
     local step = steps[i]
     if step[1] == 'g' then
-      at = at + 1
-      local tat, rem, sum, sumrem = bucket(stored[at])
+      local tat, rem, sum, sumrem = bucket(stored[i + 1])
       local amount, m = step[3], step[4]
       local w, r = bound(tat, rem, sum, sumrem, mine, m, amount)
       local cw, cr = plus(sum, sumrem, w, r, amount)
