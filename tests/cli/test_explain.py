@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gzip
+import importlib
 import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -114,6 +115,15 @@ def test_what_is_no_event_is_left_out_and_said(run: Run, tmp_path: Path) -> None
     result = run("explain", identity, "--events", name)
     assert result.stderr == f"5 lines that name {identity} are no events of this version, and are left out.\n"
     assert lines(result)[0].startswith(f"Decision {identity}")
+
+
+def test_of_very_many_the_last_are_looked_at(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(importlib.import_module("guardrail_mw.cli.explain"), "_KEPT", 2)
+    events = recorded(5)
+    account = events[0]["account"]
+    result = run("explain", account, "--json", "--events", log(tmp_path / "e.jsonl", events))
+    assert result.stderr == f"5 lines name {account}; the last 2 are looked at.\n"
+    assert {event["id"] for event in json.loads(result.stdout)} == {events[3]["id"], events[4]["id"]}
 
 
 def test_a_log_cannot_move_the_cursor(run: Run, tmp_path: Path) -> None:

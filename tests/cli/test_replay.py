@@ -147,6 +147,22 @@ def test_rungs_and_scorers_are_counted(replay: Callable[..., Result]) -> None:
     assert row(result, "delay") == ["3", "6", "3", "-", "375,000.0", "-", "2", "1", "-"]
 
 
+def test_established_accounts_are_told_apart_where_events_know(replay: Callable[..., Result]) -> None:
+    """Of three accounts newly refused bob and cyd had been known for 30 days."""
+    events = record(limited(), [("ada", 3), ("bob", 3), ("cyd", 3)])
+    known = [{**event, "established": number >= 3} for number, event in enumerate(events)]
+    assert row(replay(known, limited(burst=2)), "requests")[-3:] == ["3", "3", "2"]
+
+
+def test_a_budget_of_false_positives_is_kept(replay: Callable[..., Result]) -> None:
+    """Of three established accounts that would come onto the rung only the first may; strangers would not count."""
+    events = [{**event, "established": True} for event in record(document(), [("ada", 6), ("bob", 6), ("cyd", 6)])]
+    assert row(replay(events, document()), "delay")[-3] == "3"
+    budget = {**FRICTION, "false_positives": "1/day"}
+    result = replay(events, document(friction=budget))
+    assert (row(result, "delay")[1], row(result, "delay")[-3]) == ("3", "1")
+
+
 def test_shadow_is_told_apart(replay: Callable[..., Result]) -> None:
     events = record(limited(), [("ada", 6)])
     quiet = policy({"name": "requests", "rate": "60/hour", "burst": 1, "shadow": True}, friction=FRICTION)
@@ -189,8 +205,7 @@ def test_lines_that_are_no_events_are_named_and_left_out(replay: Callable[..., R
     result = replay(("events.jsonl",), limited())
     assert result.exit_code == 0
     told = " ".join(result.stdout.split())
-    print(told)
-    assert "7 lines are no events, and were left out: events.jsonl:3: it is not JSON (column 2); " in told
+    assert "7 lines are no events, and were left out: events.jsonl:3: it is not JSON; " in told
     assert "events.jsonl:4: a list is not an event; events.jsonl:5: id is missing; " in told
     assert "1 events were there twice, and count once." in told
     assert "For 1 of 1 requests" in told
@@ -240,6 +255,14 @@ def test_what_cannot_be_known_is_said(replay: Callable[..., Result], monkeypatch
         "their requests count as matching none: /v1/** (1)",
     ):
         assert part in told
+
+
+def test_what_steers_terminals_is_not_printed(replay: Callable[..., Result]) -> None:
+    [event] = record(limited(), [("ada", 1)])
+    result = replay([{**event, "route": "\x1b[2J", "policy": "\x1b]0;x\x07\n"}], limited())
+    assert result.exit_code == 0
+    assert "\ufffd[2J" in result.stdout
+    assert "\x1b" not in result.stdout
 
 
 def test_records_of_refusals_only_are_recognised(replay: Callable[..., Result]) -> None:

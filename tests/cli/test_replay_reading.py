@@ -20,7 +20,7 @@ def test_many_runs_are_merged_and_ties_keep_their_order(tmp_path: Path) -> None:
     first.write_text("".join(json.dumps(each) + "\n" for each in events[:60]))
     second.write_text("".join(json.dumps(each) + "\n" for each in events[60:]))
     with Events([first, second], run=10) as found:
-        read = []
+        read: list[int] = []
         found.read(read.append)
         assert sum(read) == found.size
         ids = [each.id for each in found]

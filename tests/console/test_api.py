@@ -73,7 +73,35 @@ async def test_half_a_surrogate_pair_in_an_event_is_no_500() -> None:
     assert (await operated.see("/v1/decisions/odd"))["model"] == "\ud800"
 
 
+async def test_a_decision_is_explained_with_the_policy_that_made_it() -> None:
+    operated = Operated()
+    refused = await operated.chats(4)
+    told = await operated.see(f"/v1/decisions/{refused.decision}/explanation")
+    assert told["decision"] == refused.decision
+    text = "\n".join(told["lines"])
+    assert refused.decision in text
+    assert "requests" in text
+    assert "3/minute" in text  # only the policy knows how much that limit is
+    assert problem(await operated.at("GET", "/v1/decisions/0123456789/explanation")) == (404, "unknown_decision")
+
+
+async def test_a_decision_without_an_account_is_explained_too() -> None:
+    operated = Operated()
+    bad = await operated.post(CHAT, {}, (b"authorization", b"Bearer a"), (b"authorization", b"Bearer b"))
+    assert bad.status == 400
+    told = await operated.see(f"/v1/decisions/{bad.decision}/explanation")
+    assert told["lines"]
+
+
 # Accounts
+
+
+async def test_an_account_is_explained() -> None:
+    operated = Operated()
+    account = await operated.account()
+    told = await operated.see(f"/v1/accounts/{account}/explanation")
+    assert told["account"] == account
+    assert any("requests" in line for line in told["lines"])
 
 
 async def test_an_account_and_its_limits() -> None:

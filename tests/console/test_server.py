@@ -7,6 +7,7 @@ import json
 import logging
 import socket
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from typing import Any
 
 import httpx2
@@ -163,9 +164,25 @@ async def test_an_answer_under_way_does_not_hold_the_shutdown_up() -> None:
     await writer.drain()
     async with asyncio.timeout(5):
         await guardrail.close()
-        await reader.read()
+        with suppress(ConnectionResetError):
+            await reader.read()
     writer.close()
     assert guardrail.engine.mode == "enforce"
+
+
+def test_a_loop_that_ends_without_a_word_closes_it_too() -> None:
+    """Servers without lifespan: nobody calls `close`. The next loop of the process opens it again."""
+    port = free_port()
+    guardrail = Guardrail(document(port), environ={})
+
+    async def life() -> None:
+        await guardrail.start()
+        await opened(guardrail)
+
+    for _ in range(2):
+        guardrail._console.serving = asyncio.Event()
+        asyncio.run(life())
+        assert refuses(port)
 
 
 async def test_a_policy_without_the_section_has_none() -> None:

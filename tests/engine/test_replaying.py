@@ -147,7 +147,10 @@ async def test_a_stricter_bucket_refuses_what_is_worked_out_by_hand() -> None:
 
 async def test_what_was_refused_then_passes_where_there_is_room() -> None:
     """And is taken to use what was reserved: 100 of input and 50 of output of 400 tokens, so the third is one too many."""
-    limits: list[dict[str, Any]] = [{"name": "requests", "rate": "1/hour"}, {"name": "tokens", "unit": "tokens", "rate": "400/hour"}]
+    limits: list[dict[str, Any]] = [
+        {"name": "requests", "rate": "1/hour"},
+        {"name": "tokens", "unit": "tokens", "rate": "400/hour"},
+    ]
     guarded = Guarded(Upstream(usage(50)), policy(*limits, friction=LADDER, reserve={"output": 50}))
     await spread(guarded, [0, 1, 2])
     assert [each.decided[2] for each in map(past, recorded(guarded))] == ["", "requests", "requests"]

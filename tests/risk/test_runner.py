@@ -53,6 +53,7 @@ def test_findings_are_weighed_and_combined() -> None:
 
 def test_shadow_is_recorded_and_adds_nothing() -> None:
     seats = Seats(held(Says([DEVICE]), name="a"), held(Says([NETWORK]), name="b", shadow=True))
+    assert seats.panel.names == ("a", "b")
     scored = seats.at_once(context())
     assert (scored.risk.score, scored.would.score) == (40, 58)
     assert [each.shadow for each in scored.findings] == [False, True]

@@ -55,7 +55,7 @@ def _show(account: str, url: str | None, policy: str | None, *, as_json: bool) -
     _print({**shown, "limits": limits} if as_json else explain_account(shown, limits))
 
 
-@accounts.command("limits")
+@accounts.command("limits", short_help="Say how each of ACCOUNT's limits stands.")
 @click.argument("account")
 @click.option("--route", default="", help="A path or a route's name; the first metered route unless given.")
 @json_option
@@ -131,14 +131,15 @@ def _export(account: str, url: str | None, policy: str | None) -> None:
     _print(run(Where(url, policy), lambda operator: operator.export(account)))
 
 
-@accounts.command("erase")
+@accounts.command("erase", short_help="Forget ACCOUNT, but not what was decided against it.")
 @click.argument("account")
 @_reason
 @reachable
 def _erase(account: str, reason: str, url: str | None, policy: str | None) -> None:
     """Forget ACCOUNT: counters, standing and the reasons in it. What was decided against it stays.
 
-    An override other than allow, and a verdict, are kept: take those back first where they are to go too.
+    An override other than allow, and a verdict, are kept: take those back first where they are to go too. Budgets begin anew. By
+    the operator's port the reason is in the server's log; by the store it is kept nowhere, for nothing is kept of the account.
     """
     found = _act("erase", account, url, policy, reason=reason)
     click.echo(f"{account} is forgotten." if found["erased"] else f"Nothing was kept of {account}.")
@@ -146,7 +147,7 @@ def _erase(account: str, reason: str, url: str | None, policy: str | None) -> No
         click.echo(f"Left, because it holds against the account: {', '.join(found['kept'])}.")
 
 
-@accounts.command("id")
+@accounts.command("id", short_help="Print the account of a credential from standard input.")
 @click.option("--policy", envvar="GUARDRAIL_POLICY", show_envvar=True, help="Whose sources of identity.")
 @click.option("--source", metavar="NAME", help="The source whose credential it is; whichever recognises it unless given.")
 def _identify(policy: str | None, source: str | None) -> None:

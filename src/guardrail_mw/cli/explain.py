@@ -151,27 +151,29 @@ def _written(policy: Policy | None) -> list[Path]:
 
 
 def _from_files(what: str, files: Sequence[Path]) -> list[dict[str, Any]]:
-    """The events that are about it, the newest first. What is no event is counted, and said."""
-    kept: deque[dict[str, Any]] = deque(maxlen=_KEPT)
-    bad = 0
+    """The events that are about it, the newest first; of many, those that stand last. What is no event is counted, and said."""
+    lines: deque[bytes] = deque(maxlen=_KEPT)
+    several = 0
     for path in files:
-        for event in _lines(path, what.encode()):
-            if event is None:
-                bad += 1
-            elif what in {event["id"], event["account"], event["candidate"]}:
-                kept.append(event)
-    if bad:
+        for line in _lines(path, what.encode()):
+            lines.append(line)
+            several += 1
+    events = [_event(line) for line in lines]
+    found = [event for event in events if event is not None]
+    if several > len(lines):
+        click.echo(f"{several} lines name {what}; the last {len(lines)} are looked at.", err=True)
+    if len(found) < len(events):
+        bad = len(events) - len(found)
         click.echo(f"{bad} lines that name {what} are no events of this version, and are left out.", err=True)
-    return sorted(kept, key=lambda event: -event["at"])
+    mine = [event for event in found if what in {event["id"], event["account"], event["candidate"]}]
+    return sorted(mine, key=lambda event: -event["at"])
 
 
-def _lines(path: Path, needle: bytes) -> Iterator[dict[str, Any] | None]:
-    """Events whose line holds the needle; None for a line that is none."""
+def _lines(path: Path, needle: bytes) -> Iterator[bytes]:
+    """Lines that hold the needle."""
     try:
         with gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb") as lines:
-            for line in lines:
-                if needle in line:
-                    yield _event(line)
+            yield from (line for line in lines if needle in line)
     except (OSError, EOFError) as error:
         reason = getattr(error, "strerror", None) or "it is not whole"
         raise Cannot(f"{path} cannot be read: {reason.lower()}.") from error

@@ -11,7 +11,9 @@ from starlette.routing import Route
 
 from guardrail_mw.console.problems import ProblemError, answer
 from guardrail_mw.engine.accounts import home_of
-from guardrail_mw.engine.desk import ACTS, Operator
+from guardrail_mw.engine.desk import ACTS, MisuseError, Operator
+from guardrail_mw.engine.explaining import explain, explain_account
+from guardrail_mw.errors import StoreError
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -49,7 +51,9 @@ class Api:
             Route("/metrics", self.metrics),
             Route("/v1/decisions", self.decisions),
             Route("/v1/decisions/{decision}", self.decision),
+            Route("/v1/decisions/{decision}/explanation", self.why),
             Route(account, self.account),
+            Route(f"{account}/explanation", self.how),
             Route(f"{account}/limits", self.limits),
             Route(f"{account}/export", self.export),
             Route("/v1/mode", self.mode, methods=["GET", "PUT"]),
@@ -85,16 +89,34 @@ class Api:
 
     async def decision(self, request: Request) -> Response:
         """One decision."""
+        return answer(self._found(request))
+
+    async def why(self, request: Request) -> Response:
+        """One decision in words: what was seen, how far it was from the limit or the threshold, what would bring it down."""
+        event, policy = self._found(request), self._guardrail.policy
+        try:
+            rungs = (await self._operator.show(event["account"]))["rungs"]
+        except (MisuseError, StoreError):  # a bad credential has no account; the event tells enough
+            rungs = ()
+        lines = explain(event, policy=policy if event["policy"] == policy.hash else None, rungs=rungs)
+        return answer({"decision": event["id"], "lines": lines})
+
+    def _found(self, request: Request) -> dict[str, Any]:
         event = self._operator.find(request.path_params["decision"])
         if event is None:
-            raise ProblemError(
-                404, "unknown_decision", "It is not among the latest decisions of the process that answers here."
-            )
-        return answer(event)
+            text = "It is not among the latest decisions of the process that answers here."
+            raise ProblemError(404, "unknown_decision", text)
+        return event
 
     async def account(self, request: Request) -> Response:
         """All that is remembered of an account."""
         return answer(await self._operator.show(request.path_params["account"]))
+
+    async def how(self, request: Request) -> Response:
+        """How an account stands, in words."""
+        account = request.path_params["account"]
+        lines = explain_account(await self._operator.show(account), await self._operator.limits(account))
+        return answer({"account": account, "lines": lines})
 
     async def limits(self, request: Request) -> Response:
         """The limits that would hold for an account's next request."""

@@ -7,8 +7,7 @@ import errno
 import logging
 import os
 import socket
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Final
 
 import uvicorn
@@ -86,20 +85,33 @@ class Console:
             logger.error("The operator's port %s cannot be had (%s); it is tried again.", self.address.url, reason)
 
     async def _serve(self, listener: socket.socket) -> None:
-        server = _Server(
-            uvicorn.Config(
-                self._app,
-                log_config=None,
-                access_log=False,
-                lifespan="off",
-                ws="none",
-                proxy_headers=False,
-                server_header=False,
-                limit_concurrency=_AT_ONCE,
-                timeout_graceful_shutdown=_GRACE,
-            )
+        config = uvicorn.Config(
+            self._app,
+            log_config=None,
+            access_log=False,
+            lifespan="off",
+            ws="none",
+            proxy_headers=False,
+            server_header=False,
+            limit_concurrency=_AT_ONCE,
+            timeout_graceful_shutdown=_GRACE,
         )
-        task = asyncio.get_running_loop().create_task(server.serve(sockets=[listener]), name="guardrail console server")
+        config.load()
+        server = uvicorn.Server(config)
+        server.lifespan = config.lifespan_class(config)
+        # The steps of `serve()`, but for its hold on the signals, which are the guarded server's.
+        try:
+            await server.startup(sockets=[listener])
+            self._opened()
+            try:
+                await server.main_loop()
+            finally:
+                self.serving.clear()
+                await server.shutdown(sockets=[listener])
+        finally:
+            listener.close()
+
+    def _opened(self) -> None:
         self._said = ""
         self.serving.set()
         logger.info("The operator's port listens on %s.", self.address.url)
@@ -107,20 +119,3 @@ class Console:
             logger.warning(
                 "The operator's port %s is open to other machines, in plain HTTP. Put TLS in front.", self.address.url
             )
-        try:
-            await asyncio.shield(task)
-        finally:
-            self.serving.clear()
-            server.should_exit = True
-            with suppress(asyncio.CancelledError):
-                await task
-            listener.close()
-
-
-class _Server(uvicorn.Server):
-    """Leaves signals to the guarded server."""
-
-    @contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        """Do not."""
-        yield

@@ -16,6 +16,7 @@ from guardrail_mw.engine.budgets import Budgets
 from guardrail_mw.engine.exchange import NOTHING, Exchange
 from guardrail_mw.engine.identifiers import identifiers
 from guardrail_mw.engine.judgement import Judge, Judgement
+from guardrail_mw.engine.outline import is_plain, outlined
 from guardrail_mw.engine.recording import record
 from guardrail_mw.engine.routes import Router
 from guardrail_mw.engine.standings import Standings
@@ -99,6 +100,8 @@ class Engine:
         self._recorder = recorder
         self._records = not self.judge.idle or "telemetry" in policy.model_fields_set
         """Whether every decision is recorded, not only what was refused."""
+        self._packs = recorder.packable and not policy.telemetry.tracing
+        """Whether nobody needs an event in any other form than packed."""
         self._budgets = Budgets(self.judge.ladder, store, observer)
         self.router = Router(policy, self.planner.reads)
         self._store = store
@@ -358,6 +361,9 @@ class Engine:
         if not (self._records or type(exchange.decision) is not Allow or exchange.would is not None):
             return None
         took = self._clock.monotonic() - exchange.began if exchange.began else 0
+        if self._packs and is_plain(exchange):
+            self._recorder.emit_packed(outlined(exchange, outcome, status=status, usage=usage, took=took))
+            return None
         event = record(exchange, outcome, status=status, usage=usage, now=self._clock.now(), took=took)
         self._recorder.emit(event)
         return event

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from guardrail_mw.engine.exchange import Exchange
     from guardrail_mw.values import Decision, Usage
 
-__all__ = ["kind", "record"]
+__all__ = ["kind", "record", "subject_of", "used_of"]
 
 _NOBODY: dict[str, Any] = {
     **dict.fromkeys(("account", "candidate", "network", "organisation", "device", "device_kind", "tier", "acr", "ial"), ""),
@@ -55,7 +55,7 @@ def record(exchange: Exchange, outcome: str, *, status: int, usage: Usage | None
         "method": exchange.route.method,
         "dialect": exchange.dialect,
         "model": exchange.model,
-        **_subject(exchange, fields),
+        **subject_of(exchange, fields),
         "decision": kind(decision),
         "code": decision.code if isinstance(decision, Deny) else "",
         "status": status,
@@ -68,12 +68,13 @@ def record(exchange: Exchange, outcome: str, *, status: int, usage: Usage | None
         "delay_ms": round(exchange.delayed * 1000),
         "trimmed": list(exchange.trimmed),
         "estimate": {"input": estimate.input, "output": estimate.output, "items": estimate.items},
-        "used": None if usage is None else _used(usage),
+        "used": None if usage is None else used_of(usage),
         "duration_ms": took / 1000,
     }
 
 
-def _subject(exchange: Exchange, fields: Mapping[str, str]) -> dict[str, Any]:
+def subject_of(exchange: Exchange, fields: Mapping[str, str]) -> dict[str, Any]:
+    """Whose it was: what subject and standing say. `fields` are the standing's."""
     subject = exchange.subject
     if subject is None:  # its credential was bad
         return _NOBODY
@@ -93,7 +94,8 @@ def _subject(exchange: Exchange, fields: Mapping[str, str]) -> dict[str, Any]:
     }
 
 
-def _used(usage: Usage) -> dict[str, Any]:
+def used_of(usage: Usage) -> dict[str, Any]:
+    """What an answer used."""
     return {
         "input": usage.input,
         "cached": usage.cached,

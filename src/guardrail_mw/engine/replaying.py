@@ -7,63 +7,36 @@ other scorers found is taken as recorded, for the requests themselves are gone.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from heapq import heappop, heappush
 from itertools import count
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, cast
+from typing import TYPE_CHECKING, Final, NamedTuple, cast
 
 from guardrail_mw.engine.core import Engine
+from guardrail_mw.engine.counts import Counts
 from guardrail_mw.engine.exchange import NOTHING, Exchange
 from guardrail_mw.engine.past import PLAIN, Decided, Past, Seed
 from guardrail_mw.engine.routes import Route
 from guardrail_mw.engine.standings import Standings
+from guardrail_mw.engine.standins import Keyed, Recorded, ReplayClock, Subjects, remembering
 from guardrail_mw.friction.budget import ESTABLISHED, established
-from guardrail_mw.limits.models import Models
-from guardrail_mw.risk.base import Finding, RiskContext
-from guardrail_mw.risk.settings import ScorerSettings
 from guardrail_mw.stores.base import Change
 from guardrail_mw.stores.memory import MemoryStore
 from guardrail_mw.telemetry.recorder import Recorder
-from guardrail_mw.values import Deny, Estimate, Facts, Subject, Usage
+from guardrail_mw.values import Deny, Estimate, Usage
 
 if TYPE_CHECKING:
     from guardrail_mw.engine.core import Outcome
     from guardrail_mw.identity.resolver import Resolver
     from guardrail_mw.policy import Policy
-    from guardrail_mw.risk.base import Family
-    from guardrail_mw.values import Mode
+    from guardrail_mw.values import Mode, Subject
 
-__all__ = ["MOST", "RECOMPUTED", "Replay", "ReplayClock", "Ruling"]
+__all__ = ["MOST", "Replay", "Ruling"]
 
 MOST: Final = 500_000
 """Subjects that are told apart at a time; beyond it newcomers share a home, which is counted."""
-RECOMPUTED: Final = frozenset({"velocity", "cluster"})
-"""Scorers that need nothing of a request but what its event holds."""
-_KEPT: Final = 50_000
 _RENEWED: Final = 10_000_000
 _SAFE: Final = frozenset({"GET", "HEAD"})
-
-
-class ReplayClock:
-    """A clock that is set, and never goes back."""
-
-    __slots__ = ("_now", "_start")
-
-    def __init__(self) -> None:
-        self._now = self._start = 0
-
-    def set(self, now: int) -> None:
-        """Let it be `now`, µs since the epoch; the first time says when it all began."""
-        self._start = self._start or now
-        self._now = max(self._now, now)
-
-    def now(self) -> int:
-        """µs since the epoch."""
-        return self._now
-
-    def monotonic(self) -> int:
-        """µs since it was first set."""
-        return self._now - self._start
 
 
 class Ruling(NamedTuple):
@@ -82,82 +55,6 @@ class Ruling(NamedTuple):
 
 _NOTHING: Final = PLAIN._replace(override="")
 _PASSED: Final = Ruling(Decided(), 0.0, (), (), established=False)
-
-
-class _Recorded(Facts):
-    """A request of which only what scorers found is left."""
-
-    __slots__ = ("findings",)
-
-    def __init__(self, method: str, kind: Any, findings: Mapping[str, Sequence[Finding]]) -> None:
-        super().__init__(method, "", [], kind=kind)
-        self.findings = findings
-
-
-class _Remembers:
-    """Stands for a scorer that would have to see the request: says what it said then."""
-
-    def __init__(self, name: str) -> None:
-        self._name = name
-
-    def score(self, context: RiskContext, /) -> Sequence[Finding]:
-        """What was recorded."""
-        facts = context.facts
-        return facts.findings.get(self._name, ()) if isinstance(facts, _Recorded) else ()
-
-
-class _Keyed(Models):
-    """Events name models by their keys, not as clients wrote them."""
-
-    def __init__(self, policy: Policy) -> None:
-        super().__init__(policy.models)
-        self._keys = frozenset(policy.models)
-
-    def key(self, name: str) -> str:
-        """The key itself."""
-        return name if name in self._keys else "other"
-
-
-class _Subjects:
-    """In the resolver's place: whom events are attributed to, made once for as long as they come often."""
-
-    def __init__(self) -> None:
-        self._known: dict[tuple[Any, ...], Subject] = {}
-
-    def find(self, who: tuple[Any, ...]) -> Subject:
-        """The subject of an event."""
-        found = self._known.get(who)
-        if found is None:
-            if len(self._known) >= _KEPT:
-                self._known.clear()
-            account, candidate, network, organisation, device, kind, tier, acr, ial, authenticated, verified, source = who
-            found = self._known[who] = Subject(
-                account=account,
-                candidate=candidate,
-                network=network,
-                organisation=organisation,
-                device=device,
-                device_kind=kind,
-                tier=tier,
-                acr=acr,
-                ial=ial,
-                authenticated=authenticated and account == candidate,
-                verified=verified,
-                source=source,
-            )
-        return found
-
-    def forget(self) -> None:
-        """Let go of all."""
-        self._known.clear()
-
-
-class _Counts:
-    def __init__(self) -> None:
-        self.counted: dict[str, int] = {}
-
-    def count(self, event: str, by: int = 1) -> None:
-        self.counted[event] = self.counted.get(event, 0) + by
 
 
 class _Held:
@@ -191,12 +88,12 @@ class Replay:
         self.unknown_routes: dict[str, int] = {}
         """Labels that no route of the policy has, and how many requests came with them: counted as matching no route."""
         self._clock = ReplayClock()
-        self._counts = _Counts()
+        self._counts = Counts()
         self._store = MemoryStore(clock=self._clock, max_subjects=most, observer=self._counts)
-        self._subjects = _Subjects()
+        self._subjects = Subjects()
         self._acts = mode == "enforce"
         self.engine = Engine(
-            _remembering(policy),
+            remembering(policy),
             mode=mode,
             resolver=cast("Resolver", self._subjects),
             store=self._store,
@@ -206,7 +103,7 @@ class Replay:
             key=key,
             recorder=Recorder(clock=self._clock, observer=self._counts, ring=1),
         )
-        self.engine.planner.models = _Keyed(policy)
+        self.engine.planner.models = Keyed(policy)
         self._paths = paths or {}
         self._routes: dict[tuple[str, str], Route] = {}
         self._seeded: dict[str, Seed] = {}
@@ -223,7 +120,7 @@ class Replay:
     @property
     def shared(self) -> int:
         """How often a subject could not be told apart from others, because there were too many."""
-        return self._counts.counted.get("store.shared_home", 0)
+        return self._counts.read().get("store.shared_home", 0)
 
     async def decide(self, past: Past) -> Ruling | None:
         """What the policy makes of the next request; None where none has a say: its credential was bad, the store was down."""
@@ -245,11 +142,7 @@ class Replay:
         return ruling
 
     def _begin(self, past: Past, route: Route) -> Exchange:
-        findings: dict[str, list[Finding]] = {}
-        for scorer, family, score, reason, _ in past.findings:
-            findings.setdefault(scorer, []).append(Finding(cast("Family", family), cast("int", score), reason))
-        facts = _Recorded(past.method, "websocket" if past.turn else "http", findings)
-        exchange = Exchange(self.engine, past.id, route, facts)
+        exchange = Exchange(self.engine, past.id, route, Recorded(past))
         exchange.turn = past.turn
         if route.measured:
             exchange.model = past.model if past.model in self.policy.models else "other"
@@ -433,14 +326,3 @@ class Replay:
 def _usage(past: Past) -> Usage | None:
     used = past.used
     return None if used is None else Usage(used[0], used[1], used[2], used[3], complete=used[4])
-
-
-def _remembering(policy: Policy) -> Policy:
-    """The policy, with scorers that would need the request put in place of by what they said then."""
-    scorers = [
-        item
-        if item.use in RECOMPUTED
-        else ScorerSettings.holding(_Remembers(item.label), name=item.label, weight=item.weight, shadow=item.shadow)
-        for item in policy.risk.scorers
-    ]
-    return policy.model_copy(update={"risk": policy.risk.model_copy(update={"scorers": scorers})})

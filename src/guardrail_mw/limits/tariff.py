@@ -80,7 +80,17 @@ class Shape:
     """A plan for one kind of subject."""
 
     __slots__ = (
-        "_authenticated", "_turns", "distinct", "groups", "measured", "models", "places", "slots", "template", "watches",
+        "_authenticated",
+        "_turns",
+        "distinct",
+        "groups",
+        "measured",
+        "models",
+        "outline",
+        "places",
+        "slots",
+        "template",
+        "watches",
     )  # fmt: skip
 
     def __init__(self, groups: Sequence[_Group], *, measured: bool, authenticated: bool) -> None:
@@ -97,6 +107,8 @@ class Shape:
         self.measured = measured
         self.template: object = None
         """What the edge made of it for its answers' fields."""
+        self.outline: object = None
+        """What the engine made of it for its events."""
         self._authenticated = authenticated
         self._turns: Shape | None = None
 
@@ -203,7 +215,7 @@ class Plan:
 class Tariff:
     """What one subject is charged by one plan."""
 
-    __slots__ = ("_homes", "_turns", "_values", "fixed", "kept", "payer", "shape")
+    __slots__ = ("_homes", "_turns", "_values", "fixed", "kept", "payer", "shape", "who")
 
     def __init__(
         self, shape: Shape, payer: str, homes: tuple[tuple[str, str], ...], values: dict[str, str] | None = None
@@ -222,6 +234,8 @@ class Tariff:
             self.fixed = tuple([model.at(*place) for model, place in zip(shape.models, homes, strict=True)])
         elif shape.models is not None:
             self.fixed = tuple([self._entry(group, *home) for group, home in zip(shape.groups, homes, strict=True)])
+        self.who: object = None
+        """What the engine wrote down of the subject for its events."""
         self.kept: object = None
         """The store's notes on those bills: see `stores.base.Notes`."""
 

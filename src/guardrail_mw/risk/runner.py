@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Iterable, Iterator, Mapping
+from collections.abc import Awaitable, Coroutine, Iterable, Iterator, Mapping
 from itertools import islice
 from pathlib import PurePath
+from traceback import walk_tb
 from typing import Any, Final, NamedTuple
 
 from guardrail_mw.clock import Clock, SystemClock
@@ -149,7 +150,7 @@ class Panel:
 
     async def _wait(self, found: list[Weighed], waiting: list[tuple[_Seat, Awaitable[Iterable[Finding]]]]) -> Scored:
         """All at once, until the deadline: whoever is late is cancelled, and not waited for even if he resists."""
-        asked = [(seat, asyncio.create_task(_awaited(later))) for seat, later in waiting]
+        asked = [(seat, _task(later)) for seat, later in waiting]
         try:
             await asyncio.wait([task for _, task in asked], timeout=self._deadline / 1_000_000)
         finally:
@@ -197,18 +198,18 @@ class Panel:
             logger.warning("the scorer %s failed: %s at %s", seat.name, type(error).__name__, _place(error))
 
 
+def _task(later: Awaitable[Iterable[Finding]]) -> asyncio.Task[Iterable[Finding]]:
+    """One of our own, in this loop: a future may be shared, or belong to a loop that is gone."""
+    return asyncio.create_task(later if isinstance(later, Coroutine) else _awaited(later))
+
+
 async def _awaited(later: Awaitable[Iterable[Finding]]) -> Iterable[Finding]:
-    """In a task of our own: a future may be shared, or belong to another loop, which only this task then hears."""
     return await later
 
 
 def _place(error: BaseException) -> str:
-    trace = error.__traceback__
-    if trace is None:
-        return "?"
-    while trace.tb_next is not None:
-        trace = trace.tb_next
-    return f"{PurePath(trace.tb_frame.f_code.co_filename).name}:{trace.tb_lineno}"
+    frame, line = list(walk_tb(error.__traceback__))[-1]
+    return f"{PurePath(frame.f_code.co_filename).name}:{line}"
 
 
 class _Silent:

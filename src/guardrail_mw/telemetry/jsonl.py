@@ -26,8 +26,7 @@ from guardrail_mw.quantities import Size
 from guardrail_mw.settings import Settings
 from guardrail_mw.telemetry.base import Scope
 from guardrail_mw.telemetry.event import Event
-from guardrail_mw.telemetry.lines import line
-from guardrail_mw.telemetry.recorder import pack, unpack
+from guardrail_mw.telemetry.recorder import pack
 from guardrail_mw.telemetry.writer import Writer
 
 __all__ = ["JsonlFile", "JsonlSettings", "JsonlSink", "rotated"]
@@ -75,7 +74,7 @@ class JsonlFile:
         Raises:
             OSError: the disk is full, the folder is not ours.
         """
-        data = "".join([line(unpack(packed)) + "\n" for packed in batch]).encode("ascii")
+        data = b"".join([packed + b"\n" for packed in batch])
         aside = None
         with self._locked():
             opened = self._open()

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import json
 import logging
-import marshal
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from threading import Lock
@@ -12,6 +12,7 @@ from typing import Any
 from guardrail_mw.clock import Clock
 from guardrail_mw.telemetry.base import Sink
 from guardrail_mw.telemetry.event import Event
+from guardrail_mw.telemetry.lines import line
 from guardrail_mw.values import Observer
 
 __all__ = ["MOST", "RING", "Recorder", "pack", "seldom", "unpack"]
@@ -26,17 +27,17 @@ _SECOND = 1_000_000
 
 
 def pack(event: Event) -> bytes:
-    """An event as bytes that only this interpreter reads: five times as fast as JSON, and nothing for the collector to visit.
+    """An event as a line of JSON without its end: what files hold, and nothing for the garbage collector to visit.
 
     Raises:
-        ValueError: it holds something else than plain values.
+        TypeError, ValueError: it holds something that JSON cannot.
     """
-    return marshal.dumps(event)
+    return line(event).encode("ascii")
 
 
 def unpack(packed: bytes) -> Event:
-    """What was packed in this process."""
-    event: Event = marshal.loads(packed)  # noqa: S302 - our own bytes, never from outside
+    """What was packed."""
+    event: Event = json.loads(packed)
     return event
 
 
@@ -110,6 +111,21 @@ class Recorder:
                     take(packed)
             except Exception as error:  # noqa: BLE001 - as above
                 self._failed(f"the sink {type(self.sinks[index]).__name__}", error)
+
+    def emit_packed(self, packed: bytes) -> None:
+        """Record an event that is packed already. Only where `packable`."""
+        with self._lock:
+            self._keep(packed)
+        for index, (take, _) in enumerate(self._takes):
+            try:
+                take(packed)
+            except Exception as error:  # noqa: BLE001 - as above
+                self._failed(f"the sink {type(self.sinks[index]).__name__}", error)
+
+    @property
+    def packable(self) -> bool:
+        """Whether every sink takes packed events."""
+        return all([wants_packed for _, wants_packed in self._takes])
 
     def _keep(self, packed: bytes) -> None:
         ring = self._ring

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel
 
-from guardrail_mw.engine.replaying import RECOMPUTED
+from guardrail_mw.engine.standins import RECOMPUTED
 
 if TYPE_CHECKING:
     from guardrail_mw.cli.replay.comparing import Comparison

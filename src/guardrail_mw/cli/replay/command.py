@@ -17,7 +17,7 @@ from guardrail_mw.cli.replay.cautions import cautions, different
 from guardrail_mw.cli.replay.comparing import Comparison
 from guardrail_mw.cli.replay.page import page
 from guardrail_mw.cli.replay.reading import Events
-from guardrail_mw.cli.replay.telling import Told, tell
+from guardrail_mw.cli.replay.telling import Told, by, printable, tell
 from guardrail_mw.engine.replaying import Replay
 from guardrail_mw.identity.keys import Secrets, derive
 from guardrail_mw.policy import Policy, load
@@ -88,7 +88,7 @@ def replay(
     with Events(events) as found, quiet():
         told = _replayed(found, new, policy, old, acting, warm)
     for line in tell(told):
-        click.echo(line)
+        click.echo(printable(line))
     if html is not None:
         _write(html, page(told))
     if written is not None:
@@ -143,9 +143,8 @@ def _recorded_by(events: Events, old: Sequence[tuple[str, Policy]]) -> None:
         raise Cannot("\n".join(["There is no event in these files.", *events.complaints]))
     for name, each in old:
         if each.hash not in events.policies:
-            known = ", ".join(sorted(events.policies))
             raise Cannot(
-                f"{name} is not what these events were recorded by: its hash is {each.hash}, and they name {known}. "
+                f"{name} is not what these events were recorded by: its hash is {each.hash}, and they name {by(events)}. "
                 "`mode` and what stands for ${…} count, too."
             )
 

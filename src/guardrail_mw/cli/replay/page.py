@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from guardrail_mw.cli.replay.comparing import BINS
 from guardrail_mw.cli.replay.plots import Bars, Series, columns, pairs
-from guardrail_mw.cli.replay.telling import HEADS, cells, moment, sentences
+from guardrail_mw.cli.replay.telling import HEADS, by, cells, moment, sentences
 
 if TYPE_CHECKING:
     from guardrail_mw.cli.replay.comparing import Comparison
@@ -89,12 +89,10 @@ def page(told: Told) -> str:
 
 def _head(told: Told, title: str) -> Iterator[str]:
     events = told.events
-    hashes = ", ".join(sorted(events.policies))
     yield f"<h1>{escape(title)}</h1>"
-    yield (
-        f'<p class="soft">Policy {told.policy.hash} in {told.mode}, on {events.count:,} events of {moment(events.first)} to '
-        f"{moment(events.last)} UTC, recorded by {escape(hashes)}</p>"
-    )
+    count, when = events.count - events.repeated, f"{moment(events.first)} to {moment(events.last)} UTC"
+    on = f"Policy {told.policy.hash} in {told.mode}, on {count:,} events of {when}, recorded by {by(events)}"
+    yield f'<p class="soft">{escape(on)}</p>'
     yield from (f"<p>{escape(sentence)}</p>" for sentence in sentences(told.comparison))
 
 

@@ -50,7 +50,7 @@ class Events:
         self._held: list[_Put] = []
         self._spilled: list[IO[bytes]] = []
         self.count = 0
-        """Events that were read."""
+        """Events that were read, those that were there twice included."""
         self.malformed = 0
         """Lines that are no event."""
         self.complaints: list[str] = []
@@ -123,8 +123,8 @@ class Events:
             self._complain(path, number, "it is nested too deeply")
         except UnicodeDecodeError:
             self._complain(path, number, "it is not UTF-8")
-        except json.JSONDecodeError as error:
-            self._complain(path, number, f"it is not JSON (column {error.colno})")
+        except json.JSONDecodeError:
+            self._complain(path, number, "it is not JSON")
         except ValueError as error:
             self._complain(path, number, str(error))
         else:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from itertools import groupby
-from textwrap import fill
+from textwrap import wrap
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 if TYPE_CHECKING:
@@ -14,12 +14,13 @@ if TYPE_CHECKING:
     from guardrail_mw.policy import Policy
     from guardrail_mw.values import Mode
 
-__all__ = ["HEADS", "Told", "cells", "moment", "sentences", "tell"]
+__all__ = ["HEADS", "Told", "by", "cells", "moment", "printable", "sentences", "tell"]
 
 HEADS: Final = ("then", "now", "more", "fewer", "per million", "shadow", "accounts", "new", "established")
 _SHORT: Final = {"limit": "Limits", "rung": "Rungs", "scorer": "Scorers", "other": "Other"}
 _NAME: Final = 24
 _WIDE: Final = 100
+_POLICIES: Final = 5
 
 
 class Told(NamedTuple):
@@ -36,8 +37,8 @@ class Told(NamedTuple):
 def tell(told: Told) -> Iterator[str]:
     """What was replayed, a line for each rule, what it comes to, and what to mind."""
     comparison, events = told.comparison, told.events
-    yield f"{told.name} (policy {told.policy.hash}) in {told.mode}, on {events.count:,} events"
-    yield f"of {moment(events.first)} to {moment(events.last)} UTC, recorded by {', '.join(sorted(events.policies))}"
+    yield f"{told.name} (policy {told.policy.hash}) in {told.mode}, on {events.count - events.repeated:,} events"
+    yield f"of {moment(events.first)} to {moment(events.last)} UTC, recorded by {by(events)}"
     yield ""
     yield f"{'':<{_NAME}}" + "".join(f"{head:>{_width(head)}}" for head in HEADS)
     for kind, lines in groupby(comparison.lines(), key=lambda line: line.kind):
@@ -48,16 +49,29 @@ def tell(told: Told) -> Iterator[str]:
                 f"{cell:>{_width(head)}}" for head, cell in zip(HEADS, cells(line), strict=True)
             )
     yield ""
-    yield from (fill(sentence, _WIDE) for sentence in sentences(comparison))
+    for sentence in sentences(comparison):
+        yield from wrap(sentence, _WIDE)
     if told.cautions:
         yield ""
         yield "To be minded"
         for caution in told.cautions:
-            yield fill(caution, _WIDE, initial_indent="  - ", subsequent_indent="    ", break_long_words=False)
+            yield from wrap(caution, _WIDE, initial_indent="  - ", subsequent_indent="    ", break_long_words=False)
 
 
 def _width(head: str) -> int:
     return max(len(head), 7) + 2
+
+
+def by(events: Events) -> str:
+    """The policies that recorded the events: those of most first, a few of them."""
+    found = sorted(events.policies, key=lambda each: -events.policies[each])
+    more = f" and {len(found) - _POLICIES} more" if len(found) > _POLICIES else ""
+    return ", ".join(found[:_POLICIES]) + more
+
+
+def printable(line: str) -> str:
+    """The line, without what would steer a terminal: files may hold anything."""
+    return line if line.isprintable() else "".join([each if each.isprintable() else "\ufffd" for each in line])
 
 
 def cells(line: Line) -> list[str]:
