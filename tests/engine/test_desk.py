@@ -146,6 +146,27 @@ async def test_a_full_limit_says_when_there_is_room(make: Make) -> None:
     assert 0 < limit["wait_ms"] <= 1000
 
 
+async def test_a_limit_in_tokens_is_full_too(make: Make) -> None:
+    """200 tokens are used of 200; at 100 a second the next comes in 10 ms."""
+    kit = make(document({"name": "tokens", "unit": "tokens", "rate": "6000/minute", "burst": 200}, reserve={"output": 100}))
+    [limit] = await kit.operator.limits(await kit.call())
+    assert (limit["ok"], limit["remaining"], limit["wait_ms"]) == (False, 0, 10)
+
+
+async def test_the_main_route_is_the_first_that_is_metered() -> None:
+    routes = [
+        {"path": "/health", "exempt": True},
+        {"path": "/other/**", "limits": ["requests"]},
+        {"path": "/v1/**", "dialect": "openai"},
+    ]
+    kit = Kit(Guarded(Upstream(), {**document(), "routes": routes}))
+    assert len(await kit.left("a:" + "A" * 22)) == 7
+    kit = Kit(Guarded(Upstream(), {**document(), "routes": routes[:2]}))
+    assert await kit.left("a:" + "A" * 22) == {"requests": 60}
+    kit = Kit(Guarded(Upstream(), {**document(), "routes": []}))
+    assert len(await kit.left("a:" + "A" * 22)) == 7
+
+
 async def test_what_only_a_request_tells_is_not_guessed(make: Make) -> None:
     """Another process, which has seen no decision of the account."""
     kit = make()
@@ -223,6 +244,7 @@ async def test_networks_have_limits_and_no_standing(make: Make) -> None:
     assert (await kit.operator.reset(network, "a fair"))["fields"] == 2  # and the attempts that were counted
     assert await kit.left(network) == {"requests": 60, "net": 9}
     assert (await kit.shown(network))["done"] == []
+    assert await kit.left("n:" + "A" * 22) == {"requests": 60, "net": 9}
     for act in (
         kit.operator.erase(network, "x"),
         kit.operator.label(network, "x", "x"),
@@ -482,8 +504,14 @@ async def test_a_switch_that_cannot_be() -> None:
         await kit.operator.switch("", "shadw")
     with pytest.raises(MisuseError, match="mode: of a rule can only be shadow"):
         await kit.operator.switch("requests", "enforce")
+    with pytest.raises(MisuseError, match="mode: of a rule can only be shadow"):
+        await kit.operator.switch("requests", "off")
     with pytest.raises(MisuseError, match="reason: holds a line break"):
         await kit.operator.switch("", "off", "a\nb")
+    nobody: Any
+    for nobody in (None, 0, [], " "):  # as JSON may bring it: none of them is everything
+        with pytest.raises(MisuseError, match=r"^rule: "):
+            await kit.operator.switch(nobody, "off")
     assert (await kit.operator.modes())["switches"] == {}
 
 

@@ -254,3 +254,39 @@ async def test_subjects_beyond_the_most_are_counted() -> None:
     for number in range(4):
         await replay.decide(past({**event, "account": f"a:{number:022x}", "candidate": f"a:{number:022x}"}))
     assert replay.shared > 0
+
+
+ODD: list[Any] = [
+    None, True, -1, 0, 2, 1.5, 1e300, 2**53, 2**70, "", "x", "\ud800", "a:b", "deny", "none",
+    [], {}, [None], [{}], {"a": 1}, [1], ["x"],
+]  # fmt: skip
+
+
+def bent(event: Any, dice: random.Random) -> Any:
+    """The event with something else in some place, at any depth."""
+    if isinstance(event, dict) and event and dice.random() < 0.9:
+        name = dice.choice(sorted(event))
+        return {**event, name: bent(event[name], dice)}
+    if isinstance(event, list) and event and dice.random() < 0.7:
+        place = dice.randrange(len(event))
+        return [*event[:place], bent(event[place], dice), *event[place + 1 :]]
+    return dice.choice(ODD)
+
+
+async def test_no_event_whatever_it_holds_ends_a_replay() -> None:
+    """It is refused as no event, or replayed; nothing else comes of it."""
+    upstream = Upstream()
+    guarded = Guarded(upstream, document(), environ=ENVIRON)
+    await traffic(guarded, upstream, 4, 100)
+    events = [event for event in recorded(guarded) if event["findings"] or event["limits"]]
+    replay, dice = replaying(guarded), random.Random(11)
+    at, taken = 0, 0
+    for _ in range(4000):
+        try:
+            found = past(bent(dice.choice(events), dice))
+        except ValueError:
+            continue
+        taken += 1
+        at = max(at, found.at)
+        await replay.decide(found._replace(at=at))
+    assert taken > 500

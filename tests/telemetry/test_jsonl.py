@@ -20,7 +20,7 @@ from pydantic import ValidationError
 
 from guardrail_mw.telemetry.jsonl import JsonlFile, JsonlSettings, JsonlSink, rotated
 from guardrail_mw.telemetry.lines import line
-from guardrail_mw.telemetry.recorder import pack
+from guardrail_mw.telemetry.recorder import Recorder, pack
 from guardrail_mw.testing.clock import FakeClock
 
 from .kit import Counts, event, scope
@@ -67,11 +67,12 @@ async def test_a_sink_writes_lines(tmp_path: Path) -> None:
 async def test_an_event_that_json_cannot_hold_costs_only_itself(tmp_path: Path) -> None:
     counts = Counts()
     sink = JsonlSink(settings(tmp_path / "events.jsonl"), scope(counts))
+    recorder = Recorder([sink], clock=FakeClock(), observer=counts)
     for number, risk in enumerate([0.0, float("nan"), 0.0]):
-        sink.emit(event(id=f"{number:024}", risk=risk))
-    await sink.aclose()
+        recorder.emit(event(id=f"{number:024}", risk=risk))
+    await recorder.aclose()
     assert numbers(tmp_path / "events.jsonl") == [0, 2]
-    assert counts == {"events.dropped": 1}
+    assert counts == {"events.failed": 1}
 
 
 def test_it_rotates_before_a_file_grows_too_large_and_keeps_so_many(tmp_path: Path) -> None:

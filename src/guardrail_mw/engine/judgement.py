@@ -96,11 +96,12 @@ class Judge:
 
     def person(self, exchange: Exchange) -> Person:
         """Who stands before the ladder. What nobody has proved is remembered of nobody."""
-        subject, receipt = exchange.subject, exchange.receipt
+        subject, receipt, tariff = exchange.subject, exchange.receipt, exchange.tariff
         assert subject is not None  # noqa: S101 - see `judge`
         assert receipt is not None  # noqa: S101 - likewise
+        assert tariff is not None  # noqa: S101 - likewise
         candidate = subject.candidate if exchange.authenticated else ""
-        return Person(subject.account, candidate, exchange.traits, exchange.standing.fields, receipt.now)
+        return Person(tariff.payer, candidate, exchange.traits, exchange.standing.fields, receipt.now)
 
     def decision(self, exchange: Exchange, rung: Rung) -> Decision:
         """What a rung does to a request."""

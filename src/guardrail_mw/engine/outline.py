@@ -10,6 +10,7 @@ import secrets
 from typing import TYPE_CHECKING, Any
 
 from guardrail_mw.engine.recording import record, subject_of, used_of
+from guardrail_mw.friction.budget import established
 from guardrail_mw.telemetry.lines import line
 from guardrail_mw.values import Allow
 
@@ -22,8 +23,8 @@ __all__ = ["Outline", "is_plain", "outlined"]
 
 _WHO = "account"
 _FORMS = {
-    "id": '"%s"', "at": "%d", "method": '"%s"', _WHO: "%s", "status": "%d", "outcome": '"%s"', "effective": "%r", "used": "%s",
-    "duration_ms": "%r",
+    "id": '"%s"', "at": "%d", "method": '"%s"', _WHO: "%s", "established": "%s", "status": "%d", "outcome": '"%s"',
+    "effective": "%r", "used": "%s", "duration_ms": "%r",
 }  # fmt: skip
 _LIMIT_FORMS = {"cost": "%d", "remaining": "%d", "reset_ms": "%d", "ok": "%s"}
 
@@ -99,7 +100,8 @@ class Outline:
         receipt, estimate, judgement = exchange.receipt, exchange.estimate, exchange.judgement
         assert receipt is not None  # noqa: S101 - it was charged
         readings = receipt.readings
-        values: list[object] = [exchange.id, receipt.now, exchange.route.method, _who(exchange, tariff), status, outcome]
+        values: list[object] = [exchange.id, receipt.now, exchange.route.method, _who(exchange, tariff)]
+        values += ("true" if established(exchange.standing.fields, receipt.now) else "false", status, outcome)
         steps = [step for entry in receipt.bill.entries for step in entry.steps] if self._costs else None
         for at in self._places:
             reading = readings[at]

@@ -186,20 +186,15 @@ def _untold(slot: Slot, subject: Subject) -> bool:
     return bool((_TOLD - told) & {slot.limit.home, *slot.limit.dimensions})
 
 
-async def _read(store: Store, subject: Subject, tariff: Tariff, lines: Sequence[tuple[Entry, Step]]) -> list[Reading]:
-    """How steps stand, in their order."""
+async def _read(store: Store, subject: Subject, tariff: Tariff, lines: Sequence[tuple[Entry, Step]]) -> tuple[Reading, ...]:
+    """How steps stand, in their order: a tariff has those of one home together."""
     if not lines:
-        return []
-    homes: dict[str, list[int]] = {}
-    for place, (entry, _) in enumerate(lines):
-        homes.setdefault(entry.home, []).append(place)
-    entries = [
-        Entry(home, tuple([lines[place][1] for place in places]), lines[places[0]][0].parent)
-        for home, places in homes.items()
-    ]
-    receipt = await store.peek(Bill(identifiers(), tuple(entries), tariff.payer, subject.candidate))
-    order = [place for places in homes.values() for place in places]
-    return [reading for _, reading in sorted(zip(order, receipt.readings, strict=True))]
+        return ()
+    homes: dict[str, tuple[Entry, list[Step]]] = {}
+    for entry, step in lines:
+        homes.setdefault(entry.home, (entry, []))[1].append(step)
+    entries = tuple([Entry(home, tuple(steps), entry.parent) for home, (entry, steps) in homes.items()])
+    return (await store.peek(Bill(identifiers(), entries, tariff.payer, subject.candidate))).readings
 
 
 def _held(slot: Slot, model: str, reading: Reading | None, home: str) -> Held:

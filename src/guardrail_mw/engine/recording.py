@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from guardrail_mw.friction.budget import established
 from guardrail_mw.telemetry.event import VERSION
 from guardrail_mw.values import Challenge, Delay, Deny, Trim, Verify
 
@@ -16,7 +17,8 @@ if TYPE_CHECKING:
 __all__ = ["kind", "record", "subject_of", "used_of"]
 
 _NOBODY: dict[str, Any] = {
-    **dict.fromkeys(("account", "candidate", "network", "organisation", "device", "device_kind", "tier", "acr", "ial"), ""),
+    **dict.fromkeys(("account", "candidate", "network", "organisation", "cluster"), ""),
+    **dict.fromkeys(("device", "device_kind", "tier", "acr", "ial"), ""),
     "authenticated": False,
     "verified": False,
     "source": "",
@@ -44,11 +46,12 @@ def record(exchange: Exchange, outcome: str, *, status: int, usage: Usage | None
         took: µs from its beginning to its end.
     """
     receipt, decision, fields = exchange.receipt, exchange.decision, exchange.standing.fields
+    at = receipt.now if receipt is not None else now
     estimate = exchange.estimate
     return {
         "v": VERSION,
         "id": exchange.id,
-        "at": receipt.now if receipt is not None else now,
+        "at": at,
         "policy": exchange.engine.policy.hash,
         "mode": exchange.engine.mode,
         "route": exchange.route.label,
@@ -56,6 +59,7 @@ def record(exchange: Exchange, outcome: str, *, status: int, usage: Usage | None
         "dialect": exchange.dialect,
         "model": exchange.model,
         **subject_of(exchange, fields),
+        "established": established(fields, at),
         "decision": kind(decision),
         "code": decision.code if isinstance(decision, Deny) else "",
         "status": status,
@@ -79,10 +83,11 @@ def subject_of(exchange: Exchange, fields: Mapping[str, str]) -> dict[str, Any]:
     if subject is None:  # its credential was bad
         return _NOBODY
     return {
-        "account": subject.account,
+        "account": exchange.tariff.payer if exchange.tariff is not None else subject.account,
         "candidate": subject.candidate,
         "network": subject.network,
         "organisation": subject.organisation,
+        "cluster": fields.get("cluster", ""),
         "device": subject.device,
         "device_kind": subject.device_kind,
         "tier": fields.get("tier", subject.tier),

@@ -112,10 +112,12 @@ def _replayed(events: Events, new: Policy, name: str, old: Sequence[tuple[str, P
 
 
 async def _run(events: Events, replaying: Replay, comparison: Comparison, bar: Any) -> None:
+    number = 0
     for number, past in enumerate(events, 1):
         comparison.add(past, await replaying.decide(past))
         if not number % _OFTEN:
             bar.update(_OFTEN)
+    bar.update(events.count - number + number % _OFTEN)
 
 
 def _bar(length: int, label: str) -> Any:
