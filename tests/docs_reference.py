@@ -31,6 +31,7 @@ from guardrail_mw.identity.settings import AnonymousSettings, IdentitySettings, 
 from guardrail_mw.limits.settings import LimitSettings, ModelSettings, PriceSettings, ReserveSettings
 from guardrail_mw.limits.velocity import VelocitySettings
 from guardrail_mw.policy import InspectSettings, Policy, RouteSettings, StoreSettings
+from guardrail_mw.policy.console import ConsoleSettings
 from guardrail_mw.quantities import Budget, Duration, Quantity, Rate, Share, Size
 from guardrail_mw.risk.automation import AutomationSettings
 from guardrail_mw.risk.cluster import ClusterSettings
@@ -56,7 +57,7 @@ MODELS: dict[str, type[BaseModel]] = {
         JwtSettings, ClaimNames, HeaderSettings, RouteSettings, ReserveSettings, InspectSettings, ModelSettings, PriceSettings,
         LimitSettings, WhenSettings, DeviceSettings, VelocitySettings, RiskSettings, ScorerSettings, AutomationSettings,
         ClusterSettings, Ramp, FrictionSettings, DelaysSettings, CapSettings, RungSettings, WaitSettings, TrimSettings,
-        TelemetrySettings, SinkSettings, LogSettings, JsonlSettings, ParquetSettings,
+        TelemetrySettings, ConsoleSettings, SinkSettings, LogSettings, JsonlSettings, ParquetSettings,
     )
 }  # fmt: skip
 """The sections of a policy, by the names that the pages call them."""

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis.stateful import run_state_machine_as_test
 
-from guardrail_mw.stores.base import Bill, Receipt, Settlement, Store
+from guardrail_mw.stores.base import Bill, Count, Receipt, Settlement, Store
 from guardrail_mw.stores.memory import MemoryStore
 from guardrail_mw.stores.redis.store import RedisStore
 from guardrail_mw.testing.clock import FakeClock
@@ -88,7 +88,28 @@ class Talkative(MemoryStore):
         return await super().peek(bill)
 
 
-@pytest.mark.parametrize("broken", [Unsettled, Talkative])
+class Silent(MemoryStore):
+    async def charge(self, bill: Bill) -> Receipt:
+        receipt = await super().charge(bill)
+        return receipt if receipt.code == "stale" else receipt._replace(standing=None)
+
+
+class Uncounting(MemoryStore):
+    async def charge(self, bill: Bill) -> Receipt:
+        receipt = await super().charge(bill)
+        if receipt.code == "denied":
+            counts = [step for entry in bill.entries for step in entry.steps if isinstance(step, Count)]
+            for entry in bill.entries:
+                await self.reset(entry.home, [step.field for step in counts])
+        return receipt
+
+
+class Unforgetting(MemoryStore):
+    async def erase(self, account: str) -> bool:
+        return bool(account)
+
+
+@pytest.mark.parametrize("broken", [Unsettled, Talkative, Silent, Uncounting, Unforgetting])
 def test_the_machine_finds_what_is_broken(broken: type[MemoryStore]) -> None:
     class Broken(StoreMachine):
         def make_store(self, clock: FakeClock) -> Store:

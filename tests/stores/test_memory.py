@@ -148,6 +148,16 @@ class TestBounds:
         clock.advance(3)
         assert store.subjects() == 0
 
+    async def test_budgets_that_have_ended_are_forgotten(self) -> None:
+        """A name for each period."""
+        clock = FakeClock()
+        store = MemoryStore(clock=clock)
+        for number in range(3000):
+            assert await store.take(f"deny {number}", "a:1", 1, clock.now() + MINUTE)
+            clock.advance(1)
+        assert len(store._budgets) <= 1024
+        assert not await store.take("deny 2999", "a:2", 1, clock.now() + MINUTE)
+
     async def test_spent_tokens_are_never_forgotten_for_want_of_room(self) -> None:
         clock = FakeClock()
         store = MemoryStore(clock=clock, max_subjects=2)

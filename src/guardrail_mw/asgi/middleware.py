@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from guardrail_mw import plugins
 from guardrail_mw.asgi.body import BodyBudget
+from guardrail_mw.asgi.endpoints import LIVE, READY, Endpoints
 from guardrail_mw.asgi.http import Http
 from guardrail_mw.asgi.websocket import WebSocket
 from guardrail_mw.engine import Guardrail
@@ -29,6 +30,8 @@ logger = logging.getLogger("guardrail_mw")
 SHUTDOWN = 5.0
 """Seconds that a shutdown waits for what was settled to reach the store."""
 _DIALECTS = ("openai", "anthropic", "problem")
+_OWN = (LIVE, READY)
+"""What ends like these may be ours."""
 
 
 class GuardrailMiddleware:
@@ -66,12 +69,15 @@ class GuardrailMiddleware:
         self._budget = BodyBudget(self.guardrail.policy.inspect.budget.bytes)
         self._http = Http(app, self.guardrail, dialects, self._budget)
         self._websocket = WebSocket(app, self.guardrail, dialects)
+        self._endpoints = Endpoints(self.guardrail)
 
     async def __call__(
         self, scope: Any, receive: Any, send: Any
     ) -> None:  # as `App`, so that it fits every framework's types
         """One connection of the server's."""
         kind = scope["type"]
+        if kind == "http" and scope["path"].endswith(_OWN) and await self._endpoints.answer(scope, send):
+            return
         guard = self._http if kind == "http" else self._websocket if kind == "websocket" else None
         if guard is not None:
             self.guardrail.keeper()

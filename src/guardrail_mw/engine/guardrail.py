@@ -97,6 +97,7 @@ class Guardrail:
         self._latest: tuple[asyncio.AbstractEventLoop | None, Keeper] = (None, Keeper(self.store))
         self.engine = self._compile(running)
         """The running engine. A reload swaps it; an exchange keeps the one that it began with."""
+        self._console = None if running.console is None else plugins.load("services", "console")(self)
         self._warn_of_workers()
 
     # What it is made of
@@ -228,8 +229,9 @@ class Guardrail:
         before = self.engine.policy
         if policy.store != before.store:
             logger.warning("The policy's store settings changed: they hold after a restart.")
-        if policy.telemetry != before.telemetry:
-            logger.warning("The policy's telemetry settings changed: they hold after a restart.")
+        for section in ("telemetry", "console"):
+            if getattr(policy, section) != getattr(before, section):
+                logger.warning("The policy's %s settings changed: they hold after a restart.", section)
         if policy.identity != before.identity:
             retired, self._resolver = self._resolver, self._resolve(policy)
             try:
@@ -271,6 +273,8 @@ class Guardrail:
             keeper = self._keepers[loop] = Keeper(self.store)
             if self._shared and isinstance(self.store, Switches):
                 keeper.often("switches", SWITCHES_EVERY, self.read_switches)
+            if self._console is not None:
+                keeper.start("console", self._console.run())
             if isinstance(self._source, (str, os.PathLike)):
                 watcher = Watcher(self._source, self.apply, self.refused, running=self.policy, environ=self._environ)
                 keeper.start("policy watch", watcher.run())

@@ -75,7 +75,7 @@ class Outline:
             places.append(form)
             return f"{mark}.{len(places)}"
 
-        subject = subject_of_names(event)
+        subject = _subject_names(event)
         for name, value in event.items():
             if name in _FORMS:
                 event[name] = place(_FORMS[name])
@@ -122,7 +122,7 @@ class Outline:
         return (self._format % tuple(values)).encode("ascii")
 
 
-def subject_of_names(event: dict[str, Any]) -> tuple[str, ...]:
+def _subject_names(event: dict[str, Any]) -> tuple[str, ...]:
     """The fields that the subject fixes, in their order."""
     names = list(event)
     first = names.index(_WHO)

@@ -74,13 +74,14 @@ class Waiting:
             The seconds that were waited.
         """
         seconds = min(max(seconds, 0.0), self._at_most)
-        event = "friction.delay_abandoned"
         try:
             await sleep(seconds)
-            event = "friction.delayed"
+        except BaseException:
+            self._count("friction.delay_abandoned")
+            raise
         finally:
             self.leave()
-            self._count(event)
+        self._count("friction.delayed")
         return seconds
 
     def _count(self, event: str) -> None:

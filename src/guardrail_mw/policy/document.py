@@ -17,6 +17,7 @@ from guardrail_mw.identity.settings import IdentitySettings
 from guardrail_mw.limits.settings import LimitSettings, ModelSettings, ReserveSettings
 from guardrail_mw.limits.velocity import VelocitySettings
 from guardrail_mw.policy import checks, paths
+from guardrail_mw.policy.console import ConsoleSettings
 from guardrail_mw.policy.nodes import dotted
 from guardrail_mw.quantities import Duration, Size
 from guardrail_mw.risk.settings import RiskSettings
@@ -26,7 +27,7 @@ from guardrail_mw.values import Dialect, Mode
 
 __all__ = ["LATER", "InspectSettings", "Policy", "RouteSettings", "StoreSettings"]
 
-LATER: Final = ("clusters", "audit", "console", "public_url")
+LATER: Final = ("clusters", "audit", "public_url")
 """Sections that are known and not available yet."""
 
 _NETWORKED: Final = ("redis", "redis+sentinel", "redis+cluster", "rediss", "rediss+sentinel", "rediss+cluster")
@@ -198,6 +199,8 @@ class Policy(Settings):
     risk: RiskSettings = RiskSettings()
     friction: FrictionSettings = FrictionSettings()
     telemetry: TelemetrySettings = TelemetrySettings()
+    console: ConsoleSettings | None = None
+    """The operator's port; off unless this section is there."""
 
     @field_validator("version", mode="before")
     @classmethod
@@ -233,8 +236,8 @@ class Policy(Settings):
 
     @cached_property
     def hash(self) -> str:
-        """Sixteen hex digits of all that it says, defaults included, but for the store's URL: it may hold a password."""
-        left_out: Any = {"extends": True, "store": {"url"}}
+        """Sixteen hex digits of all that it says of requests, defaults included; the store's URL may hold a password."""
+        left_out: Any = {"extends": True, "store": {"url"}, "console": True}
         said = self.model_dump(mode="json", by_alias=True, exclude=left_out, fallback=repr)
         return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()[:16]
 

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 __all__ = ["MemoryStore"]
 
 _SECOND = 1_000_000
+_BUDGETS = 1024
+"""Budgets of members, from which on those that have ended are looked for."""
 _tuple = tuple.__new__
 
 _Taken = tuple[Kind, Step, Home, int, Any, bool]
@@ -300,14 +302,17 @@ class MemoryStore:
     async def take(self, budget: str, member: str, most: int, until: int) -> bool:
         """See `Tally.take`."""
         with self._lock:
-            now = self._clock.now()
-            kept = {name: {who: last for who, last in those.items() if last > now} for name, those in self._budgets.items()}
-            self._budgets = {name: those for name, those in kept.items() if those}
-            members = self._budgets.setdefault(budget, {})
-            if member not in members and (until <= now or len(members) >= most):
-                return False
-            members.setdefault(member, until)
-            return True
+            return self._member(budget, member, most, until, self._clock.now())
+
+    def _member(self, budget: str, member: str, most: int, until: int, now: int) -> bool:
+        if len(self._budgets) >= _BUDGETS:
+            self._budgets = {name: kept for name, kept in self._budgets.items() if max(kept.values(), default=0) > now}
+        members = {who: last for who, last in self._budgets.get(budget, {}).items() if last > now}
+        self._budgets[budget] = members
+        if member not in members and (until <= now or len(members) >= most):
+            return False
+        members.setdefault(member, until)
+        return True
 
     async def reset(self, home: str, fields: Sequence[str] | None = None) -> int:
         """See `Desk.reset`."""

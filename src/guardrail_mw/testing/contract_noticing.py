@@ -19,7 +19,7 @@ HEAT = 1_767_225_600_000_000 + 1800 * SECOND * 6
 """µs at which a risk of 64 that halves every half hour is 1."""
 
 
-async def told(store: Store, seen: int, version: int = 0, cost: int = 1) -> Receipt:
+async def _told(store: Store, seen: int, version: int = 0, cost: int = 1) -> Receipt:
     """Charge a bill of somebody who has seen that much of the standing."""
     return await take(store, bucket(cost), candidate=ACCOUNT, version=version, seen=seen)
 
@@ -28,21 +28,21 @@ class Noticing:
     """`seen`: a change that no plan depends on is told with the next receipt, and the bill is decided as it stands."""
 
     async def test_nothing_is_told_of_a_newcomer(self, store: Store) -> None:
-        receipt = await told(store, 0)
+        receipt = await _told(store, 0)
         assert (receipt.code, receipt.standing) == ("admitted", None)
         assert await standing(store) == Standing(0, {}, 0)
 
     async def test_what_changed_is_told_with_the_receipt(self, store: Store, clock: FakeClock) -> None:
         assert await store.remember(ACCOUNT, [put("rung", "delay 1"), Change("max", "heat", str(HEAT))]) == 0
-        receipt = await told(store, 0)
+        receipt = await _told(store, 0)
         kept = Standing(0, {"rung": "delay 1", "heat": str(HEAT)}, clock.now())
         assert (receipt.code, receipt.standing, shown(receipt)) == ("admitted", kept, [(True, 9, SECOND, 0)])
-        receipt = await told(store, kept.seen)
+        receipt = await _told(store, kept.seen)
         assert (receipt.code, receipt.standing, shown(receipt)) == ("admitted", None, [(True, 8, 2 * SECOND, 0)])
 
     async def test_what_is_denied_is_told_too(self, store: Store, clock: FakeClock) -> None:
         await store.remember(ACCOUNT, [put("rung", "delay 1")])
-        receipt = await told(store, 0, cost=11)
+        receipt = await _told(store, 0, cost=11)
         assert (receipt.code, receipt.standing) == ("denied", Standing(0, {"rung": "delay 1"}, clock.now()))
         assert shown(receipt) == [(False, 10, 0, SECOND)]
 
@@ -62,20 +62,20 @@ class Noticing:
         version = await store.remember(ACCOUNT, [put("tier", "x")])
         clock.advance(1)
         await store.remember(ACCOUNT, [put("rung", "delay 1")])
-        stale = await told(store, 0)
+        stale = await _told(store, 0)
         assert (stale.code, stale.readings) == ("stale", ())
         assert stale.standing == Standing(version, {"tier": "x", "rung": "delay 1"}, version + SECOND)
-        assert (await told(store, version, version)).standing == stale.standing
-        assert (await told(store, version + SECOND, version)).standing is None
+        assert (await _told(store, version, version)).standing == stale.standing
+        assert (await _told(store, version + SECOND, version)).standing is None
 
     @pytest.mark.parametrize("seen", [-3, 1, 2**52])
     async def test_whoever_has_seen_what_is_not_there_is_told(self, store: Store, seen: int) -> None:
         """A process that made up changes of its own, or a store that was emptied."""
-        receipt = await told(store, seen)
+        receipt = await _told(store, seen)
         assert (receipt.code, receipt.standing) == ("admitted", Standing(0, {}, 0))
 
     async def test_a_version_that_no_store_gives_is_stale(self, store: Store) -> None:
-        receipt = await told(store, -2, -1)
+        receipt = await _told(store, -2, -1)
         assert (receipt.code, receipt.standing) == ("stale", Standing(0, {}, 0))
 
     async def test_the_beginning_of_a_standing_is_a_change(self, store: Store, clock: FakeClock) -> None:
@@ -116,12 +116,12 @@ class Noticing:
         receipt = await take(store, bucket(1), home=NETWORK, candidate=ACCOUNT)
         clock.advance(3)
         await settled(store, receipt, changes=(Change("max", "heat", str(HEAT)), Change("add", "met", "1")))
-        assert (await told(store, 0)).standing == Standing(0, {"heat": str(HEAT), "met": "1"}, clock.now())
+        assert (await _told(store, 0)).standing == Standing(0, {"heat": str(HEAT), "met": "1"}, clock.now())
         clock.advance(3)
         leased = await take(store, lease(), candidate=ACCOUNT, seen=clock.now() - 3 * SECOND)
         assert leased.standing is None
         await settled(store, leased, changes=(Change("max", "heat", str(HEAT + 1)), Change("add", "met", "1")))
-        assert (await told(store, 0)).standing == Standing(0, {"heat": str(HEAT + 1), "met": "2"}, clock.now())
+        assert (await _told(store, 0)).standing == Standing(0, {"heat": str(HEAT + 1), "met": "2"}, clock.now())
 
     async def test_whole_numbers_are_exact_to_the_largest(self, store: Store) -> None:
         """Times in µs are; 2^53 - 1 is the largest that any store must hold."""
@@ -141,9 +141,9 @@ class Noticing:
         await store.remember(ACCOUNT, [put("rung", "delay 1")])
         seen = (await standing(store)).seen
         clock.advance(91 * 86_400)
-        receipt = await told(store, seen)
+        receipt = await _told(store, seen)
         assert (receipt.code, receipt.standing) == ("admitted", Standing(0, {}, 0))
-        assert (await told(store, 0)).standing is None
+        assert (await _told(store, 0)).standing is None
 
     async def test_an_expired_standing_begins_anew_and_is_told(self, store: Store, clock: FakeClock) -> None:
         await store.remember(ACCOUNT, [put("rung", "delay 1")])
@@ -162,6 +162,6 @@ class Noticing:
         await asyncio.gather(*(store.remember(ACCOUNT, [Change("add", "met", "1")]) for _ in range(20)))
         seen = (await standing(store)).seen
         await asyncio.gather(*(store.remember(ACCOUNT, [Change("add", "met", "1")]) for _ in range(3)))
-        receipt = await told(store, seen)
+        receipt = await _told(store, seen)
         assert receipt.standing is not None
         assert (receipt.standing.fields["met"], receipt.standing.seen) == ("23", seen + 3)

@@ -432,7 +432,8 @@ class Model:
     def take(self, budget: str, member: str, most: int, until: int) -> bool:
         """See `Tally.take`."""
         now = self._clock.now()
-        members = {who for (name, who), last in self._budgets.items() if name == budget and last > now}
+        self._budgets = {key: last for key, last in self._budgets.items() if key[0] != budget or last > now}
+        members = {who for name, who in self._budgets if name == budget}
         if member not in members:
             if len(members) >= most or until <= now:
                 return False

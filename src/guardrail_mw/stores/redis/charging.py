@@ -31,7 +31,7 @@ from guardrail_mw.stores.redis.parts import Part, parts
 from guardrail_mw.stores.redis.scripts import SHA, tag
 from guardrail_mw.values import Standing
 
-__all__ = ["CALENDAR", "charge_command", "merge", "parse_charge", "parse_standing"]
+__all__ = ["CALENDAR", "charge_command", "merge", "parse_charge", "parse_standing", "suffixes_of"]
 
 CALENDAR = {"minute": "i", "hour": "h", "day": "d", "week": "w", "month": "m", "year": "y"}
 """Calendar units as the scripts know them."""
