@@ -235,7 +235,7 @@ class Counting:
                     for at in range(0, 400, 4)
                 )
             )
-            counts = [max(pair) for pair in zip(counts, *map(numbers_of, receipts), strict=True)]
+            counts = [max(pair) for pair in zip(counts, *map(_numbers_of, receipts), strict=True)]
         assert counts == pytest.approx([3000] * 4, rel=0.05)
         assert _numbers(await take(store, sketch(0)._replace(field="sketch-0")), 1) == pytest.approx([3000], rel=0.05)
 
