@@ -83,6 +83,19 @@ async def test_evidence_of_one_family_does_not_deny() -> None:
     assert (last["risk"], last["rung"], last["why"]) == (100.0, "delay", ["one-family"])
 
 
+async def test_a_trace_of_a_second_family_is_no_second_opinion() -> None:
+    """Two networks of at most twenty make 5 points: with a hundred for attempts the risk is all of it, and still one family's."""
+    scorer = {"attempts": {"from": 0, "full": 5}, "networks": {"from": 1, "full": 21}}
+    guarded = Guarded(Upstream(), judged(DENY, risk={"scorers": [{"use": "velocity", "with": scorer}]}))
+    for number in range(8):
+        answer = await guarded.post(CHAT, chat(), client=(f"203.0.113.{number % 2}", 1))
+        assert answer.status == 200
+    last = events(guarded)[-1]
+    assert ([each["score"] for each in last["findings"]], last["why"]) == ([100, 5], ["one-family"])
+    await guarded.post(CHAT, chat(), client=("203.0.113.7", 1))
+    assert (await guarded.post(CHAT, chat(), client=("203.0.113.7", 1))).status == 403
+
+
 async def test_evidence_of_two_families_denies_and_takes_nothing() -> None:
     """The refusal gives its charge back; the attempt stays counted, and the app never hears of it."""
     upstream = Upstream()

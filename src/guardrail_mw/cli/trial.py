@@ -50,7 +50,8 @@ def attempt(policy: str, request_file: str, repeat: int, every: Duration | None)
     request = parse(_read(request_file), "<stdin>" if request_file == "-" else request_file)
     clock = Still()
     with quiet():
-        guardrail = Guardrail(found, store=MemoryStore(clock=clock), clock=clock)
+        alone = found.model_copy(update={"console": None})  # nobody is to operate a trial
+        guardrail = Guardrail(alone, store=MemoryStore(clock=clock), clock=clock)
         seen = asyncio.run(_attempts(guardrail, request, clock, repeat, every.us if every is not None else 0))
     passing = "GUARDRAIL_ID_KEY" in guardrail.secrets.made_up
 

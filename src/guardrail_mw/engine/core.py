@@ -98,7 +98,7 @@ class Engine:
         )
         self.judge = Judge(policy, key=key, clock=clock, observer=observer, shadowed=shadowed)
         self._recorder = recorder
-        self._records = not self.judge.idle or "telemetry" in policy.model_fields_set
+        self._records = not self.judge.idle or bool({"telemetry", "console"} & policy.model_fields_set)
         """Whether every decision is recorded, not only what was refused."""
         self._packs = recorder.packable and not policy.telemetry.tracing
         """Whether nobody needs an event in any other form than packed."""

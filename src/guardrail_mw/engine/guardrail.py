@@ -97,7 +97,7 @@ class Guardrail:
         self._latest: tuple[asyncio.AbstractEventLoop | None, Keeper] = (None, Keeper(self.store))
         self.engine = self._compile(running)
         """The running engine. A reload swaps it; an exchange keeps the one that it began with."""
-        self._console = None if running.console is None else plugins.load("services", "console")(self)
+        self._console: Any = None if running.console is None else plugins.load("services", "console")(self)
         self._warn_of_workers()
 
     # What it is made of

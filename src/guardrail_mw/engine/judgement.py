@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable
 from random import random
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from guardrail_mw.friction.delays import Waiting
 from guardrail_mw.friction.ladder import Ladder, Person, Rung, Step
@@ -21,8 +21,10 @@ if TYPE_CHECKING:
     from guardrail_mw.stores.base import Receipt
     from guardrail_mw.values import Observer
 
-__all__ = ["Judge", "Judgement"]
+__all__ = ["EVIDENCE", "Judge", "Judgement"]
 
+EVIDENCE: Final = 10
+"""Points from which a family counts among the two that `verify` and `deny` ask for: a trace of a second is no second opinion."""
 _NOTHING: dict[str, Count] = {}
 _USUAL = Trimmer(TrimSettings())
 
@@ -92,7 +94,8 @@ class Judge:
         return Judgement(scored, self._step(exchange, scored))
 
     def _step(self, exchange: Exchange, scored: Scored) -> Step:
-        return self.ladder.step(self.person(exchange), scored.risk.score, len(scored.risk.families))
+        families = sum([score >= EVIDENCE for _, score in scored.risk.families])
+        return self.ladder.step(self.person(exchange), scored.risk.score, families)
 
     def person(self, exchange: Exchange) -> Person:
         """Who stands before the ladder. What nobody has proved is remembered of nobody."""
@@ -136,5 +139,5 @@ def _reasons(judgement: Judgement | None) -> tuple[str, ...]:
     """Reason codes, the strongest finding first."""
     if judgement is None:
         return ()
-    found = sorted(judgement.scored.findings, key=lambda each: -each.finding.score)
+    found = sorted(judgement.scored.findings, key=lambda each: -each.finding.score * each.weight)
     return tuple(dict.fromkeys(each.finding.reason for each in found if not each.shadow and each.finding.score))

@@ -35,6 +35,8 @@ def describe(policy: Policy) -> str:
     lines += _store(policy.store)
     if not getattr(policy.identity, "sources", ()):
         lines.append("No source of identity is configured: every caller counts as its network.")
+    if policy.console is not None:
+        lines.append(f"The operator's port is {policy.console.address.url}.")
     lines += ["", "Limits"]
     lines += [f"  {limit.name}: {sentence(limit)}" for limit in policy.limits] or ["  none: nothing is refused."]
     lines += judging.describe(policy)
