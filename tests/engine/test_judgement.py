@@ -290,6 +290,19 @@ async def test_the_app_finds_what_was_decided() -> None:
     assert not isinstance(decisions[-1], Deny)
 
 
+async def test_an_apps_cookies_stand_beside_the_devices() -> None:
+    """Also where the app sends a field of ours, which ours takes the place of."""
+    document = judged(DELAY)
+    document["identity"]["device"] = {}
+    theirs = [(b"set-cookie", b"session=1"), (b"x-guardrail-decision", b"another")]
+    guarded = Guarded(Upstream(headers=[JSON, *theirs]), document)
+    answer = await guarded.post(CHAT, chat(), KEY, JSON, (b"user-agent", b"curl/8"))
+    cookies = [value for name, value in answer.headers if name == b"set-cookie"]
+    assert cookies[0] == b"session=1"
+    assert cookies[1].startswith(b"__Host-guardrail-device=")
+    assert answer.decision != "another"
+
+
 async def test_accounts_are_judged_apart() -> None:
     guarded = Guarded(Upstream(), judged(DELAY))
     await times(guarded, 8)

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 __all__ = ["Http"]
 
 OURS = frozenset(
-    [b"x-guardrail-decision", b"ratelimit", b"ratelimit-policy"]
+    [b"x-guardrail-decision", b"x-guardrail-trimmed", b"ratelimit", b"ratelimit-policy"]
     + [f"x-ratelimit-{what}-{unit}".encode() for what in ("limit", "remaining", "reset") for unit in ("requests", "tokens")]
     + [
         f"anthropic-ratelimit-{unit}-{what}".encode()
@@ -241,7 +241,7 @@ class _Responder:
                 self.status = status
             theirs = list(message.get("headers", ()))
             if [1 for name, _ in theirs if name in OURS]:
-                ours = {name for name, _ in self._fields}
+                ours = {name for name, _ in self._fields} & OURS  # an app's cookies stand beside ours
                 theirs = [header for header in theirs if header[0] not in ours]
             message = {**message, "headers": [*theirs, *self._fields]}
         if self.meter is not None and not self._unheard:
