@@ -23,6 +23,7 @@ from benchmarks.common import Redis, arguments, machine, middle, rounds, save, t
 from benchmarks.reference import GCRA, command
 from guardrail_mw.stores.base import Bill, Budget, Entry, Gcra, Lease, Receipt, Settlement, Step, Window
 from guardrail_mw.stores.redis import codec
+from guardrail_mw.values import Standing
 
 if TYPE_CHECKING:
     import argparse
@@ -150,21 +151,22 @@ class Caller:
     def __init__(self, shape: Shape) -> None:
         self.shape = shape
         self.accounts = cycle([(home("a", number), shape.entries(number)) for number in range(ACCOUNTS)])
-        self.versions: dict[str, int] = {}
+        self.standings: dict[str, Standing] = {}
         self.ids = (f"{random.getrandbits(32):08x}{number:016x}" for number in count())
 
     def bills(self, calls: int) -> Iterator[Bill]:
         """Bills, each with an id of its own."""
         for _ in range(calls):
             account, entries = next(self.accounts)
-            yield Bill(next(self.ids), entries, account, account, self.versions.get(account, 0), proved=True)
+            known = self.standings.get(account, Standing())
+            yield Bill(next(self.ids), entries, account, account, known.version, proved=True, seen=known.seen)
 
     def prime(self, connection: Connection) -> None:
-        """Let every account have its standing and its hash."""
-        for _ in range(2):
+        """Let every account have its standing, known here, and its hash."""
+        for _ in range(3):
             for receipt in self.charge(connection, ACCOUNTS)[1]:
                 if receipt.standing is not None:
-                    self.versions[receipt.bill.candidate] = receipt.standing.version
+                    self.standings[receipt.bill.candidate] = receipt.standing
 
     def charge(self, connection: Connection, calls: int) -> tuple[Cost, list[Receipt]]:
         """Charge."""

@@ -18,7 +18,10 @@ __all__ = ["CHAT", "HEADLESS", "LADDER", "MESSAGES", "POLICY", "SECRETS", "Site"
 
 CHAT = "/v1/chat/completions"
 MESSAGES = "/v1/messages"
-HEADLESS = (b"user-agent", b"Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) HeadlessChrome/120.0.0.0")
+HEADLESS = (
+    b"user-agent",
+    b"Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) HeadlessChrome/120.0.0.0",
+)
 """Of automation a risk of 80."""
 SECRETS = {"GUARDRAIL_ID_KEY": "i" * 32, "GUARDRAIL_KEYS": "k" * 32}
 
@@ -149,7 +152,9 @@ class Site(Guarded):
         exp = NOW + self.clock.monotonic() // 1_000_000 + 3600
         return (b"authorization", b"Bearer " + token(kind, kid=kind, **{"sub": name, "exp": exp} | claims))
 
-    async def as_(self, name: str, *headers: tuple[bytes, bytes], path: str = CHAT, body: Any = None, **claims: Any) -> Answer:
+    async def as_(
+        self, name: str, *headers: tuple[bytes, bytes], path: str = CHAT, body: Any = None, **claims: Any
+    ) -> Answer:
         """POST as somebody with a token."""
         return await self.post(path, chat() if body is None else body, self.who(name, **claims), JSON, *headers)
 

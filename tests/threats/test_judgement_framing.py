@@ -21,7 +21,10 @@ ATTEMPTS = {"name": "attempts", "count": "attempts", "per": "account", "over": "
 ACCOUNTS = {"name": "accounts", "distinct": "account", "per": "network", "over": "1h"}
 RISK = {"scorers": [{"use": "velocity", "with": {"attempts": {"from": 0, "full": 10}}}, {"use": "automation"}]}
 LADDER = {"ladder": [{"at": 25, "do": "delay"}]}
-HEADLESS = (b"user-agent", b"Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) HeadlessChrome/120.0.0.0")
+HEADLESS = (
+    b"user-agent",
+    b"Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) HeadlessChrome/120.0.0.0",
+)
 LIMIT = {"name": "requests", "rate": "100000/minute"}
 
 

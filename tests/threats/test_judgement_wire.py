@@ -19,7 +19,12 @@ CHAT = b"/v1/chat/completions"
 ATTEMPTS = {"name": "attempts", "count": "attempts", "per": "account", "over": "10m"}
 RISK = {"scorers": [{"use": "velocity", "with": {"attempts": {"from": 0, "full": 1}}}]}
 TRIM = {"at": 20, "do": "trim"}
-WANTED = {"model": "small", "messages": [{"role": "user", "content": "\u00e4\u2028\U0001f600" * 10}], "n": 4, "logprobs": True}
+WANTED = {
+    "model": "small",
+    "messages": [{"role": "user", "content": "\u00e4\u2028\U0001f600" * 10}],
+    "n": 4,
+    "logprobs": True,
+}
 SMUGGLED = b"GET /v1/secret HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer sk-two\r\n\r\n"
 
 
@@ -94,8 +99,10 @@ def encoded(path: bytes, body: bytes, *, chunked: bool) -> bytes:
     if not chunked:
         return HEAD % path + b"Content-Length: %d\r\n\r\n" % len(body) + body
     chunks = [body[at : at + 50] for at in range(0, len(body), 50)]
-    return HEAD % path + b"Transfer-Encoding: chunked\r\n\r\n" + b"".join(
-        b"%x\r\n%s\r\n" % (len(each), each) for each in (*chunks, b"")
+    return (
+        HEAD % path
+        + b"Transfer-Encoding: chunked\r\n\r\n"
+        + b"".join(b"%x\r\n%s\r\n" % (len(each), each) for each in (*chunks, b""))
     )
 
 
@@ -156,7 +163,7 @@ def test_a_body_in_pieces_is_trimmed_as_a_whole(stage: Stage, client: Client) ->
 def test_a_large_body_is_trimmed_too(stage: Stage, client: Client) -> None:
     """Beyond what is parsed on the loop; and prompts of any script arrive as they were."""
     app = guard(stage, TOKENS)
-    large = {**WANTED, "messages": [{"role": "user", "content": "\u00e4\U0001f600\\\"\n" * 20_000}]}
+    large = {**WANTED, "messages": [{"role": "user", "content": '\u00e4\U0001f600\\"\n' * 20_000}]}
     client.send(encoded(CHAT, json.dumps(large).encode(), chunked=False))
     status, headers, body = client.answer()
     assert (status, headers["x-guardrail-trimmed"]) == (200, "logprobs, n")
