@@ -143,14 +143,15 @@ class Site(Guarded):
         clock: FakeClock | None = None,
     ) -> None:
         whole = [("rollout: 5%", "rollout: 100%")] if everybody else []
-        policy: Any = loads(edited((f"mode: {'shadow'}  ", f"mode: {mode}  "), *whole, *edits), environ={})
+        policy: Any = loads(edited(("mode: shadow  ", f"mode: {mode}  "), *whole, *edits), environ={})
         clock = clock or FakeClock()
         super().__init__(app or Upstream(), policy, store=store or CountingStore(clock), clock=clock, environ=SECRETS)
 
     def who(self, name: str, kind: str = "ES256", **claims: Any) -> tuple[bytes, bytes]:
         """Somebody with a token, for an hour from now."""
         exp = NOW + self.clock.monotonic() // 1_000_000 + 3600
-        return (b"authorization", b"Bearer " + token(kind, kid=kind, **{"sub": name, "exp": exp} | claims))
+        told: dict[str, Any] = {"sub": name, "exp": exp} | claims
+        return (b"authorization", b"Bearer " + token(kind, kid=kind, **told))
 
     async def as_(
         self, name: str, *headers: tuple[bytes, bytes], path: str = CHAT, body: Any = None, **claims: Any

@@ -276,8 +276,8 @@ async def test_what_is_reserved_before_the_answer(site: Site) -> None:
 
 async def test_bodies_are_read_up_to_32_mib(site: Site) -> None:
     most = 32 * 1024 * 1024
-    headers = (site.who("alice"), JSON, (b"content-length", b"%d" % (most + 1)))
-    assert (await site.ask(scope_of(CHAT, headers=headers), b"{}")).status == 413
+    announced = (site.who("alice"), JSON, (b"content-length", b"%d" % (most + 1)))
+    assert (await site.ask(scope_of(CHAT, headers=announced), b"{}")).status == 413
     pieces = [b" " * 1024 * 1024] * 31
     headers = (site.who("alice"), JSON)
     assert (await site.ask(scope_of(CHAT, headers=headers), *pieces, b" " * (1024 * 1024 - 2) + b"{}")).status == 200
@@ -337,24 +337,27 @@ async def test_tokens_of_each_model_apart() -> None:
 async def test_in_flight() -> None:
     """The seventeenth at once is refused; one that ends makes room."""
     held: list[asyncio.Event] = []
-    enough = asyncio.Event()
+    changed = asyncio.Condition()
 
     async def hold() -> None:
-        held.append(asyncio.Event())
-        if len(held) == 16:
-            enough.set()
-        await held[-1].wait()
+        held.append(mine := asyncio.Event())
+        async with changed:
+            changed.notify_all()
+        await mine.wait()
+
+    async def until(count: int) -> None:
+        async with changed:
+            await changed.wait_for(lambda: len(held) == count)
 
     site = Site(app=Upstream(b"{", hold, b"}"))
     tasks = [asyncio.create_task(site.as_("alice")) for _ in range(16)]
-    await enough.wait()
+    await until(16)
     assert (await site.as_("alice")).status == 429
     assert site.last["refusal"]["limit"] == "in-flight"
     held[0].set()
     await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
     tasks.append(asyncio.create_task(site.as_("alice")))
-    while len(held) < 17:
-        await asyncio.sleep(0)
+    await until(17)
     for each in held:
         each.set()
     assert [(await task).status for task in tasks] == [200] * 17

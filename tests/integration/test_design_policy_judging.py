@@ -11,9 +11,10 @@ import pytest
 
 from guardrail_mw.stores.base import Change
 from guardrail_mw.stores.memory import MemoryStore
+from guardrail_mw.testing.clock import FakeClock
 
 from ..asgi.kit import JSON, Answer, Upstream, chat  # noqa: TID252 - the kit of the pipeline's tests
-from .design import CHAT, HEADLESS, Site, publish
+from .design import CHAT, HEADLESS, Site, edited, publish
 from .test_design_policy import refused
 
 pytestmark = pytest.mark.anyio
@@ -204,8 +205,6 @@ async def test_nobody_waits_longer_than_10_s(monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_a_rung_that_waits_longer_is_refused() -> None:
-    from .design import edited
-
     [problem] = refused(edited(("seconds: 0.5", "seconds: 10.5")))
     assert "is more than `delays.at_most`, 10s" in problem
 
@@ -285,7 +284,7 @@ async def test_all_of_it_costs_one_round_trip() -> None:
             calls.append("take")
             return await super().take(*given)
 
-    clock = Site().clock
+    clock = FakeClock()
     site = Site(everybody=True, store=Counting(clock=clock), clock=clock)
     await site.post(CHAT, chat(), site.who("alice"), JSON)
     calls.clear()

@@ -7,9 +7,10 @@ from typing import Any
 import pytest
 
 from guardrail_mw.algorithms.sketch import REGISTERS, Sketch, place
+from guardrail_mw.engine.desk import Operator
 from guardrail_mw.identity.digest import Digester
 from guardrail_mw.limits.velocity import value
-from guardrail_mw.stores.base import Distinct
+from guardrail_mw.stores.base import Change, Distinct
 from guardrail_mw.values import Facts, Subject
 
 from ..identity.kit import jwt_source, token  # noqa: TID252 - issuers with real keys
@@ -47,21 +48,18 @@ def candidate(site: Guarded, *headers: tuple[bytes, bytes]) -> str:
 
 async def test_an_unproved_key_writes_nothing_against_its_account() -> None:
     """Who learns a key before its owner first uses it, or guesses it, sends the worst he can with it from elsewhere."""
-    app = Keyring()
-    site = judged(app)
-    app.status = 401
+    unknowing, knowing = Upstream(status=401), Keyring()
+    site = judged(unknowing)  # the app does not know the key yet
     owner = candidate(site, KEY)
-    good = KEY[1]
-    refusing = site.middleware._http.app = Upstream(status=401)  # the app does not know the key yet
     for _ in range(30):
         await site.post(CHAT, chat(), KEY, HEADLESS, JSON, client=("203.0.113.66", 1))
-    assert refusing.calls == 30
+    assert unknowing.calls == 30
     assert (last(site)["account"][:2], last(site)["candidate"], last(site)["decision"]) == ("n:", owner, "delay")
     exported = await site.store.export(owner)
     assert (exported["standing"]["fields"], exported["counters"], exported["distinct"]) == ({}, {}, {})
-    site.middleware._http.app = app
+    site.middleware._http.app = knowing
     for _ in range(2):  # its owner, from home: the first request proves the key
-        await site.post(CHAT, chat(), (b"authorization", good), JSON, client=("198.51.100.7", 1))
+        await site.post(CHAT, chat(), KEY, JSON)
     event = last(site)
     assert (event["account"], event["velocity"]["attempts"], event["decision"]) == (owner, [1, False], "allow")
 
@@ -113,7 +111,7 @@ async def counted(secret: str, addresses: list[str]) -> int:
     """How many networks a process with this key believes to have seen."""
     site = Guarded(
         Upstream(),
-        policy(LIMIT, velocity=[SEEN], risk=RISK | {"scorers": [{"use": "automation"}]}, friction=LADDER),
+        policy(LIMIT, velocity=[SEEN], risk={"scorers": [{"use": "automation"}]}, friction=LADDER),
         environ={**SECRETS, "GUARDRAIL_ID_KEY": secret},
     )
     for address in addresses:
@@ -168,10 +166,10 @@ async def test_an_account_has_64_devices_at_most() -> None:
     """Whoever shows another device with each request gets no counters of his own for it, and no room in the store."""
     devices = {"name": "devices", "distinct": "device", "per": "account", "over": "24h"}
     limits = [LIMIT, {"name": "device", "per": ["device"], "rate": "50/minute"}]
-    identity = {"sources": [{"use": "api_key", "with": {"trust": "gateway"}}], "device": {"cookie": False}}
-    site = Guarded(Upstream(), policy(*limits, identity=None, velocity=[devices], risk=RISK, friction=LADDER) | {
-        "identity": identity, "risk": {"scorers": [{"use": "automation"}]},
-    }, environ=SECRETS)  # fmt: skip
+    sources = [{"use": "api_key", "with": {"trust": "gateway"}}]
+    document = policy(*limits, velocity=[devices], risk={"scorers": [{"use": "automation"}]}, friction=LADDER)
+    document["identity"] = {"sources": sources, "device": {"cookie": False}}
+    site = Guarded(Upstream(), document, environ=SECRETS)
     statuses = [(await site.post(CHAT, chat(), KEY, agent(number), JSON)).status for number in range(300)]
     homes = {entry.home for bill in site.bills for entry in bill.entries}
     assert len([home for home in homes if home.startswith("d:")]) == 64
@@ -190,9 +188,6 @@ async def test_an_account_has_64_devices_at_most() -> None:
 
 async def test_to_be_erased_is_no_amnesty() -> None:
     """What was decided against an account stays when it has itself forgotten; what is counted of it goes."""
-    from guardrail_mw.engine.desk import Operator
-    from guardrail_mw.stores.base import Change
-
     site = judged(Keyring(), trust="gateway")
     await site.post(CHAT, chat(), KEY, JSON)
     account = last(site)["account"]

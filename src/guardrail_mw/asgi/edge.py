@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from contextlib import contextmanager
 from random import random
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -13,7 +14,7 @@ from guardrail_mw.errors import TokenError
 from guardrail_mw.values import Allow, Challenge, Delay, Deny, Facts, Subject, Trim, Verify
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from guardrail_mw.asgi.dialects.base import Dialect
     from guardrail_mw.asgi.types import App, Receive, Scope, Send
@@ -114,19 +115,28 @@ class Edge:
             if engine.judge.permits(exchange, "trim"):
                 exchange.decision = Trim(exchange.id, (), ("delays-full", *decision.reasons))
             return
+        exchange.delayed = await waiting.wait(decision.seconds, self.guardrail.sleep)
+
+    @contextmanager
+    def held(self, exchange: Exchange) -> Iterator[None]:
+        """Renew what the exchange holds meanwhile."""
         receipt = exchange.receipt
-        keeper = self.guardrail.keeper() if receipt is not None and receipt.open else None
-        if keeper is not None:
-            keeper.hold(exchange)
+        if receipt is None or not receipt.open:
+            yield
+            return
+        keeper = self.guardrail.keeper()
+        keeper.hold(exchange)
         try:
-            exchange.delayed = await waiting.wait(decision.seconds, self.guardrail.sleep)
-        except BaseException:
-            engine.cancel(exchange)
-            engine.record(exchange, "abandoned", status=0)
-            raise
+            yield
         finally:
-            if keeper is not None:
-                keeper.release(exchange)
+            keeper.release(exchange)
+
+    @staticmethod
+    def abandon(exchange: Exchange) -> None:
+        """It ended before the app heard of it: everything goes back."""
+        if exchange.receipt is not None:
+            exchange.engine.cancel(exchange)
+            exchange.engine.record(exchange, "abandoned", status=0)
 
     def device_field(self, exchange: Exchange) -> list[Header]:
         """The cookie that makes the caller's device a signed one, if the client keeps it."""

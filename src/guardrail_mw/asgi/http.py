@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from http import HTTPStatus
 from typing import TYPE_CHECKING
 
 from guardrail_mw.asgi.body import BodyReader, Unread
@@ -107,11 +108,16 @@ class Http(Edge):
     ) -> None:
         engine = exchange.engine
         tariff = engine.plan(exchange, subject)
-        deny = await self._bill(exchange, tariff, deny)
-        scope.setdefault("state", {})["guardrail"] = exchange
-        if deny is None and type(exchange.decision) is not Allow and reader is not None:
-            await self.slow(exchange)
-            deny = await self._trim(exchange, reader)
+        try:
+            deny = await self._bill(exchange, tariff, deny)
+            scope.setdefault("state", {})["guardrail"] = exchange
+            if deny is None and type(exchange.decision) is not Allow and reader is not None:
+                with self.held(exchange):
+                    await self.slow(exchange)
+                    deny = await self._trim(exchange, reader)
+        except BaseException:  # cancelled, most likely: the app never heard of it
+            self.abandon(exchange)
+            raise
         if deny is not None:
             await self.refuse(exchange, deny, scope, receive, send)
             return
@@ -187,7 +193,13 @@ class Http(Edge):
         """Take out of the body what its caller may not have at present; a refusal where it may not even be asked for."""
         if not isinstance(exchange.decision, Trim):
             return None
-        found, body = await trim(reader, exchange.engine.judge.trimmer(exchange), exchange.facts.path)
+        facts = exchange.facts
+        try:
+            found, body = await trim(reader, exchange.engine.judge.trimmer(exchange), facts.headers, facts.path)
+        except TokenError as error:
+            if error.status == HTTPStatus.SERVICE_UNAVAILABLE:
+                return self.unless_shadow(exchange, refusals.overloaded(exchange.id))
+            return self.bad(exchange, error)
         if found.refused:
             return self.unless_shadow(exchange, refusals.untrimmed(exchange.id, found.refused, exchange.decision.reasons))
         if found.names:

@@ -24,6 +24,7 @@ __all__ = [
     "LONGEST_MODEL",
     "MEMBERS",
     "MOST",
+    "NOT_TEXT",
     "OFFLOAD",
     "BodyBudget",
     "BodyReader",
@@ -73,7 +74,8 @@ _NO_OUTPUT = (
     "/count_tokens",
 )
 _SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
-_NOT_TEXT = b"\xef\xbb\xbf\xff\xfe\x00 \t\r\n"
+NOT_TEXT = b"\xef\xbb\xbf\xff\xfe\x00 \t\r\n"
+"""What may stand before a JSON object in some encoding."""
 
 
 class Reserving(Protocol):
@@ -141,7 +143,7 @@ def inspect(
     if len(types) > 1:
         raise TokenError("The request has more than one content type.", status=400, code="content_type_twice")
     declared = types[0].split(b";", 1)[0].strip().lower() if types else b"application/json"
-    if declared != b"application/json" and not declared.endswith(b"+json") and body.lstrip(_NOT_TEXT)[:1] != b"{":
+    if declared != b"application/json" and not declared.endswith(b"+json") and body.lstrip(NOT_TEXT)[:1] != b"{":
         output = _output(path, reserve.output)
         return Estimate(input=reserve.media if body else 0, output=output, most=output)
     return estimate(body, reserve, path=path, strict=strict)

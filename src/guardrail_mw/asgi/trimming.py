@@ -7,7 +7,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from guardrail_mw.asgi.body import Unread
-from guardrail_mw.asgi.inspect import parse, should_offload
+from guardrail_mw.asgi.inspect import NOT_TEXT, parse, refuse_encoded, should_offload
 from guardrail_mw.errors import TokenError
 from guardrail_mw.friction.trim import Trimmed
 
@@ -15,27 +15,31 @@ if TYPE_CHECKING:
     from guardrail_mw.asgi.body import BodyReader
     from guardrail_mw.asgi.types import Message, Receive, Scope
     from guardrail_mw.friction.trim import Trimmer
+    from guardrail_mw.values import Headers
 
 __all__ = ["rewritten", "trim"]
 
 _NOTHING = Trimmed(None)
 
 
-async def trim(reader: BodyReader, trimmer: Trimmer, path: str) -> tuple[Trimmed, bytes]:
+async def trim(reader: BodyReader, trimmer: Trimmer, headers: Headers, path: str) -> tuple[Trimmed, bytes]:
     """What becomes of a request, and the body that goes to the app instead, where it goes on changed.
 
-    What is no JSON object, or cannot be read within the bounds, goes on as it came: apps can make nothing of it either, or it
-    is refused elsewhere.
+    What does not begin as a JSON object does goes on as it came. What does, and could be read in two ways, must not: an app may
+    find in it what we did not.
+
+    Raises:
+        TokenError: it cannot be read: 413, 415 or 400 as where bodies are read for tokens; 503 where there is no room for it.
     """
-    try:
-        body = await reader.whole()
-        if isinstance(body, Unread) or not body:
-            return _NOTHING, b""
-        if should_offload(len(body)):
-            return await asyncio.to_thread(_trim, body, trimmer, path)
-        return _trim(body, trimmer, path)
-    except TokenError:
+    refuse_encoded(headers)
+    body = await reader.whole()
+    if body is Unread.OVER_BUDGET:
+        raise TokenError("The server is at capacity.", "no room for the body", status=503, code="overloaded")
+    if isinstance(body, Unread) or body.lstrip(NOT_TEXT)[:1] != b"{":
         return _NOTHING, b""
+    if should_offload(len(body)):
+        return await asyncio.to_thread(_trim, body, trimmer, path)
+    return _trim(body, trimmer, path)
 
 
 def _trim(body: bytes, trimmer: Trimmer, path: str) -> tuple[Trimmed, bytes]:

@@ -29,11 +29,17 @@ class WebSocket(Edge):
         if not isinstance(found, Subject):
             await self.refuse(exchange, found, scope, receive, send)
             return
-        deny = await self._decide(exchange, found)
+        try:
+            deny = await self._decide(exchange, found)
+            if deny is None:
+                with self.held(exchange):
+                    await self.slow(exchange)
+        except BaseException:  # cancelled, most likely: the app never heard of it
+            self.abandon(exchange)
+            raise
         if deny is not None:
             await self.refuse(exchange, deny, scope, receive, send)
             return
-        await self.slow(exchange)
         scope.setdefault("state", {})["guardrail"] = exchange
         await self._pass(exchange, _Turns(self, exchange, receive, send), scope)
 
@@ -74,11 +80,16 @@ class WebSocket(Edge):
             return None
         turn = engine.begin(engine.router.find(exchange.facts.path, _HANDSHAKE), exchange.facts)
         turn.turn = True
-        deny = await self._decide(turn, subject)
+        try:
+            deny = await self._decide(turn, subject)
+            if deny is None:
+                await self.slow(turn)
+        except BaseException:
+            self.abandon(turn)
+            raise
         if deny is not None:
             engine.cancel(turn)
         else:
-            await self.slow(turn)
             engine.settle(turn, "answered")
         engine.record(turn, "answered" if deny is None else "denied", status=0)
         return deny

@@ -98,12 +98,16 @@ class Judge:
         return self.ladder.step(self.person(exchange), scored.risk.score, families)
 
     def person(self, exchange: Exchange) -> Person:
-        """Who stands before the ladder. What nobody has proved is remembered of nobody."""
+        """Who stands before the ladder. What nobody has proved is remembered of nobody.
+
+        What was proved once is: else whoever gets a 401 out of the app, for a model that his key may not use, is rid of his
+        rung and of an operator's override for the request after it.
+        """
         subject, receipt, tariff = exchange.subject, exchange.receipt, exchange.tariff
         assert subject is not None  # noqa: S101 - see `judge`
         assert receipt is not None  # noqa: S101 - likewise
         assert tariff is not None  # noqa: S101 - likewise
-        candidate = subject.candidate if exchange.authenticated else ""
+        candidate = subject.candidate if tariff.payer == subject.candidate else ""
         return Person(tariff.payer, candidate, exchange.traits, exchange.standing.fields, receipt.now)
 
     def decision(self, exchange: Exchange, rung: Rung) -> Decision:

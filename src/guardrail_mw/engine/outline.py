@@ -24,7 +24,7 @@ __all__ = ["Outline", "is_plain", "outlined"]
 _WHO = "account"
 _FORMS = {
     "id": '"%s"', "at": "%d", "method": '"%s"', _WHO: "%s", "established": "%s", "status": "%d", "outcome": '"%s"',
-    "effective": "%r", "used": "%s", "duration_ms": "%r",
+    "effective": "%r", "verdict": "%s", "used": "%s", "duration_ms": "%r",
 }  # fmt: skip
 _LIMIT_FORMS = {"cost": "%d", "remaining": "%d", "reset_ms": "%d", "ok": "%s"}
 
@@ -113,6 +113,7 @@ class Outline:
             values += (reading.remaining, "false" if reading.ok else "true")
         values += (
             round(judgement.step.effective, 2) if judgement is not None else 0.0,
+            line(exchange.standing.fields.get("verdict", "none")),
             estimate.input,
             estimate.output,
             estimate.items,

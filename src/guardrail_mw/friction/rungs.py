@@ -77,8 +77,8 @@ class RungSettings(Settings):
     @field_validator("name")
     @classmethod
     def _free(cls, name: str | None) -> str | None:
-        if name == "allow":
-            refuse([Problem("", "`allow` means something else in an override.", "Choose another name.")])
+        if name in {"allow", "none"}:
+            refuse([Problem("", f"`{name}` means something else in an override.", "Choose another name.")])
         return name
 
     @field_validator("otherwise")

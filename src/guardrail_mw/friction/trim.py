@@ -123,7 +123,11 @@ _CAPPED_BY: Final = {"/chat/completions": "max_completion_tokens", "/responses":
 _LEAST_THINKING: Final = 1024
 """Tokens: the smallest budget that Anthropic's endpoint takes; it must be below `max_tokens`."""
 
+_WITHIN: Final = ("extra_body", "parameters", "sampling_params")
+"""Objects that servers read as if they stood in the body: LiteLLM, TGI, SGLang."""
+
 KEYS: Final = frozenset({
+    *_WITHIN,
     *_LOGPROBS, *_COUNTED, *_BESIDE, *_CAPS, "min_tokens", "n", "best_of", "stream", "stream_options", "prompt", "input",
     "requests", "params", "include", "include_reasoning", "reasoning", "reasoning_effort", "summary", "generate_summary",
     "thinking", "type", "budget_tokens",
@@ -261,20 +265,19 @@ class Trimmer:
             path: of the route, less the root path; its end tells endpoints apart.
         """
         path = path.rstrip("/")
-        parts = _parts(body)
-        scratch = [dict(part) for part in parts]
-        refused = [name for name, cap in self._refuse if any([_EDITS[name](part, path, cap) for part in scratch])]
+        _, scratch = _copied(body)
+        refused = [name for name, cap in self._refuse if any([_EDITS[name](part, path, cap) for part, _ in scratch])]
         if refused:
             return Trimmed(None, (), tuple(refused))
-        edited = [dict(part) for part in parts]
-        names = [name for name, cap in self._rewrite if any([self._edit(name, part, path, cap) for part in edited])]
-        if not names:
-            return Trimmed(None)
-        return Trimmed(edited[0] if len(edited) == 1 else _joined(edited[0], edited[1:]), tuple(names))
+        whole, parts = _copied(body)
+        names = [name for name, cap in self._rewrite if any([self._edit(name, *part, path, cap) for part in parts])]
+        return Trimmed(whole, tuple(names)) if names else Trimmed(None)
 
-    def _edit(self, name: str, part: dict[str, Any], path: str, cap: int) -> bool:
-        """Take one thing out, and put in what keeps the app from doing it unasked."""
+    def _edit(self, name: str, part: dict[str, Any], whole: bool, path: str, cap: int) -> bool:  # noqa: FBT001 - see `_copied`
+        """Take one thing out, and put into a whole request what keeps the app from doing it unasked."""
         found = _EDITS[name](part, path, cap)
+        if not whole:
+            return found
         chat = path.endswith("/chat/completions")
         if name == "reasoning" and self._quiet and chat and part.get("include_reasoning") is not False:
             part["include_reasoning"] = False
@@ -287,18 +290,29 @@ class Trimmer:
         return found
 
 
-def _parts(body: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    """The body, and the requests of a batch (`requests[].params`) behind it."""
-    requests = body.get("requests")
-    batch = requests if isinstance(requests, list) else []
-    return [body, *[each["params"] for each in batch if isinstance(each, dict) and isinstance(each.get("params"), dict)]]
+def _copied(body: Mapping[str, Any]) -> tuple[dict[str, Any], list[tuple[dict[str, Any], bool]]]:
+    """The body, to be changed, and every object in it that servers read parameters from, with whether it is a whole request.
+
+    These are itself, the requests of a batch (`requests[].params`), and what some servers unpack.
+    """
+    whole = dict(body)
+    parts = [(whole, True), *_unpacked(whole)]
+    requests = whole.get("requests")
+    if isinstance(requests, list):
+        whole["requests"] = batch = list(requests)
+        for index, each in enumerate(batch):
+            if isinstance(each, dict) and isinstance(each.get("params"), dict):
+                params = dict(each["params"])
+                batch[index] = {**each, "params": params}
+                parts += [(params, True), *_unpacked(params)]
+    return whole, parts
 
 
-def _joined(body: Mapping[str, Any], params: list[dict[str, Any]]) -> dict[str, Any]:
-    """A batch with its requests trimmed."""
-    left = iter(params)
-    requests = [
-        {**each, "params": next(left)} if isinstance(each, dict) and isinstance(each.get("params"), dict) else each
-        for each in body["requests"]
-    ]
-    return {**body, "requests": requests}
+def _unpacked(part: dict[str, Any]) -> list[tuple[dict[str, Any], bool]]:
+    found = []
+    for name in _WITHIN:
+        inner = part.get(name)
+        if isinstance(inner, dict):
+            part[name] = mine = dict(inner)
+            found.append((mine, False))
+    return found
