@@ -11,12 +11,14 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from collections.abc import Coroutine, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
 
 from guardrail_mw.asgi.middleware import GuardrailMiddleware
 from guardrail_mw.engine import Guardrail
 from guardrail_mw.policy import Policy, load
+from guardrail_mw.quantities import Duration
 from guardrail_mw.stores.memory import MemoryStore
 from guardrail_mw.testing import calls
 from guardrail_mw.testing.clock import FakeClock
@@ -27,9 +29,10 @@ if TYPE_CHECKING:
     from guardrail_mw.engine.peeking import Peeked
     from guardrail_mw.stores.base import Store
     from guardrail_mw.telemetry.event import Event
-    from guardrail_mw.values import Mode
 
 __all__ = ["ENVIRON", "Answer", "Guarded"]
+
+T = TypeVar("T")
 
 ENVIRON: Final[Mapping[str, str]] = {
     "GUARDRAIL_ID_KEY": "the same in every test: thresholds stay put",
@@ -37,6 +40,8 @@ ENVIRON: Final[Mapping[str, str]] = {
 }
 """What a `Guarded` is run in besides what it is given: nothing of the machine's own environment."""
 _ALL: Final = 10_000
+_PATIENT: Final = Duration.parse("10s")
+"""A test asks what a store answers, not how soon."""
 
 
 class Answer(NamedTuple):
@@ -84,17 +89,17 @@ class Answer(NamedTuple):
 
 
 class Guarded:
-    """An app behind a policy. Its methods run on an event loop of its own: call them from plain tests, not from `async` ones.
+    """An app behind a policy, on an event loop and a thread of its own: plain tests call it, and `async` ones as they do.
 
     The policy's sinks and its operator's port are left out: `events` has what they would have heard, and no port is opened.
+    A store has 10 s to answer, whatever the policy says.
 
     Args:
         policy: a path, the name of a policy that ships, a mapping, or a `Policy`.
         app: any ASGI app; `Upstream` unless given.
         store: one that `clock` drives, or a URL; whatever the policy says, memory unless given.
         clock: stands still until told to move.
-        mode: in place of the policy's.
-        environ: what the policy takes from the environment.
+        environ: what the environment says: variables of the policy, `GUARDRAIL_MODE` to run it in another mode.
         headers: those of every call.
         peer: the address that every call comes from.
 
@@ -109,22 +114,23 @@ class Guarded:
         *,
         store: Store | str | None = None,
         clock: FakeClock | None = None,
-        mode: Mode | None = None,
         environ: Mapping[str, str] | None = None,
         headers: Mapping[str, str] | None = None,
         peer: str = calls.PEER,
     ) -> None:
-        environ = {**ENVIRON, **(environ or {}), **({"GUARDRAIL_MODE": mode} if mode is not None else {})}
+        environ = {**ENVIRON, **(environ or {})}
         self.clock = clock if clock is not None else FakeClock()
         self.app: Any = app if app is not None else Upstream()
-        opened = MemoryStore(clock=self.clock) if store is None else store
-        if isinstance(opened, str):
-            environ["GUARDRAIL_STORE"], opened = opened, None
+        if isinstance(store, str):
+            environ["GUARDRAIL_STORE"] = store
+        opened = None if isinstance(store, str) else store if store is not None else MemoryStore(clock=self.clock)
         self.guardrail = Guardrail(_alone(policy, environ), store=opened, clock=self.clock, environ=environ)
         self._middleware = GuardrailMiddleware(self.app, self.guardrail)
         self._headers = {name.lower(): value for name, value in (headers or {}).items()}
         self._peer = peer
+        self._thread = ThreadPoolExecutor(1, "guarded")
         self._runner = asyncio.Runner()
+        self._closed = False
 
     # Calls
 
@@ -146,7 +152,7 @@ class Guarded:
 
     def ask(self, call: calls.Call) -> Answer:
         """Send one call; what the app raises comes out here."""
-        return self._runner.run(self._send(call))
+        return self._run(self._send(call))
 
     def together(self, *several: calls.Call) -> list[Answer]:
         """Send several at once; the answers in the same order. Each waits while any of them does."""
@@ -154,7 +160,7 @@ class Guarded:
         async def send() -> list[Answer]:
             return list(await asyncio.gather(*map(self._send, several)))
 
-        return self._runner.run(send())
+        return self._run(send())
 
     # What is known afterwards
 
@@ -166,16 +172,23 @@ class Guarded:
     @property
     def counts(self) -> Mapping[str, int]:
         """What was counted, by name: docs/reference/counts.md has the names."""
-        return self.guardrail.counts.snapshot()
+        return self.guardrail.counts.read()
 
     def peek(self, answer: Answer, route: str = "") -> Peeked:
         """How whoever got this answer stands now: limits, remembered risk, rung. Charges nothing."""
-        return self._runner.run(self.guardrail.peek(answer.event["account"], route))
+        return self._run(self.guardrail.peek(answer.event["account"], route))
 
     def close(self) -> None:
-        """Let go of the store and the loop."""
-        self._runner.run(self.guardrail.close())
-        self._runner.close()
+        """Let go of the store and the loop; once is enough. The fixture does it."""
+        if self._closed:
+            return
+        self._closed = True
+        self._run(self.guardrail.close())
+        self._thread.submit(self._runner.close).result()
+        self._thread.shutdown()
+
+    def _run(self, work: Coroutine[Any, Any, T]) -> T:
+        return self._thread.submit(self._runner.run, work).result()
 
     async def _send(self, call: calls.Call) -> Answer:
         sent: list[dict[str, Any]] = []
@@ -196,7 +209,8 @@ class Guarded:
         return self._read(sent, waited)
 
     def _read(self, sent: list[dict[str, Any]], waited: float) -> Answer:
-        start = next((each for each in sent if each["type"] == "http.response.start"), {"status": 0, "headers": ()})
+        nothing: dict[str, Any] = {"status": 0, "headers": ()}
+        start = next((each for each in sent if each["type"] == "http.response.start"), nothing)
         headers = tuple((name.decode("latin-1").lower(), value.decode("latin-1")) for name, value in start["headers"])
         decision = dict(headers).get("x-guardrail-decision")
         body = b"".join([each.get("body", b"") for each in sent if each["type"] == "http.response.body"])
@@ -205,7 +219,8 @@ class Guarded:
 
 
 def _alone(policy: PolicySource, environ: Mapping[str, str]) -> Policy:
-    """The policy, heard and watched by nobody else."""
+    """The policy, heard and watched by nobody else, and patient with its store."""
     read = policy if isinstance(policy, Policy) else load(policy, environ=environ)
-    quiet = read.telemetry.model_copy(update={"sinks": [], "metrics": False, "tracing": False})
-    return read.model_copy(update={"console": None, "telemetry": quiet})
+    quiet = read.telemetry.model_copy(update={"events": []})
+    patient = read.store.model_copy(update={"deadline": _PATIENT})
+    return read.model_copy(update={"console": None, "telemetry": quiet, "store": patient})

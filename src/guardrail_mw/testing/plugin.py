@@ -1,4 +1,4 @@
-"""Fixtures for whoever tests a store, a scorer or an app against real servers; pytest finds them once this is installed.
+"""Fixtures for whoever tests a policy, a store or an app against real servers; pytest finds them once this is installed.
 
 A server is started when a test first asks for it and lives to the end of the session. Tests share it, each under a prefix of
 its own (`guardrail_prefix`); one that harms its server starts its own (`guardrail_start`). What the machine lacks skips a
@@ -10,15 +10,19 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 import pytest
 
 if TYPE_CHECKING:
+    from guardrail_mw.testing.clock import FakeClock
+    from guardrail_mw.testing.guarded import Guarded
     from guardrail_mw.testing.servers import Server
 
 __all__ = [
+    "guarded",
+    "guardrail_clock",
     "guardrail_cluster",
     "guardrail_fakeredis",
     "guardrail_prefix",
@@ -29,6 +33,30 @@ __all__ = [
     "guardrail_start",
     "guardrail_valkey",
 ]
+
+
+@pytest.fixture
+def guarded() -> Iterator[Callable[..., Guarded]]:
+    """Put policies under test: `guarded("policy.yaml")` is a `Guarded`, by itself in memory. Closed when the test ends."""
+    from guardrail_mw.testing.guarded import Guarded
+
+    mine: list[Guarded] = []
+
+    def make(*given: Any, **more: Any) -> Guarded:
+        mine.append(Guarded(*given, **more))
+        return mine[-1]
+
+    yield make
+    for each in mine:
+        each.close()
+
+
+@pytest.fixture
+def guardrail_clock() -> FakeClock:
+    """A clock of this test's, at 2026-01-01T00:00:00Z until it is moved."""
+    from guardrail_mw.testing.clock import FakeClock
+
+    return FakeClock()
 
 
 def _missing(reason: str) -> None:
