@@ -290,6 +290,21 @@ async def test_the_app_finds_what_was_decided() -> None:
     assert not isinstance(decisions[-1], Deny)
 
 
+async def test_what_anybody_can_show_joins_no_two_accounts() -> None:
+    """A device that is seen is its account's: another's use of the same SDK neither fills its limit nor counts as its friends."""
+    limit = {"name": "device", "per": ["device"], "rate": "3/hour"}
+    farm = {"name": "farm", "distinct": "account", "per": "device", "over": "1h"}
+    guarded = Guarded(Upstream(), policy(limit, velocity=[farm], telemetry={}))
+    agent = (b"user-agent", b"OpenAI/Python 3.0.0")
+    for number in range(7):
+        answer = await guarded.post(CHAT, chat(), (b"authorization", b"Bearer sk-%d" % number), JSON, agent)
+        assert answer.status == 200
+    assert events(guarded)[-1]["velocity"]["farm"] == [1, False]
+    statuses = [(await guarded.post(CHAT, chat(), KEY, JSON, agent)).status for _ in range(4)]
+    assert statuses == [200, 200, 200, 429]
+    assert (await guarded.post(CHAT, chat(), KEY, JSON, (b"user-agent", b"curl/8"))).status == 200
+
+
 async def test_an_apps_cookies_stand_beside_the_devices() -> None:
     """Also where the app sends a field of ours, which ours takes the place of."""
     document = judged(DELAY)

@@ -119,6 +119,7 @@ def test_a_near_name_is_offered() -> None:
         ([{**DENY, "up": 3}], {}, ("ladder.0.up", "has no rung above it to go up to.")),
         ([{**DENY, "name": "trim"}], {}, ("ladder.0.deny.name", "is what another kind of rung does, and this one does deny.")),
         ([{**DENY, "name": "allow"}], {}, ("ladder.0.deny.name", "`allow` means something else in an override.")),
+        ([{**DENY, "name": "none"}], {}, ("ladder.0.deny.name", "`none` means something else in an override.")),
         ([{**DENY, "with": {"seconds": 1}}], {}, ("ladder.0.deny.with.seconds", "extra_forbidden")),
         (
             [{**DELAY, "otherwise": "trim"}],

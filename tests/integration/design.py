@@ -55,7 +55,6 @@ identity:
       with: {headers: [authorization, x-api-key], trust: app}
   anonymous: {account: network}    # who has none is its network
   assurance: [urn:example:basic, urn:example:kyc]    # the order of acr values, lowest first
-  device: {}                       # not in the design: the loader wants it said that devices are told apart
 
 routes:
   - {path: [/health, /ping], exempt: true}

@@ -178,18 +178,26 @@ async def test_rollout_acts_on_one_in_twenty_always_the_same() -> None:
 
 async def test_200_wait_at_once_and_the_next_is_trimmed(monkeypatch: pytest.MonkeyPatch) -> None:
     site = Site(everybody=True)
-    over, full, waiting = asyncio.Event(), asyncio.Event(), []
+    over, waiting, changed = asyncio.Event(), [], asyncio.Condition()
 
     async def wait(seconds: float) -> None:
-        waiting.append(seconds)
-        if len(waiting) == 200:
-            full.set()
+        async with changed:
+            waiting.append(seconds)
+            changed.notify_all()
         await over.wait()
+
+    async def until(count: int) -> None:
+        async with changed:
+            await changed.wait_for(lambda: len(waiting) == count)
 
     monkeypatch.setattr(site.guardrail, "sleep", wait)
     tasks = [asyncio.create_task(site.stranger(network, HEADLESS)) for network in networks(200)]
-    await full.wait()
-    answer = await site.stranger("192.0.2.1", HEADLESS, body=chat(n=4, logprobs=True))
+    done, _ = await asyncio.wait([*tasks, asyncio.create_task(until(200))], return_when=asyncio.FIRST_COMPLETED)
+    assert done.isdisjoint(tasks)
+    task = asyncio.create_task(site.stranger("192.0.2.1", HEADLESS, body=chat(n=4, logprobs=True)))
+    await asyncio.wait([task, asyncio.create_task(until(201))], return_when=asyncio.FIRST_COMPLETED)
+    assert task.done()
+    answer = task.result()
     assert (answer.status, answer.field("x-guardrail-trimmed")) == (200, "logprobs, n")
     assert (json.loads(site.app.bodies[-1])["n"], site.last["decision"], site.last["rung"]) == (1, "trim", "delay")
     over.set()
@@ -216,7 +224,7 @@ async def test_20_established_accounts_a_day_are_newly_touched(caplog: pytest.Lo
     names = [f"old-{number}" for number in range(22)]
     for name in names:
         await site.as_(name)
-    site.clock.advance(31 * DAY)
+    site.clock.advance(32 * DAY)  # a Monday
     decisions = {}
     for name in names:
         await site.as_(name, HEADLESS)

@@ -171,12 +171,25 @@ def test_a_misspelt_later_section_says_both(problems: Problems) -> None:
     assert problem.hint == "Did you mean `clusters`? It is not available in this version."
 
 
-def test_devices_are_refused_with_the_reason(problems: Problems) -> None:
-    (problem,) = problems("version: 1\nlimits: [{name: a, per: [device], rate: 1/minute}]\n")
-    assert (problem.path, problem.message) == (
-        "limits[0].per",
-        "names `device`, and the policy does not tell devices apart.",
-    )
+@pytest.mark.parametrize(
+    "rule",
+    [
+        "limits: [{name: a, per: [device], rate: 1/minute}]",
+        "limits: [{name: a, per: [account, device], rate: 1/minute}]",
+        "velocity: [{name: a, count: attempts, per: device, over: 1h}]",
+        "velocity: [{name: a, distinct: device, per: account, over: 1h}]",
+    ],
+)
+def test_a_rule_that_names_devices_has_them_told_apart_by_what_they_show(rule: str) -> None:
+    """And sets no cookies that nobody asked for; what the policy says of devices stands."""
+    policy = loads(f"version: 1\n{rule}\n")
+    assert policy.identity.device is None
+    used = policy.identity_in_use.device
+    assert used is not None
+    assert not used.cookie
+    said = loads(f"version: 1\nidentity: {{device: {{}}}}\n{rule}\n")
+    assert said.identity_in_use is said.identity
+    assert loads("version: 1\n").identity_in_use.device is None
 
 
 def test_plugins_own_settings_keep_their_places(problems: Problems) -> None:

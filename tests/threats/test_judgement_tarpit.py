@@ -51,9 +51,13 @@ class Tarpit(Guarded):
         tasks = [
             asyncio.create_task(self.post(CHAT, WANTED, key(name or f"slow-{number}"), JSON)) for number in range(count)
         ]
+        await self.waits(count)
+        return tasks
+
+    async def waits(self, count: int) -> None:
+        """Until so many have begun to wait."""
         async with self.changed:
             await self.changed.wait_for(lambda: self.waiting == count)
-        return tasks
 
     @property
     def taken(self) -> int:
@@ -179,3 +183,20 @@ async def test_where_nothing_is_charged_nobody_waits_for_ever() -> None:
     site.store.failure = StoreError("gone")
     assert (await site.post(CHAT, WANTED, KEY, JSON)).status == 503
     assert site.taken == 0
+
+
+async def test_a_switch_thrown_meanwhile_makes_no_second_tarpit() -> None:
+    """Operators throw switches in the middle of an attack: who waits still waits, and takes up a place."""
+    site = Tarpit(DELAY)
+    tasks = await site.begin(3)
+    await site.store.write_switch("tokens", "shadow")
+    await site.guardrail.read_switches()
+    one_more = asyncio.create_task(site.post(CHAT, WANTED, key("next"), JSON))
+    more = asyncio.create_task(site.waits(4))
+    await asyncio.wait([one_more, more], return_when=asyncio.FIRST_COMPLETED)
+    trimmed = one_more.done()
+    site.over.set()
+    more.cancel()
+    answers = [await task for task in (*tasks, one_more)]
+    assert trimmed
+    assert [each.field("x-guardrail-trimmed") for each in answers] == [None] * 3 + ["logprobs, n"]

@@ -117,6 +117,16 @@ async def test_what_could_mean_two_things_does_not_get_by(how: str, kind: str) -
     assert site.guardrail.recorder.latest(1)[0]["decision"] == "deny"
 
 
+@pytest.mark.parametrize("kind", ["read", "unread"])
+async def test_a_body_that_is_refused_was_a_request(kind: str) -> None:
+    """Else one could be sent without end, and each be read to its end for nothing."""
+    site = guarded(kind)
+    for number in range(1, 4):
+        assert (await site.post(CHAT, b'{"n":1,"n":4}')).status == 400
+        peeked = await site.guardrail.peek(site.guardrail.recorder.latest(1)[0]["account"], CHAT)
+        assert peeked.limits[0].remaining == 1000 - number
+
+
 @pytest.mark.parametrize("path", ["/other", "/v1//chat/completions", "/v1/chat/completions/", "/v1/files"])
 @pytest.mark.parametrize("method", ["POST", "PUT", "PATCH", "DELETE", "GET", "QUERY"])
 async def test_no_path_and_no_method_leads_round_it(path: str, method: str) -> None:

@@ -85,7 +85,7 @@ class BodyReader:
         holder: whose the request is, for its share of the budget.
     """
 
-    __slots__ = ("_budget", "_headers", "_held", "_holder", "_max_body", "_messages", "_most", "_receive", "instead")
+    __slots__ = ("_budget", "_headers", "_held", "_holder", "_max_body", "_messages", "_most", "_receive", "size")
 
     def __init__(
         self,
@@ -103,8 +103,8 @@ class BodyReader:
         self._headers = headers
         self._messages: deque[tuple[Message, int]] = deque()
         self._held = 0
-        self.instead = b""
-        """The body that goes to the app in place of this one, where it was trimmed."""
+        self.size = 0
+        """Bytes of the body that the app is given instead, where it was trimmed."""
 
     async def read(self) -> bytes | Unread:
         """The whole body.
@@ -154,6 +154,15 @@ class BodyReader:
         if messages[-1].get("more_body", False):  # it was too long to be read, or there was no room
             return Unread.OVER_BUDGET
         return b"".join([message.get("body") or b"" for message in messages])
+
+    def replace(self, body: bytes) -> None:
+        """Give the app another body in place of the whole one that was read, whose bytes are given back now, not when it ends."""
+        self.close()
+        cost = len(body) + OVERHEAD
+        if not self._budget.take(cost, self._holder, self._most):  # it is hardly longer, so it had room: others were quicker
+            cost = 0
+        self._held, self.size = cost, len(body)
+        self._messages.append(({"type": "http.request", "body": body, "more_body": False}, cost))
 
     def _announced(self) -> None:
         for name, value in self._headers:

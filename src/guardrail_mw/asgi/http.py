@@ -123,7 +123,7 @@ class Http(Edge):
             return
         fields = [(b"x-guardrail-decision", exchange.id.encode()), *self.rate_fields(exchange)]
         if exchange.trimmed and reader is not None:
-            scope, receive = rewritten(scope, receive, reader.instead)
+            scope = rewritten(scope, reader.size)
             fields.append((b"x-guardrail-trimmed", ", ".join(exchange.trimmed).encode()))
         if subject.device_due:
             fields += self.device_field(exchange)
@@ -199,11 +199,12 @@ class Http(Edge):
         except TokenError as error:
             if error.status == HTTPStatus.SERVICE_UNAVAILABLE:
                 return self.unless_shadow(exchange, refusals.overloaded(exchange.id))
+            exchange.engine.settle(exchange, "refused")  # charged as one, or bad ones could be sent without end
             return self.bad(exchange, error)
         if found.refused:
             return self.unless_shadow(exchange, refusals.untrimmed(exchange.id, found.refused, exchange.decision.reasons))
         if found.names:
-            reader.instead = body
+            reader.replace(body)
             exchange.trimmed = found.names
         return None
 

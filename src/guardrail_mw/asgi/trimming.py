@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from guardrail_mw.asgi.body import Unread
 from guardrail_mw.asgi.inspect import NOT_TEXT, parse, refuse_encoded, should_offload
@@ -13,13 +13,17 @@ from guardrail_mw.friction.trim import Trimmed
 
 if TYPE_CHECKING:
     from guardrail_mw.asgi.body import BodyReader
-    from guardrail_mw.asgi.types import Message, Receive, Scope
+    from guardrail_mw.asgi.types import Scope
     from guardrail_mw.friction.trim import Trimmer
     from guardrail_mw.values import Headers
 
 __all__ = ["rewritten", "trim"]
 
 _NOTHING = Trimmed(None)
+_OF_THE_BODY = frozenset(
+    {b"content-length", b"transfer-encoding", b"content-digest", b"repr-digest", b"digest", b"content-md5"}
+)
+"""RFC 9110 8.6, RFC 9112 6.1, and the digests of RFC 9530 with their elders."""
 
 
 async def trim(reader: BodyReader, trimmer: Trimmer, headers: Headers, path: str) -> tuple[Trimmed, bytes]:
@@ -47,19 +51,7 @@ def _trim(body: bytes, trimmer: Trimmer, path: str) -> tuple[Trimmed, bytes]:
     return found, b"" if found.body is None else json.dumps(found.body, ensure_ascii=False, separators=(",", ":")).encode()
 
 
-def rewritten(scope: Scope, receive: Receive, body: bytes) -> tuple[Scope, Receive]:
-    """The request with another body: its length is told anew, and whatever came with the old one is gone."""
-    headers = [(name, value) for name, value in scope["headers"] if name not in {b"content-length", b"transfer-encoding"}]
-    changed: dict[str, Any] = {**scope, "headers": [*headers, (b"content-length", b"%d" % len(body))]}
-    told = False
-
-    async def receiving() -> Message:
-        nonlocal told
-        if not told:
-            told = True
-            return {"type": "http.request", "body": body, "more_body": False}
-        while (message := await receive())["type"] == "http.request":
-            pass
-        return message
-
-    return changed, receiving
+def rewritten(scope: Scope, size: int) -> Scope:
+    """The request with a body of another `size`: its length is told anew, and whatever vouched for the old one is gone."""
+    headers = [(name, value) for name, value in scope["headers"] if name not in _OF_THE_BODY]
+    return {**scope, "headers": [*headers, (b"content-length", b"%d" % size)]}

@@ -8,9 +8,10 @@ import logging
 import os
 import socket
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import uvicorn
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from guardrail_mw.console.app import app
 
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from guardrail_mw.engine import Guardrail
     from guardrail_mw.policy.console import Address
 
-__all__ = ["AGAIN", "Console"]
+__all__ = ["AGAIN", "AT_ONCE", "Console"]
 
 logger = logging.getLogger("guardrail_mw.operators")
 
@@ -26,8 +27,32 @@ AGAIN: Final = 2.0
 """Seconds until a worker that found the port taken looks again: when the one that serves ends, another takes over."""
 _GRACE: Final = 1
 """Seconds that answers under way may take once it ends; the middleware's own shutdown takes 5 at most."""
-_AT_ONCE: Final = 64
+AT_ONCE: Final = 64
 """Connections."""
+
+
+class _Connection(H11Protocol):
+    """A connection to the port, of which there are `AT_ONCE`: one more ends the oldest, if need be of those that are answered.
+
+    uvicorn's own bound refuses the newest instead: whoever opens 64 and says nothing would lock the operator out.
+    """
+
+    made = 0.0
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """It is there."""
+        super().connection_made(transport)
+        self.made = self.loop.time()
+        held = [each for each in self.connections if isinstance(each, _Connection) and not each.transport.is_closing()]
+        if len(held) > AT_ONCE:
+            others = [each for each in held if each is not self]
+            min([each for each in others if each.idle] or others, key=lambda each: each.made).transport.close()
+
+    @property
+    def idle(self) -> bool:
+        """Whether no request is being answered."""
+        cycle: Any = self.cycle
+        return cycle is None or bool(cycle.response_complete)
 
 
 class Console:
@@ -67,7 +92,7 @@ class Console:
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             listener.bind((host, port))
-            listener.listen(_AT_ONCE)
+            listener.listen(AT_ONCE)
         except OSError as error:
             listener.close()
             self._unheard(error)
@@ -93,7 +118,7 @@ class Console:
             ws="none",
             proxy_headers=False,
             server_header=False,
-            limit_concurrency=_AT_ONCE,
+            http=_Connection,
             timeout_graceful_shutdown=_GRACE,
         )
         config.load()

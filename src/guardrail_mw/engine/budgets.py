@@ -26,11 +26,11 @@ class Budgets:
     cannot be asked counts as spent: doubt is in the account's favour.
     """
 
-    def __init__(self, ladder: Ladder, store: Store, observer: Observer) -> None:
+    def __init__(self, ladder: Ladder, store: Store, observer: Observer, spent: Spent) -> None:
         self._ladder = ladder
         self._store = store
         self._observer = observer
-        self._spent = Spent()
+        self._spent = spent
 
     async def keep(self, person: Person, step: Step) -> Step:
         """The step that is taken: this one, or, where a rung's budget is spent, one that is lower."""

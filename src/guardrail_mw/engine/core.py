@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Awaitable
 from itertools import count
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Self
 
 from guardrail_mw.conditions import Traits
 from guardrail_mw.engine import refusals
@@ -21,6 +21,9 @@ from guardrail_mw.engine.recording import record
 from guardrail_mw.engine.routes import Router
 from guardrail_mw.engine.standings import Standings
 from guardrail_mw.errors import StoreError, StoreTimeout
+from guardrail_mw.friction.budget import Spent
+from guardrail_mw.friction.delays import Waiting
+from guardrail_mw.limits.limit import digest
 from guardrail_mw.limits.plan import Planner
 from guardrail_mw.limits.tariff import Place, Tariff
 from guardrail_mw.stores.base import Bill, Change, Entry, Reading, Receipt, Settlement
@@ -36,7 +39,7 @@ if TYPE_CHECKING:
     from guardrail_mw.telemetry.recorder import Recorder
     from guardrail_mw.values import Mode, Observer
 
-__all__ = ["Engine", "Outcome"]
+__all__ = ["Engine", "Lasting", "Outcome"]
 
 logger = logging.getLogger("guardrail_mw")
 
@@ -54,6 +57,26 @@ _DENIED_FOR = 1_000_000
 _SERIALS = count()
 
 
+class Lasting(NamedTuple):
+    """What outlives engines: a reload, or a switch, must not make room for as many again."""
+
+    waiting: Waiting
+    """Delayed requests."""
+    spent: Spent
+    """Budgets of false positives that are known to be used up."""
+
+    @classmethod
+    def of(cls, policy: Policy, observer: Observer) -> Self:
+        """That of a process which begins with this policy."""
+        delays = policy.friction.delays
+        return cls(Waiting(delays.at_once, delays.at_most.us, observer=observer), Spent())
+
+    def resize(self, policy: Policy) -> None:
+        """Another policy runs."""
+        delays = policy.friction.delays
+        self.waiting.resize(delays.at_once, delays.at_most.us)
+
+
 class Engine:
     """One policy, compiled, on one store.
 
@@ -67,6 +90,7 @@ class Engine:
         observer: hears `engine.*`, `risk.*` and `friction.*`.
         key: what accounts' thresholds and rollouts are worked out with.
         recorder: takes the event of each decision.
+        lasting: what a reload must not begin anew.
         shadowed: limits, scorers and rungs that a switch has turned to shadow.
     """
 
@@ -82,6 +106,7 @@ class Engine:
         observer: Observer,
         key: bytes,
         recorder: Recorder,
+        lasting: Lasting,
         shadowed: frozenset[str] = frozenset(),
     ) -> None:
         self.policy = policy
@@ -96,13 +121,13 @@ class Engine:
             strict=policy.reserve.strict,
             velocity=policy.velocity,
         )
-        self.judge = Judge(policy, key=key, clock=clock, observer=observer, shadowed=shadowed)
+        self.judge = Judge(policy, key=key, clock=clock, observer=observer, waiting=lasting.waiting, shadowed=shadowed)
         self._recorder = recorder
         self._records = not self.judge.idle or bool({"telemetry", "console"} & policy.model_fields_set)
         """Whether every decision is recorded, not only what was refused."""
         self._packs = recorder.packable and not policy.telemetry.tracing
         """Whether nobody needs an event in any other form than packed."""
-        self._budgets = Budgets(self.judge.ladder, store, observer)
+        self._budgets = Budgets(self.judge.ladder, store, observer, lasting.spent)
         self.router = Router(policy, self.planner.reads)
         self._store = store
         self._standings = standings
@@ -185,14 +210,15 @@ class Engine:
             ial=fields.get("ial", subject.ial),
             source=subject.source,
         )
+        account = subject.candidate if known else subject.account
         place = Place(
-            account=subject.candidate if known else subject.account,
+            account=account,
             network=subject.network,
             network_parent=subject.network_parent or "e",
             organisation=subject.organisation,
             cluster=f"c:{fields['cluster']}" if fields.get("cluster") else "",
             authenticated=authenticated,
-            device=subject.device,
+            device=_device(subject, account),
         )
         plan = self.planner.plan(route.limits, traits, metered=route.metered)
         return plan.tariff(place, exchange.model, route.label), authenticated, traits
@@ -420,3 +446,14 @@ class Engine:
             bill = receipt.bill._replace(entries=tuple(entries), notes=None)
             owed = Receipt(bill, "admitted", receipt.now, None, tuple(readings), local=receipt.local)
             self._store.settle([Settlement(owed, "settled", tuple(used))])
+
+
+def _device(subject: Subject, account: str) -> str:
+    """The home of a device: a signed one's own.
+
+    What anybody can show tells one account's devices apart, and joins no two accounts: the users of one SDK are no farm, and
+    none of them pays for another.
+    """
+    if subject.device_kind != "seen":
+        return subject.device
+    return f"d:{digest(f'{account} {subject.device}', 16)}"

@@ -13,7 +13,7 @@ from weakref import WeakKeyDictionary
 from guardrail_mw import plugins
 from guardrail_mw.clock import Clock, SystemClock
 from guardrail_mw.engine.accounts import home_of
-from guardrail_mw.engine.core import Engine
+from guardrail_mw.engine.core import Engine, Lasting
 from guardrail_mw.engine.counts import Counts
 from guardrail_mw.engine.keeper import SWITCHES_EVERY, Keeper
 from guardrail_mw.engine.peeking import Peeked, look
@@ -91,6 +91,7 @@ class Guardrail:
         """Makes spans, where the policy wants them."""
         self.recorder = self._record(running)
         """Takes the event of each decision; keeps the latest."""
+        self._lasting = Lasting.of(running, self.counts)
         self._standings = Standings()
         self._resolver = self._resolve(running)
         self._keepers: WeakKeyDictionary[asyncio.AbstractEventLoop, Keeper] = WeakKeyDictionary()
@@ -158,7 +159,9 @@ class Guardrail:
 
     def _resolve(self, policy: Policy) -> Resolver:
         secrets = self.secrets
-        return Resolver(policy.identity, id_key=secrets.id_key, clock=self._clock, observer=self.counts, keys=secrets.keys)
+        return Resolver(
+            policy.identity_in_use, id_key=secrets.id_key, clock=self._clock, observer=self.counts, keys=secrets.keys
+        )
 
     def _record(self, policy: Policy) -> Recorder:
         try:
@@ -201,6 +204,7 @@ class Guardrail:
             observer=self.counts,
             key=self._key,
             recorder=self.recorder,
+            lasting=self._lasting,
             shadowed=shadowed,
         )
 
@@ -232,12 +236,13 @@ class Guardrail:
         for section in ("telemetry", "console"):
             if getattr(policy, section) != getattr(before, section):
                 logger.warning("The policy's %s settings changed: they hold after a restart.", section)
-        if policy.identity != before.identity:
+        if policy.identity_in_use != before.identity_in_use:
             retired, self._resolver = self._resolver, self._resolve(policy)
             try:
                 asyncio.get_running_loop().create_task(retired.aclose(), name="guardrail retire")
             except RuntimeError:
                 logger.debug("no loop runs: the old sources end with the process")
+        self._lasting.resize(policy)
         self.engine = self._compile(policy)
         self._resolver.forget()
         self.counts.count("policy.applied")

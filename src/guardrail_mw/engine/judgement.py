@@ -44,17 +44,24 @@ class Judge:
         key: makes thresholds and rollouts differ between accounts; of 16 bytes or more, for ever the same.
         clock: for deadlines.
         observer: hears `risk.*` and `friction.*`.
+        waiting: where delayed requests wait; outlives the judge.
         shadowed: scorers and rungs that a switch has turned to shadow.
     """
 
     def __init__(
-        self, policy: Policy, *, key: bytes, clock: Clock, observer: Observer, shadowed: frozenset[str] = frozenset()
+        self,
+        policy: Policy,
+        *,
+        key: bytes,
+        clock: Clock,
+        observer: Observer,
+        waiting: Waiting,
+        shadowed: frozenset[str] = frozenset(),
     ) -> None:
         rules = {each.name: Velocity(each.name, each.family, each.over.us) for each in policy.velocity}
         self.panel = Panel(policy.risk, rules, clock=clock, observer=observer, shadowed=shadowed)
         self.ladder = Ladder(policy.friction, assurance=policy.identity.assurance, key=key, shadowed=shadowed)
-        delays = policy.friction.delays
-        self.waiting = Waiting(delays.at_once, delays.at_most.us, observer=observer)
+        self.waiting = waiting
         self.idle = not policy.risk.scorers and not policy.friction.ladder
         """Whether there is nothing to do for any request."""
 

@@ -6,6 +6,7 @@ are some thirty numbers. It says what `recording.record` says, which a test hold
 
 from __future__ import annotations
 
+import json
 import secrets
 from typing import TYPE_CHECKING, Any
 
@@ -113,7 +114,7 @@ class Outline:
             values += (reading.remaining, "false" if reading.ok else "true")
         values += (
             round(judgement.step.effective, 2) if judgement is not None else 0.0,
-            line(exchange.standing.fields.get("verdict", "none")),
+            json.dumps(exchange.standing.fields.get("verdict", "none")),
             estimate.input,
             estimate.output,
             estimate.items,

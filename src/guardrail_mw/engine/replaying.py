@@ -12,7 +12,7 @@ from heapq import heappop, heappush
 from itertools import count
 from typing import TYPE_CHECKING, Final, NamedTuple, cast
 
-from guardrail_mw.engine.core import Engine
+from guardrail_mw.engine.core import Engine, Lasting
 from guardrail_mw.engine.counts import Counts
 from guardrail_mw.engine.exchange import NOTHING, Exchange
 from guardrail_mw.engine.past import PLAIN, Decided, Past, Seed
@@ -102,6 +102,7 @@ class Replay:
             observer=self._counts,
             key=key,
             recorder=Recorder(clock=self._clock, observer=self._counts, ring=1),
+            lasting=Lasting.of(policy, self._counts),
         )
         self.engine.planner.models = Keyed(policy)
         self._paths = paths or {}

@@ -44,6 +44,11 @@ class Waiting:
         self._taken = 0
         self._lock = Lock()
 
+    def resize(self, at_once: int, at_most: int) -> None:
+        """Another policy runs: who waits already goes on waiting, and counts."""
+        self._at_once = at_once
+        self._at_most = at_most / _SECOND
+
     @property
     def taken(self) -> int:
         """How many wait now."""

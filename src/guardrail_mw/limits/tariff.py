@@ -273,11 +273,11 @@ class Tariff:
     def _reserving(self, group: _Group, home: tuple[str, str], estimate: Estimate, costs: Costs) -> Entry:
         step = self.shape.step
         taken = [step(slot, field, costs(slot.limit, estimate)) for slot, field in group.lines]
-        return Entry(home[0], (*taken, *self._counting(group)), home[1])
+        return Entry(home[0], (*taken, *self._counting(group, estimate.items)), home[1])
 
-    def _counting(self, group: _Group) -> list[Step]:
+    def _counting(self, group: _Group, items: int = 1) -> list[Step]:
         values = self._values or {}
-        return [watch.step(field, values.get(watch.distinct, "")) for watch, field in group.watched]
+        return [watch.step(field, values.get(watch.distinct, ""), items) for watch, field in group.watched]
 
     def turns(self) -> Tariff:
         """For what happens within a connection of the subject's: all but the leases."""

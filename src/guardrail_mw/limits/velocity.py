@@ -59,7 +59,8 @@ class VelocitySettings(Settings):
     name: Slug
     """How scorers, events and `explain` call it."""
     count: Literal["attempts", "admitted", "denied"] | None = None
-    """Count requests: all, those that the limits admitted, or those that they refused."""
+    """Count requests: all, those that the limits admitted, or those that they refused. A batch that is read counts as many as
+    it holds."""
     distinct: Dimension | None = None
     """Count how many different ones of these are seen, attempts that were refused included."""
     per: _Per
@@ -121,10 +122,10 @@ class Watch:
         self.code = f"v{digest(f'{settings.name} {settings.fingerprint()}', 4)}"
         self.when = settings.when
 
-    def step(self, field: str, seen: str) -> Step:
-        """The step that counts a request under `field`; `seen` is the value that `distinct` tells apart."""
+    def step(self, field: str, seen: str, items: int = 1) -> Step:
+        """The step that counts a request of so many `items` under `field`; `seen` is the value that `distinct` tells apart."""
         if self.count is not None:
-            return Count(field, self.count, self.window)
+            return Count(field, self.count, self.window, items)
         if self.approximate:
             return Sketch(field, seen, self.window)
         return Distinct(field, seen, self.window)

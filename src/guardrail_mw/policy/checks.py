@@ -24,7 +24,7 @@ from guardrail_mw.settings import MICRO
 if TYPE_CHECKING:
     from guardrail_mw.policy.document import Policy, RouteSettings
 
-__all__ = ["MOST_MODELS", "Finding", "Parts", "check", "devices", "nearest", "rules", "sources"]
+__all__ = ["MOST_MODELS", "Finding", "Parts", "check", "nearest", "rules", "sources"]
 
 MOST_MODELS = 32
 """Models that `per: [account, model]` tells apart, `other` among them: so many counters a subject has at most for a limit."""
@@ -51,8 +51,6 @@ class Parts(NamedTuple):
     """Whether no rule is left out: then a name that is not there is unknown."""
     risk: RiskSettings | None = None
     friction: FrictionSettings | None = None
-    devices: bool | None = None
-    """Whether devices are told apart; None where `identity` is not sound."""
 
     @classmethod
     def of(cls, policy: Policy) -> Parts:
@@ -70,18 +68,12 @@ class Parts(NamedTuple):
             velocity=dict(enumerate(policy.velocity)),
             risk=policy.risk,
             friction=policy.friction,
-            devices=devices(policy.identity),
         )
 
 
 def sources(identity: object) -> Collection[str]:
     """The names of the sources of credentials."""
     return {source.use for source in getattr(identity, "sources", ()) if isinstance(source.use, str)} | {"anonymous"}
-
-
-def devices(identity: object) -> bool:
-    """Whether devices are told apart."""
-    return getattr(identity, "device", None) is not None
 
 
 def rules(settings: Iterable[VelocitySettings]) -> dict[str, Velocity]:
@@ -109,7 +101,6 @@ def check(parts: Parts) -> Iterator[Finding]:
     yield from _routes(parts)
     yield from _counted(parts)
     yield from _scorers(parts)
-    yield from _devices(parts)
 
 
 def _names(parts: Parts) -> Iterator[Finding]:
@@ -259,16 +250,3 @@ def _scorers(parts: Parts) -> Iterator[Finding]:
         return
     for path, message in misfits(parts.risk, rules(parts.velocity.values())):
         yield ("risk", *path), message, ""
-
-
-def _devices(parts: Parts) -> Iterator[Finding]:
-    if parts.devices is not False:
-        return
-    hint = "Write `identity: {device: {}}`, or count something else."
-    for section, items in (("limits", parts.limits), ("velocity", parts.velocity)):
-        for index, item in items.items():
-            if "device" in item.per:
-                yield (section, index, "per"), "names `device`, and the policy does not tell devices apart.", hint
-    for index, rule in parts.velocity.items():
-        if rule.distinct == "device":
-            yield ("velocity", index, "distinct"), "is `device`, and the policy does not tell devices apart.", hint

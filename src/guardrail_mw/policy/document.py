@@ -13,6 +13,7 @@ from pydantic import Field, StringConstraints, field_validator, model_validator
 from guardrail_mw import plugins
 from guardrail_mw.errors import Problem
 from guardrail_mw.friction.settings import FrictionSettings
+from guardrail_mw.identity.device_settings import DeviceSettings
 from guardrail_mw.identity.settings import IdentitySettings
 from guardrail_mw.limits.settings import LimitSettings, ModelSettings, ReserveSettings
 from guardrail_mw.limits.velocity import VelocitySettings
@@ -213,6 +214,15 @@ class Policy(Settings):
         if found:
             refuse(found)
         return self
+
+    @property
+    def identity_in_use(self) -> IdentitySettings:
+        """`identity`, with devices told apart by what they show where a rule counts them and nothing is said of them."""
+        dimensions = [each.per for each in self.limits] + [each.per for each in self.velocity]
+        counted = any("device" in each for each in dimensions) or any(each.distinct == "device" for each in self.velocity)
+        if not counted or self.identity.device is not None:
+            return self.identity
+        return self.identity.model_copy(update={"device": DeviceSettings(cookie=False)})
 
     def limits_of(self, route: RouteSettings | None) -> list[LimitSettings]:
         """The limits that can hold on a route (None: on what matches no route), in the policy's order.

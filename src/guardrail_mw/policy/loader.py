@@ -229,7 +229,6 @@ def _parts(root: Node) -> checks.Parts:
         velocity_whole=len(rules) == len(velocity),
         risk=_sound(RiskSettings, root.at(("risk",))),
         friction=_sound(FrictionSettings, root.at(("friction",))),
-        devices=checks.devices(identity) if identity is not None else None,
     )
 
 
