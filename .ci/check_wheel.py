@@ -9,6 +9,9 @@ from pathlib import Path
 import guardrail_mw
 from guardrail_mw.plugins import KINDS, installed
 
+_EXTRAS = {"hiredis", "redis", "starlette", "uvicorn"}
+"""What plugins may miss where their extra is not installed; the policy that names one then says which to install."""
+
 source = Path(sys.argv[1]) / "guardrail_mw"
 package = Path(guardrail_mw.__file__).parent
 if package == source:
@@ -30,7 +33,7 @@ for kind in KINDS:
         try:
             point.load()
         except ImportError as error:
-            if (error.name or "").partition(".")[0] not in {"redis", "hiredis"}:
+            if (error.name or "").partition(".")[0] not in _EXTRAS:
                 sys.exit(f"the {kind} plugin {name} does not load: {error!r}")
 if "starlette" in sys.modules or "rich" in sys.modules:
     sys.exit("the library imported what only the demo needs")

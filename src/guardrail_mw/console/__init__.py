@@ -5,7 +5,6 @@ listens. It stands above the engine, which therefore does not import it: the ent
 leads here, as a policy's dialects and stores are led to, and a policy without `console:` never loads any of it.
 """
 
-from guardrail_mw.console.app import app
 from guardrail_mw.console.server import Console
 
-__all__ = ["Console", "app"]
+__all__ = ["Console"]
