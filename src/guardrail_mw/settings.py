@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from decimal import Decimal
-from typing import Annotated, Any, Final, NoReturn, TypeAlias
+from typing import Annotated, Any, ClassVar, Final, NoReturn, TypeAlias
 
 from pydantic import (
     BaseModel,
@@ -13,15 +14,20 @@ from pydantic import (
     Discriminator,
     Field,
     PlainSerializer,
+    PrivateAttr,
     StringConstraints,
     Tag,
     WithJsonSchema,
+    field_validator,
+    model_validator,
 )
 from pydantic_core import PydanticCustomError
+from pydantic_core.core_schema import ValidationInfo
 
-from guardrail_mw.errors import Problem
+from guardrail_mw import plugins
+from guardrail_mw.errors import PluginError, Problem
 
-__all__ = ["MICRO", "Amount", "Dollars", "OneOrMany", "OneOrMore", "Settings", "Slug", "Word", "refuse"]
+__all__ = ["MICRO", "Amount", "Dollars", "OneOrMany", "OneOrMore", "PluginItem", "Settings", "Slug", "Word", "refuse"]
 
 MICRO: Final = 1_000_000
 """Micro-dollars in a dollar."""
@@ -38,6 +44,52 @@ class Settings(BaseModel):
         use_attribute_docstrings=True,
         allow_inf_nan=False,
     )
+
+
+class PluginItem(BaseModel):
+    """What items `{use: NAME, with: {…}}` have in common, whatever kind of plugin they name.
+
+    A subclass declares `use` and `with_`, whose alias is `with`, and says which plugins it means.
+    """
+
+    kind: ClassVar[str]
+    """The plugins: `scorers`."""
+    noun: ClassVar[str]
+    """What one of them is, for people: `a scorer`."""
+
+    _built: Any = PrivateAttr(default=None)
+    """What Python made itself, in place of a plugin by its name."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _always_settings(cls, value: object) -> object:
+        """Without `with` a plugin still says which settings it misses."""
+        if isinstance(value, Mapping) and not {"with", "with_"} & value.keys():
+            return {**value, "with": {}}
+        return value
+
+    @field_validator("use", check_fields=False)
+    @classmethod
+    def _known(cls, value: str) -> str:
+        try:
+            found = plugins.load(cls.kind, value)
+        except PluginError as error:
+            raise ValueError(f"{error.public} {error.detail}".rstrip()) from error
+        if not hasattr(found, "Settings"):
+            raise ValueError(f"the plugin {value!r} is not {cls.noun}: it has no Settings")
+        return value
+
+    @field_validator("with_", mode="plain", check_fields=False)
+    @classmethod
+    def _its_own(cls, value: object, info: ValidationInfo) -> object:
+        """Its errors keep their places, below `with`."""
+        if "use" not in info.data:
+            return value
+        return plugins.load(cls.kind, info.data["use"]).Settings.model_validate(value)
+
+    def _make(self, use: str, settings: object, scope: object) -> Any:
+        """What Python made itself, or the plugin `use` with its settings."""
+        return self._built if self._built is not None else plugins.load(self.kind, use)(settings, scope)
 
 
 def refuse(problems: list[Problem]) -> NoReturn:

@@ -11,20 +11,17 @@ from pydantic import (
     Field,
     PlainSerializer,
     PlainValidator,
-    PrivateAttr,
     ValidatorFunctionWrapHandler,
     WithJsonSchema,
     WrapValidator,
     field_validator,
     model_validator,
 )
-from pydantic_core.core_schema import ValidationInfo
 
-from guardrail_mw import plugins
-from guardrail_mw.errors import PluginError
 from guardrail_mw.identity.base import Context, Source
 from guardrail_mw.identity.device_settings import DeviceSettings
 from guardrail_mw.quantities import Network
+from guardrail_mw.settings import PluginItem
 
 __all__ = ["AnonymousSettings", "Hops", "IdentitySettings", "NetworkSettings", "SourceSettings", "TrustedProxy", "Unix"]
 
@@ -114,16 +111,18 @@ class AnonymousSettings(BaseModel):
     """Who has none is its network."""
 
 
-class SourceSettings(BaseModel):
+class SourceSettings(PluginItem):
     """One source: the name of a plugin and its own settings."""
 
     model_config = _STRICT
+
+    kind = "identities"
+    noun = "a source of identity"
 
     use: str = Field(min_length=1, max_length=64, json_schema_extra={"examples": ["jwt", "api_key", "header"]})
     """An entry point of `guardrail_mw.identities`."""
     with_: Annotated[Any, WithJsonSchema({"type": "object"})] = Field(default=None, alias="with")
     """The plugin's own model, made from what stands here."""
-    _built: Source | None = PrivateAttr(default=None)
 
     @classmethod
     def holding(cls, source: Source) -> Self:
@@ -132,38 +131,9 @@ class SourceSettings(BaseModel):
         item._built = source  # noqa: SLF001 - its own
         return item
 
-    @model_validator(mode="before")
-    @classmethod
-    def _always_settings(cls, value: object) -> object:
-        """Without `with` a plugin still says which settings it misses."""
-        if isinstance(value, Mapping) and not {"with", "with_"} & value.keys():
-            return {**value, "with": {}}
-        return value
-
-    @field_validator("use")
-    @classmethod
-    def _known(cls, value: str) -> str:
-        try:
-            kind = plugins.load("identities", value)
-        except PluginError as error:
-            raise ValueError(f"{error.public} {error.detail}".rstrip()) from error
-        if not hasattr(kind, "Settings"):
-            raise ValueError(f"the plugin {value!r} is not a source of identity: it has no Settings")
-        return value
-
-    @field_validator("with_", mode="plain")
-    @classmethod
-    def _its_own(cls, value: object, info: ValidationInfo) -> object:
-        """Its errors keep their places, below `with`."""
-        if "use" not in info.data:
-            return value
-        return plugins.load("identities", info.data["use"]).Settings.model_validate(value)
-
     def build(self, context: Context) -> Source:
         """The source, ready to be asked."""
-        if self._built is not None:
-            return self._built
-        source: Source = plugins.load("identities", self.use)(self.with_, context)
+        source: Source = self._make(self.use, self.with_, context)
         return source
 
 

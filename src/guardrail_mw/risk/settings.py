@@ -9,20 +9,17 @@ from typing import Annotated, Any, Final, Literal, Self, TypeAlias
 from pydantic import (
     ConfigDict,
     Field,
-    PrivateAttr,
     ValidatorFunctionWrapHandler,
     WithJsonSchema,
     WrapValidator,
     field_validator,
     model_validator,
 )
-from pydantic_core.core_schema import ValidationInfo
 
-from guardrail_mw import plugins
-from guardrail_mw.errors import PluginError, Problem
+from guardrail_mw.errors import Problem
 from guardrail_mw.quantities import Duration
 from guardrail_mw.risk.base import Family, Scope, Scorer
-from guardrail_mw.settings import Settings, Slug, refuse
+from guardrail_mw.settings import PluginItem, Settings, Slug, refuse
 
 __all__ = ["PRESETS", "Preset", "RiskSettings", "ScorerSettings"]
 
@@ -44,10 +41,13 @@ _MS: Final = 1_000
 _HUMPS: Final = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 
 
-class ScorerSettings(Settings):
+class ScorerSettings(PluginItem, Settings):
     """One scorer: the name of a plugin, its own settings, and how much it counts."""
 
     model_config = ConfigDict(populate_by_name=True)
+
+    kind = "scorers"
+    noun = "a scorer"
 
     use: str = Field(min_length=1, max_length=64, json_schema_extra={"examples": ["velocity", "automation", "cluster"]})
     """An entry point of `guardrail_mw.scorers`."""
@@ -59,7 +59,6 @@ class ScorerSettings(Settings):
     """What its scores are multiplied by."""
     shadow: bool = False
     """What it finds is recorded and adds nothing to the risk."""
-    _built: Scorer | None = PrivateAttr(default=None)
 
     @classmethod
     def holding(cls, scorer: Scorer, *, name: str | None = None, weight: float = 1.0, shadow: bool = False) -> Self:
@@ -68,33 +67,6 @@ class ScorerSettings(Settings):
         item = cls.model_construct(use=kind, name=name or _slug(kind), weight=weight, shadow=shadow)
         item._built = scorer  # noqa: SLF001 - its own
         return item
-
-    @model_validator(mode="before")
-    @classmethod
-    def _always_settings(cls, value: object) -> object:
-        """Without `with` a plugin still says which settings it misses."""
-        if isinstance(value, Mapping) and not {"with", "with_"} & value.keys():
-            return {**value, "with": {}}
-        return value
-
-    @field_validator("use")
-    @classmethod
-    def _known(cls, value: str) -> str:
-        try:
-            kind = plugins.load("scorers", value)
-        except PluginError as error:
-            raise ValueError(f"{error.public} {error.detail}".rstrip()) from error
-        if not hasattr(kind, "Settings"):
-            raise ValueError(f"the plugin {value!r} is not a scorer: it has no Settings")
-        return value
-
-    @field_validator("with_", mode="plain")
-    @classmethod
-    def _its_own(cls, value: object, info: ValidationInfo) -> object:
-        """Its errors keep their places, below `with`."""
-        if "use" not in info.data:
-            return value
-        return plugins.load("scorers", info.data["use"]).Settings.model_validate(value)
 
     @property
     def label(self) -> str:
@@ -107,9 +79,7 @@ class ScorerSettings(Settings):
         Raises:
             ValueError: its settings do not fit the rest of the policy.
         """
-        if self._built is not None:
-            return self._built
-        scorer: Scorer = plugins.load("scorers", self.use)(self.with_, scope)
+        scorer: Scorer = self._make(self.use, self.with_, scope)
         return scorer
 
 

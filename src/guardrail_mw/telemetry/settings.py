@@ -2,24 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Annotated, Any, Self
 
 from pydantic import (
     Field,
-    PrivateAttr,
     ValidatorFunctionWrapHandler,
     WithJsonSchema,
     WrapValidator,
     field_validator,
-    model_validator,
 )
-from pydantic_core.core_schema import ValidationInfo
 
-from guardrail_mw import plugins
 from guardrail_mw.clock import Clock
-from guardrail_mw.errors import PluginError
-from guardrail_mw.settings import Settings
+from guardrail_mw.settings import PluginItem, Settings
 from guardrail_mw.telemetry.base import Scope, Sink
 from guardrail_mw.telemetry.extras import needs
 from guardrail_mw.values import Observer
@@ -27,14 +21,16 @@ from guardrail_mw.values import Observer
 __all__ = ["SinkSettings", "TelemetrySettings"]
 
 
-class SinkSettings(Settings):
+class SinkSettings(PluginItem, Settings):
     """One sink: the name of a plugin and its own settings."""
+
+    kind = "sinks"
+    noun = "a sink of events"
 
     use: str = Field(min_length=1, max_length=64, json_schema_extra={"examples": ["log", "jsonl", "parquet"]})
     """An entry point of `guardrail_mw.sinks`."""
     with_: Annotated[Any, WithJsonSchema({"type": "object"})] = Field(default=None, alias="with")
     """The plugin's own model, made from what stands here."""
-    _built: Sink | None = PrivateAttr(default=None)
 
     @classmethod
     def holding(cls, sink: Sink) -> Self:
@@ -43,42 +39,13 @@ class SinkSettings(Settings):
         item._built = sink  # noqa: SLF001 - its own
         return item
 
-    @model_validator(mode="before")
-    @classmethod
-    def _always_settings(cls, value: object) -> object:
-        """Without `with` a plugin still says which settings it misses."""
-        if isinstance(value, Mapping) and "with" not in value:
-            return {**value, "with": {}}
-        return value
-
-    @field_validator("use")
-    @classmethod
-    def _known(cls, value: str) -> str:
-        try:
-            kind = plugins.load("sinks", value)
-        except PluginError as error:
-            raise ValueError(f"{error.public} {error.detail}".rstrip()) from error
-        if not hasattr(kind, "Settings"):
-            raise ValueError(f"the plugin {value!r} is not a sink of events: it has no Settings")
-        return value
-
-    @field_validator("with_", mode="plain")
-    @classmethod
-    def _its_own(cls, value: object, info: ValidationInfo) -> object:
-        """Its errors keep their places, below `with`."""
-        if "use" not in info.data:
-            return value
-        return plugins.load("sinks", info.data["use"]).Settings.model_validate(value)
-
     def build(self, clock: Clock, observer: Observer) -> Sink:
         """The sink, ready to take events.
 
         Raises:
             ValueError: what it needs is not there.
         """
-        if self._built is not None:
-            return self._built
-        sink: Sink = plugins.load("sinks", self.use)(self.with_, Scope(self.use, clock, observer))
+        sink: Sink = self._make(self.use, self.with_, Scope(self.use, clock, observer))
         return sink
 
 
