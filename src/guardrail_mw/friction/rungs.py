@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from difflib import get_close_matches
 from typing import Annotated, Any, Final, Literal, TypeAlias, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from guardrail_mw import plugins
 from guardrail_mw.errors import PluginError, Problem
@@ -19,6 +19,7 @@ from guardrail_mw.settings import Settings, Slug, refuse
 __all__ = [
     "KINDS",
     "NEEDS",
+    "Accounts",
     "ChallengeSettings",
     "DelaySettings",
     "DenySettings",
@@ -30,7 +31,6 @@ __all__ = [
     "TrimRungSettings",
     "VerifySettings",
     "WaitSettings",
-    "tally_trouble",
 ]
 
 Kind: TypeAlias = Literal["delay", "trim", "challenge", "verify", "deny"]
@@ -40,6 +40,20 @@ Otherwise: TypeAlias = Literal["allow", "delay", "trim", "deny"]
 
 NEEDS: Final[Mapping[str, int]] = {"verify": 2, "deny": 2}
 """Families of evidence that a kind of rung asks of a request; the others go by what is remembered, too."""
+
+
+def _countable(budget: Budget) -> Budget:
+    """Whole accounts, by the hour, day or week."""
+    if budget.amount % 1:
+        refuse([Problem("", "has decimals, and accounts are whole.", "Write a whole number.")])
+    if budget.calendar not in {"hour", "day", "week"}:
+        what = f"is by the {budget.calendar}; expected hour, day or week."
+        refuse([Problem("", what, "Write 20/day, for instance.")])
+    return budget
+
+
+Accounts: TypeAlias = Annotated[Budget, AfterValidator(_countable)]
+"""How many accounts in a calendar period."""
 
 
 class RungSettings(Settings):
@@ -63,7 +77,7 @@ class RungSettings(Settings):
     """After so many requests that it has met without being left, the next rung up acts."""
     otherwise: Otherwise | None = None
     """What callers meet who cannot solve a `challenge` or pass a `verify`; all the same unless set."""
-    false_positives: Budget | None = None
+    false_positives: Accounts | None = None
     """Established accounts that it may newly touch; `friction.false_positives` unless set."""
 
     @model_validator(mode="before")
@@ -88,14 +102,6 @@ class RungSettings(Settings):
             refuse([Problem("", "has no effect: nobody has to solve anything on this rung.", "Leave it out.")])
         return otherwise
 
-    @field_validator("false_positives")
-    @classmethod
-    def _countable(cls, budget: Budget | None) -> Budget | None:
-        trouble = tally_trouble(budget)
-        if trouble is not None:
-            refuse([trouble])
-        return budget
-
     @model_validator(mode="after")
     def _no_disguise(self) -> RungSettings:
         if self.name is not None and self.name in KINDS and self.name != self.do:
@@ -118,17 +124,6 @@ class RungSettings(Settings):
         plain = settings.model_dump(mode="json", by_alias=True) if isinstance(settings, BaseModel) else settings
         facts = json.dumps([self.label, self.do, plain], sort_keys=True)
         return hashlib.sha256(facts.encode()).hexdigest()[:16]
-
-
-def tally_trouble(budget: Budget | None) -> Problem | None:
-    """What is wrong with a budget of accounts: whole ones, by the hour, day or week."""
-    if budget is None:
-        return None
-    if budget.amount % 1:
-        return Problem("", "has decimals, and accounts are whole.", "Write a whole number.")
-    if budget.calendar not in {"hour", "day", "week"}:
-        return Problem("", f"is by the {budget.calendar}; expected hour, day or week.", "Write 20/day, for instance.")
-    return None
 
 
 class WaitSettings(Settings):

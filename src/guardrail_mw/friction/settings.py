@@ -12,6 +12,7 @@ from guardrail_mw.conditions import WhenSettings
 from guardrail_mw.errors import Problem
 from guardrail_mw.friction.rungs import (
     KINDS,
+    Accounts,
     ChallengeSettings,
     DelaySettings,
     DenySettings,
@@ -19,9 +20,8 @@ from guardrail_mw.friction.rungs import (
     RungSettings,
     TrimRungSettings,
     VerifySettings,
-    tally_trouble,
 )
-from guardrail_mw.quantities import Budget, Duration, Share
+from guardrail_mw.quantities import Duration, Share
 from guardrail_mw.settings import Settings, refuse
 
 __all__ = ["CapSettings", "DelaysSettings", "FrictionSettings", "Rungs"]
@@ -82,7 +82,7 @@ class FrictionSettings(Settings):
     rollout: Share = Share.parse("100%")
     """The share of accounts that rungs act on; always the same ones, and more of them as it grows."""
     delays: DelaysSettings = DelaysSettings()
-    false_positives: Budget | None = None
+    false_positives: Accounts | None = None
     """How many established accounts (30 days) each rung may newly touch, one of a cluster: `20/day`."""
     ladder: Rungs = Field(default=[], max_length=16)
     """The highest rung whose `at` the risk reaches; `verify` and `deny` need evidence of two families."""
@@ -101,14 +101,6 @@ class FrictionSettings(Settings):
         if not _MINUTE // 60 <= decay.us <= 30 * 24 * 60 * _MINUTE:
             refuse([Problem("", "is not between 1s and 30d.", "30m forgives an hour's calm.")])
         return decay
-
-    @field_validator("false_positives")
-    @classmethod
-    def _countable(cls, budget: Budget | None) -> Budget | None:
-        trouble = tally_trouble(budget)
-        if trouble is not None:
-            refuse([trouble])
-        return budget
 
     @model_validator(mode="after")
     def _coherent(self) -> Self:
