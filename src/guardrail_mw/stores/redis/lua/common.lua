@@ -118,6 +118,22 @@ local function ring(key, field, head)
   return counts, names -- oldest first; the last is head's
 end
 
+-- What the last `passed` slots up to `pane` hold from the turn of the ring before; in `args` they become empty.
+local function emptied(key, field, pane, passed, args)
+  local names, held = {}, 0
+  for i = 1, passed do names[i] = slot(field, pane - passed + i) end
+  local counts = call('HMGET', key, unpack(names))
+  for i = 1, passed do
+    local count = tonumber(counts[i] or 0)
+    if count > 0 then
+      held = held + count
+      args[#args + 1] = names[i]
+      args[#args + 1] = '0'
+    end
+  end
+  return held
+end
+
 -- Advance to `pane`: the total, and in `args` the slots that become empty.
 local function advance(key, field, stored, pane, args)
   local head, total = 0, 0
@@ -129,20 +145,8 @@ local function advance(key, field, stored, pane, args)
   if not stored or passed <= 0 then return total end
   if passed > 21 then passed = 21 end
   if total == 0 then passed = 0 end
-  local names = {}
-  for i = 1, passed do names[i] = slot(field, pane - passed + i) end
-  if passed > 0 then
-    local counts = call('HMGET', key, unpack(names))
-    for i = 1, passed do
-      local count = tonumber(counts[i] or 0)
-      if count > 0 then
-        total = total - count
-        args[#args + 1] = names[i]
-        args[#args + 1] = '0'
-      end
-    end
-  end
-  return total
+  if passed == 0 then return total end
+  return total - emptied(key, field, pane, passed, args)
 end
 
 -- The calendar period that runs: start and end, UTC. Civil dates after Howard Hinnant's algorithms.

@@ -12,17 +12,7 @@ local function counted(key, field, stored, pane, args)
   if passed > 21 then passed = 21 end
   args = args or {}
   if total > running then
-    local names = {}
-    for i = 1, passed do names[i] = slot(field, pane - passed + i) end
-    local counts = call('HMGET', key, unpack(names))
-    for i = 1, passed do
-      local count = tonumber(counts[i] or 0)
-      if count > 0 then
-        total = total - count
-        args[#args + 1] = names[i]
-        args[#args + 1] = '0'
-      end
-    end
+    total = total - emptied(key, field, pane, passed, args)
   end
   if passed == 21 then
     total = total - running
