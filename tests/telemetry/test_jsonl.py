@@ -9,6 +9,7 @@ import json
 import os
 import subprocess
 import sys
+import threading
 from itertools import pairwise
 from pathlib import Path
 from subprocess import PIPE
@@ -73,6 +74,25 @@ async def test_an_event_that_json_cannot_hold_costs_only_itself(tmp_path: Path) 
     await recorder.aclose()
     assert numbers(tmp_path / "events.jsonl") == [0, 2]
     assert counts == {"events.failed": 1}
+
+
+def test_a_busy_process_writes_many_events_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A loop that never rests gives the thread a turn every 5 ms: at 16 events each, 3,200 a second were all it could write."""
+    monkeypatch.setattr(threading.Thread, "start", lambda _: None)
+    sink = JsonlSink(settings(tmp_path / "events.jsonl"), scope(Counts()))
+    sizes: list[int] = []
+    write = sink.file.write
+
+    def measured(batch: list[bytes]) -> None:
+        sizes.append(len(batch))
+        write(batch)
+
+    monkeypatch.setattr(sink.file, "write", measured)
+    for number in range(600):
+        sink.emit_packed(packed(number)[0])
+    sink.writer.flush()
+    assert sizes == [256, 256, 88]
+    assert numbers(tmp_path / "events.jsonl") == list(range(600))
 
 
 def test_it_rotates_before_a_file_grows_too_large_and_keeps_so_many(tmp_path: Path) -> None:

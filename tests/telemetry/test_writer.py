@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from guardrail_mw.telemetry.recorder import pack, unpack
-from guardrail_mw.telemetry.writer import BATCH, Unwritten, Writer
+from guardrail_mw.telemetry.writer import Unwritten, Writer
 from guardrail_mw.testing.clock import FakeClock
 
 from .kit import Counts, event
@@ -22,6 +22,8 @@ from .kit import Counts, event
 
 class Memory:
     """An output that remembers, and can be told to fail, or to wait within a write."""
+
+    batch = 16
 
     def __init__(self) -> None:
         self.batches: list[list[dict[str, Any]]] = []
@@ -83,12 +85,12 @@ def test_the_thread_starts_with_the_first_event_and_writes(kit: Kit) -> None:
 
 
 def test_events_are_written_in_order_a_batch_at_a_time(kit: Kit) -> None:
-    ids = [str(number) for number in range(2 * BATCH + 3)]
+    ids = [str(number) for number in range(2 * Memory.batch + 3)]
     for identity in ids:
         kit.writer.put(pack(event(id=identity)))
     kit.writer.stop()
     assert kit.output.ids == ids
-    assert all(len(batch) <= BATCH for batch in kit.output.batches)
+    assert all(len(batch) <= Memory.batch for batch in kit.output.batches)
 
 
 def test_it_may_be_used_again(kit: Kit) -> None:
@@ -220,6 +222,7 @@ def test_the_end_of_a_process_writes_what_waits() -> None:
         from guardrail_mw.telemetry.writer import Writer
 
         class Output:
+            batch = 16
             def write(self, batch): print("wrote", len(batch))
             def idle(self): pass
             def close(self): print("closed")

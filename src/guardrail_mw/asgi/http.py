@@ -63,17 +63,20 @@ class Http(Edge):
         found = await self.identify(exchange)
         if not isinstance(found, Subject):
             await self.refuse(exchange, found, scope, receive, send)
-        elif route.measured or not engine.judge.idle:
-            policy = engine.policy.inspect
-            self._budget.limit = policy.budget.bytes
-            reader = BodyReader(receive, policy.max_body.bytes, self._budget, facts.headers, found.account)
+        elif route.measured:
+            reader = self._reader(exchange, found, receive)
             try:
-                deny = await self._read(exchange, reader) if route.measured else None
-                await self._charge(exchange, found, deny, scope, reader.receive, send, reader)
+                await self._charge(exchange, found, await self._read(exchange, reader), scope, reader.receive, send, reader)
             finally:
                 reader.close()
         else:
             await self._charge(exchange, found, None, scope, receive, send)
+
+    def _reader(self, exchange: Exchange, subject: Subject, receive: Receive) -> BodyReader:
+        """Of the request's body; whoever made it closes it."""
+        policy = exchange.engine.policy.inspect
+        self._budget.limit = policy.budget.bytes
+        return BodyReader(receive, policy.max_body.bytes, self._budget, exchange.facts.headers, subject.account)
 
     async def _read(self, exchange: Exchange, reader: BodyReader) -> Deny | None:
         """Inspect the body; what is wrong with it, unless this is shadow: then it goes on as it is, uninspected."""
@@ -111,24 +114,48 @@ class Http(Edge):
         try:
             deny = await self._bill(exchange, tariff, deny)
             scope.setdefault("state", {})["guardrail"] = exchange
-            if deny is None and type(exchange.decision) is not Allow and reader is not None:
+            if deny is None and type(exchange.decision) is not Allow:
                 with self.held(exchange):
                     await self.slow(exchange)
-                    deny = await self._trim(exchange, reader)
         except BaseException:  # cancelled, most likely: the app never heard of it
             self.abandon(exchange)
             raise
-        if deny is not None:
+        decision = exchange.decision
+        if deny is None and isinstance(decision, Trim):
+            await self._pass_trimmed(exchange, subject, decision, scope, receive, send, reader)
+        elif deny is None:
+            await self._pass(exchange, subject, scope, receive, send)
+        else:
             await self.refuse(exchange, deny, scope, receive, send)
-            return
-        fields = [(b"x-guardrail-decision", exchange.id.encode()), *self.rate_fields(exchange)]
-        if exchange.trimmed and reader is not None:
-            scope = rewritten(scope, reader.size)
-            fields.append((b"x-guardrail-trimmed", ", ".join(exchange.trimmed).encode()))
-        if subject.device_due:
-            fields += self.device_field(exchange)
-        meter = Meter(exchange.estimate, exchange.facts.path) if tariff.measured else None
-        await self._pass(exchange, _Responder(receive, send, fields, meter), scope)
+
+    async def _pass_trimmed(
+        self,
+        exchange: Exchange,
+        subject: Subject,
+        decision: Trim,
+        scope: Scope,
+        receive: Receive,
+        send: Send,
+        reader: BodyReader | None,
+    ) -> None:
+        """Read the body, if nobody has, and let the app see what is left of it."""
+        reading = reader if reader is not None else self._reader(exchange, subject, receive)
+        try:
+            try:
+                with self.held(exchange):
+                    deny = await self._trim(exchange, decision, reading)
+            except BaseException:
+                self.abandon(exchange)
+                raise
+            if deny is not None:
+                await self.refuse(exchange, deny, scope, reading.receive, send)
+                return
+            if exchange.trimmed:
+                scope = rewritten(scope, reading.size)
+            await self._pass(exchange, subject, scope, reading.receive, send)
+        finally:
+            if reading is not reader:
+                reading.close()
 
     async def _bill(self, exchange: Exchange, tariff: Tariff, bad: Deny | None) -> Deny | None:
         """Charge; returns what to answer, if not the app.
@@ -153,8 +180,16 @@ class Http(Edge):
             engine.settle(exchange, "refused")
         return deny or bad
 
-    async def _pass(self, exchange: Exchange, responder: _Responder, scope: Scope) -> None:
+    async def _pass(self, exchange: Exchange, subject: Subject, scope: Scope, receive: Receive, send: Send) -> None:
         """Let the app answer, and settle whatever happens."""
+        fields = [(b"x-guardrail-decision", exchange.id.encode()), *self.rate_fields(exchange)]
+        if exchange.trimmed:
+            fields.append((b"x-guardrail-trimmed", ", ".join(exchange.trimmed).encode()))
+        if subject.device_due:
+            fields += self.device_field(exchange)
+        tariff = exchange.tariff
+        meter = Meter(exchange.estimate, exchange.facts.path) if tariff is not None and tariff.measured else None
+        responder = _Responder(receive, send, fields, meter)
         tracing = self.guardrail.tracing
         if tracing is None:
             await self._run(exchange, responder, scope)
@@ -189,10 +224,8 @@ class Http(Edge):
             if span is not None and event is not None:
                 span.settled(event)
 
-    async def _trim(self, exchange: Exchange, reader: BodyReader) -> Deny | None:
+    async def _trim(self, exchange: Exchange, decision: Trim, reader: BodyReader) -> Deny | None:
         """Take out of the body what its caller may not have at present; a refusal where it may not even be asked for."""
-        if not isinstance(exchange.decision, Trim):
-            return None
         facts = exchange.facts
         try:
             found, body = await trim(reader, exchange.engine.judge.trimmer(exchange), facts.headers, facts.path)
@@ -202,7 +235,7 @@ class Http(Edge):
             exchange.engine.settle(exchange, "refused")  # charged as one, or bad ones could be sent without end
             return self.bad(exchange, error)
         if found.refused:
-            return self.unless_shadow(exchange, refusals.untrimmed(exchange.id, found.refused, exchange.decision.reasons))
+            return self.unless_shadow(exchange, refusals.untrimmed(exchange.id, found.refused, decision.reasons))
         if found.names:
             reader.replace(body)
             exchange.trimmed = found.names

@@ -10,7 +10,7 @@ from guardrail_mw.friction.delays import Waiting
 from guardrail_mw.friction.ladder import Ladder, Person, Rung, Step
 from guardrail_mw.friction.trim import Trimmer, TrimSettings
 from guardrail_mw.risk.base import Count, RiskContext, Velocity
-from guardrail_mw.risk.runner import Panel, Scored
+from guardrail_mw.risk.runner import NOTHING, Panel, Scored
 from guardrail_mw.values import Allow, Challenge, Decision, Delay, Deny, Trim, Verify
 
 if TYPE_CHECKING:
@@ -21,11 +21,12 @@ if TYPE_CHECKING:
     from guardrail_mw.stores.base import Receipt
     from guardrail_mw.values import Observer
 
-__all__ = ["EVIDENCE", "Judge", "Judgement"]
+__all__ = ["EVIDENCE", "QUIET", "Judge", "Judgement"]
 
 EVIDENCE: Final = 10
 """Points from which a family counts among the two that `verify` and `deny` ask for: a trace of a second is no second opinion."""
 _NOTHING: dict[str, Count] = {}
+_tuple = tuple.__new__
 _USUAL = Trimmer(TrimSettings())
 
 
@@ -34,6 +35,10 @@ class Judgement(NamedTuple):
 
     scored: Scored
     step: Step
+
+
+QUIET: Final = Judgement(NOTHING, Step(None, None, 0.0, None, (), entered=False, changes=()))
+"""Of most requests: nothing was found, and nothing is remembered."""
 
 
 class Judge:
@@ -92,6 +97,8 @@ class Judge:
             model=exchange.model,
         )
         scored = self.panel.run(context)
+        if scored is NOTHING and self.ladder.forgets(exchange.standing.fields):
+            return QUIET
         if isinstance(scored, Scored):
             return Judgement(scored, self._step(exchange, scored))
         return self._later(exchange, scored)
@@ -143,7 +150,11 @@ def _counts(shape: Shape, receipt: Receipt) -> dict[str, Count]:
     if not shape.watches or not receipt.readings:
         return _NOTHING
     readings = receipt.readings
-    return {watch.name: Count(readings[place].remaining, not readings[place].ok) for watch, place in shape.watches}
+    found = {}
+    for watch, place in shape.watches:
+        ok, value, _, _, _ = readings[place]
+        found[watch.name] = _tuple(Count, (value, not ok))
+    return found
 
 
 def _reasons(judgement: Judgement | None) -> tuple[str, ...]:

@@ -8,26 +8,26 @@ from __future__ import annotations
 
 import json
 import secrets
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
+from guardrail_mw.engine.judgement import QUIET
 from guardrail_mw.engine.recording import record, subject_of, used_of
-from guardrail_mw.friction.budget import established
+from guardrail_mw.friction.budget import established_at
 from guardrail_mw.telemetry.lines import line
 from guardrail_mw.values import Allow
 
 if TYPE_CHECKING:
     from guardrail_mw.engine.exchange import Exchange
     from guardrail_mw.limits.tariff import Tariff
-    from guardrail_mw.values import Usage
+    from guardrail_mw.values import Standing, Usage
 
 __all__ = ["Outline", "is_plain", "outlined"]
 
 _WHO = "account"
-_FORMS = {
-    "id": '"%s"', "at": "%d", "method": '"%s"', _WHO: "%s", "established": "%s", "status": "%d", "outcome": '"%s"',
-    "effective": "%r", "verdict": "%s", "used": "%s", "duration_ms": "%r",
-}  # fmt: skip
-_LIMIT_FORMS = {"cost": "%d", "remaining": "%d", "reset_ms": "%d", "ok": "%s"}
+_FORMS = dict.fromkeys(
+    (_WHO, "at", "duration_ms", "effective", "established", "status", "used", "verdict"), "%s"
+) | dict.fromkeys(("id", "method", "outcome"), '"%s"')
+_LIMIT_FORMS = dict.fromkeys(("cost", "remaining", "reset_ms", "ok"), "%s")
 
 
 def is_plain(exchange: Exchange) -> bool:
@@ -35,7 +35,7 @@ def is_plain(exchange: Exchange) -> bool:
     receipt, judgement = exchange.receipt, exchange.judgement
     if type(exchange.decision) is not Allow or exchange.would is not None or receipt is None or not receipt.readings:
         return False
-    if judgement is None:
+    if judgement is None or judgement is QUIET:
         return True
     step = judgement.step
     return not (judgement.scored.findings or step.rung or step.would or step.why or step.changes)
@@ -84,9 +84,9 @@ class Outline:
                 for limit in value:
                     limit |= {key: place(form) for key, form in _LIMIT_FORMS.items() if self._costs or key != "cost"}
             elif name == "velocity":
-                event[name] = {rule: [place("%d"), place("%s")] for rule in value}
+                event[name] = {rule: [place("%s"), place("%s")] for rule in value}
             elif name == "estimate":
-                event[name] = {key: place("%d") for key in value}
+                event[name] = {key: place("%s") for key in value}
         for name in subject[1:]:
             del event[name]
         text = line(event).replace("%", "%%")
@@ -101,20 +101,24 @@ class Outline:
         receipt, estimate, judgement = exchange.receipt, exchange.estimate, exchange.judgement
         assert receipt is not None  # noqa: S101 - it was charged
         readings = receipt.readings
-        values: list[object] = [exchange.id, receipt.now, exchange.route.method, _who(exchange, tariff)]
-        values += ("true" if established(exchange.standing.fields, receipt.now) else "false", status, outcome)
+        standing, now = exchange.standing, receipt.now
+        who: Any = tariff.who
+        if who is None or who.standing is not standing:
+            who = tariff.who = _who(exchange)
+        known = "true" if now >= who.established else "false"
+        values: list[object] = [exchange.id, now, exchange.route.method, who.text, known, status, outcome]
         steps = [step for entry in receipt.bill.entries for step in entry.steps] if self._costs else None
         for at in self._places:
-            reading = readings[at]
+            ok, remaining, reset, _, _ = readings[at]
             if steps is not None:
                 values.append(getattr(steps[at], "cost", 1))
-            values += (reading.remaining, reading.reset // 1000, "true" if reading.ok else "false")
+            values += (remaining, reset // 1000, "true" if ok else "false")
         for at in self._watches:
-            reading = readings[at]
-            values += (reading.remaining, "false" if reading.ok else "true")
+            ok, remaining, _, _, _ = readings[at]
+            values += (remaining, "false" if ok else "true")
         values += (
-            round(judgement.step.effective, 2) if judgement is not None else 0.0,
-            json.dumps(exchange.standing.fields.get("verdict", "none")),
+            round(judgement.step.effective, 2) if judgement is not None and judgement is not QUIET else 0.0,
+            who.verdict,
             estimate.input,
             estimate.output,
             estimate.items,
@@ -131,11 +135,19 @@ def _subject_names(event: dict[str, Any]) -> tuple[str, ...]:
     return tuple(names[first : names.index("source") + 1])
 
 
-def _who(exchange: Exchange, tariff: Tariff) -> str:
-    """What the subject fixes, as JSON without braces; kept until its standing changes."""
-    kept: Any = tariff.who
-    if kept is None or kept[0] is not exchange.standing:
-        text = line(subject_of(exchange, exchange.standing.fields))[1:-1]
-        kept = tariff.who = (exchange.standing, text)
-    found: str = kept[1]
-    return found
+class _Who(NamedTuple):
+    """What the subject fixes, until its standing changes."""
+
+    standing: Standing
+    text: str
+    """JSON without braces."""
+    established: float
+    """The µs from which it is."""
+    verdict: str
+    """JSON."""
+
+
+def _who(exchange: Exchange) -> _Who:
+    standing = exchange.standing
+    text = line(subject_of(exchange, standing.fields))[1:-1]
+    return _Who(standing, text, established_at(standing.fields), json.dumps(standing.fields.get("verdict", "none")))

@@ -8,6 +8,7 @@ whoever can make accounts could spend it for all others; of a cluster one accoun
 from __future__ import annotations
 
 from collections.abc import Mapping
+from math import inf
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from guardrail_mw.algorithms.window import calendar
@@ -16,7 +17,7 @@ from guardrail_mw.friction.memory import whole
 if TYPE_CHECKING:
     from guardrail_mw.friction.step import Person, Step
 
-__all__ = ["ESTABLISHED", "Spent", "Take", "established", "take"]
+__all__ = ["ESTABLISHED", "Spent", "Take", "established", "established_at", "take"]
 
 ESTABLISHED: Final = 30 * 86_400_000_000
 """µs since its first proved request after which an account is established."""
@@ -36,8 +37,13 @@ class Take(NamedTuple):
 
 def established(fields: Mapping[str, str], now: int) -> bool:
     """Whether an account has been known for 30 days."""
+    return now >= established_at(fields)
+
+
+def established_at(fields: Mapping[str, str]) -> float:
+    """The µs at which an account has been known for 30 days; never, for one of which it is not known since when."""
     since = whole(fields.get("since"))
-    return 0 < since <= now - ESTABLISHED
+    return since + ESTABLISHED if since > 0 else inf
 
 
 def take(person: Person, step: Step) -> Take | None:

@@ -116,6 +116,10 @@ class Ladder:
         """What is left of the risk that a standing remembers."""
         return memory.remembered(memory.whole(fields.get("heat")), now, self._half_life)
 
+    def forgets(self, fields: Mapping[str, str]) -> bool:
+        """Whether a standing holds nothing that matters to a request of no risk: it passes, and the ladder need not be asked."""
+        return self._lowest > 0 and not ("heat" in fields or "rung" in fields or "override" in fields)
+
     def step(self, person: Person, risk: float, families: int) -> Step:
         """Where a request stands.
 

@@ -21,12 +21,13 @@ OFF: Final = 30_000_000
 class Fuse:
     """Blows after five slow answers in a row over 250 ms; after 30 s one request asks again, and its answer decides."""
 
-    __slots__ = ("_run", "_run_from", "until")
+    __slots__ = ("_run_from", "burns", "until")
 
     def __init__(self) -> None:
         self.until = 0
         """Monotonic µs until when nobody asks; 0 while it is whole."""
-        self._run = 0
+        self.burns = 0
+        """Slow answers since the last quick one."""
         self._run_from = 0
 
     def probe(self, now: int) -> bool:
@@ -38,15 +39,15 @@ class Fuse:
 
     def quick(self) -> None:
         """It answered in time. Needs no clock: it is on every request's way."""
-        self._run = 0
+        self.burns = 0
         self.until = 0
 
     def slow(self, now: int) -> bool:
         """It did not. True when it is left alone from now on."""
-        if self._run == 0:
+        if self.burns == 0:
             self._run_from = now
-        self._run += 1
-        if not self.until and (self._run < RUN or now - self._run_from < SPREAD):
+        self.burns += 1
+        if not self.until and (self.burns < RUN or now - self._run_from < SPREAD):
             return False
         self.until = now + OFF
         return True

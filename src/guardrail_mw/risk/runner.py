@@ -18,7 +18,7 @@ from guardrail_mw.risk.fuse import OFF, Fuse
 from guardrail_mw.risk.settings import RiskSettings
 from guardrail_mw.values import Observer
 
-__all__ = ["Panel", "Scored", "misfits"]
+__all__ = ["NOTHING", "Panel", "Scored", "misfits"]
 
 
 logger = logging.getLogger("guardrail_mw")
@@ -38,7 +38,8 @@ class Scored(NamedTuple):
     """With what is in shadow."""
 
 
-_NOTHING: Final = Scored(NO_RISK, (), NO_RISK)
+NOTHING: Final = Scored(NO_RISK, (), NO_RISK)
+"""What the scorers found where they found nothing: always this one."""
 
 
 class _Seat:
@@ -100,7 +101,7 @@ class Panel:
         """Put these in shadow beside those that the policy has there, from the next request on; none takes that back."""
         self._shadowed = self._quiet | names
 
-    def run(self, context: RiskContext) -> Scored | Awaitable[Scored]:
+    def run(self, context: RiskContext) -> Scored | Awaitable[Scored]:  # noqa: C901 - one loop, on every request's way
         """What the scorers find; an awaitable only where one of them answers with one, and to be awaited at once."""
         found: list[Weighed] = []
         waiting: list[tuple[_Seat, Awaitable[Iterable[Finding]]]] = []
@@ -110,27 +111,29 @@ class Panel:
             fuse = seat.fuse
             if fuse.until and not fuse.probe(then):
                 continue
-            later = self._ask(seat, context, found)
+            later: Awaitable[Iterable[Finding]] | None = None
+            try:
+                answer = seat.score(context)
+                if type(answer) is tuple or type(answer) is list:
+                    if answer:  # mostly there is nothing to say
+                        self._take(seat, answer, found)
+                elif isinstance(answer, Awaitable):
+                    later = answer
+                else:
+                    self._take(seat, answer, found)
+            except Exception as error:  # noqa: BLE001 - whatever other people's code raises
+                self._failed(seat, error)
             now = monotonic()
             if now - then > deadline:
                 self._late(seat, now)
-            elif later is None:
+            elif later is None and fuse.burns:
                 fuse.quick()
             if later is not None:
                 waiting.append((seat, later))
             then = now
-        return self._wait(found, waiting) if waiting else self._scored(found)
-
-    def _ask(self, seat: _Seat, context: RiskContext, found: list[Weighed]) -> Awaitable[Iterable[Finding]] | None:
-        """Take what a scorer says at once; what it will say only later is returned."""
-        try:
-            answer = seat.score(context)
-            if not isinstance(answer, (list, tuple)) and isinstance(answer, Awaitable):
-                return answer
-            self._take(seat, answer, found)
-        except Exception as error:  # noqa: BLE001 - whatever other people's code raises
-            self._failed(seat, error)
-        return None
+        if waiting:
+            return self._wait(found, waiting)
+        return self._scored(found) if found else NOTHING
 
     def _take(self, seat: _Seat, answer: Iterable[Finding], found: list[Weighed]) -> None:
         for said in islice(answer, MOST):
@@ -142,7 +145,7 @@ class Panel:
 
     def _scored(self, found: list[Weighed]) -> Scored:
         if not found:
-            return _NOTHING
+            return NOTHING
         would = combine(found, self._weights)
         counted = [each for each in found if not each.shadow]
         risk = would if len(counted) == len(found) else combine(counted, self._weights)

@@ -1,8 +1,8 @@
 """The short way through the memory store: bills that only take from token buckets and count, as most do.
 
 It does what `homes` does for `Gcra`, `Count`, `Distinct` and `Sketch`, with everything that a step fixes computed once and no
-call between buckets: half of the time that a request costs was spent in calling. Where a bucket refuses, it writes nothing and
-leaves the bill to the long way.
+call between buckets: half of the time that a request costs was spent in calling. Where a bucket refuses, all is put back, and
+the bill is left to the long way.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from guardrail_mw.stores.base import Bill, Entry, Step
     from guardrail_mw.stores.homes import Home
 
-__all__ = ["Plain", "plain", "take_all"]
+__all__ = ["Plain", "plains", "take_all"]
 
 _tuple = tuple.__new__
 
@@ -115,6 +115,29 @@ class Plain(NamedTuple):
     counted: tuple[_Counted, ...]
 
 
+class _Plains(tuple[Plain, ...]):
+    """The steps of all entries of a bill, as they are kept with its notes."""
+
+    __slots__ = ()
+
+
+def plains(bill: Bill) -> Sequence[Plain] | None:
+    """The steps of all entries, where the short way can take them; kept with the bill's notes for the next like it."""
+    notes = bill.notes
+    if notes is not None and type(notes.kept) is _Plains:
+        return notes.kept
+    found = []
+    for entry in bill.entries:
+        steps = plain(entry, bill)
+        if steps is None:
+            return None
+        found.append(steps)
+    if notes is None:
+        return found
+    notes.kept = kept = _Plains(found)
+    return kept
+
+
 def plain(entry: Entry, bill: Bill) -> Plain | None:
     """The entry's steps where they are buckets whose cost is no estimate, then counts; kept with them if others follow."""
     notes = entry.notes
@@ -152,11 +175,12 @@ def take_all(  # noqa: C901 - one loop, no calls: that is its point
 ) -> tuple[Reading, ...] | None:
     """Take all or nothing; None where a bucket refuses (one in shadow, too)."""
     readings: list[Any] = []
-    written: list[tuple[dict[str, tuple[int, int, int, int]], str, tuple[int, int, int, int]]] = []
+    before: list[tuple[int, int, int, int] | None] = []
     touched: list[tuple[Home, int, int, int, tuple[_Counted, ...]]] = []
     for home, (steps, counted) in zip(homes, entries, strict=True):
         own = until = raw + home.offset
         if own < home.last:
+            _put_back(homes, entries, before)
             return None
         buckets = home.counters
         for field, cost, cost_rem, amount, period, depth, depth_rem, room in steps:
@@ -174,20 +198,29 @@ def take_all(  # noqa: C901 - one loop, no calls: that is its point
                 rem -= amount
             ahead = tat - own
             if ahead >= depth and (ahead > depth or rem > depth_rem):
+                _put_back(homes, entries, before)
                 return None
             if tat >= until:
                 until = tat + 1
-            taken = (tat, rem, refunded, refunded_rem)
+            before.append(bucket)
+            buckets[field] = taken = (tat, rem, refunded, refunded_rem)
             left = (room - ahead * amount - rem) // period
             readings.append(_tuple(Reading, (True, left, ahead + 1 if rem else ahead, 0, taken)))
-            written.append((buckets, field, taken))
         touched.append((home, own, until, len(readings), counted))
         readings += counted
-    for buckets, field, taken in written:
-        buckets[field] = taken
     for home, own, until, at, counted in touched:
         home.last = own
         home.keep(until)
         for place, step in enumerate(counted, at):
             readings[place] = step.see(home, own)
     return tuple(readings)
+
+
+def _put_back(homes: Sequence[Home], entries: Sequence[Plain], before: list[tuple[int, int, int, int] | None]) -> None:
+    """Undo what was taken before the bucket that refused: those fill the list's places in their order."""
+    places = [(home.counters, step.field) for home, (steps, _) in zip(homes, entries, strict=True) for step in steps]
+    for (counters, field), bucket in reversed(list(zip(places, before, strict=False))):
+        if bucket is None:
+            del counters[field]
+        else:
+            counters[field] = bucket

@@ -16,7 +16,7 @@ from guardrail_mw.algorithms import gcra, lease
 from guardrail_mw.clock import SystemClock
 from guardrail_mw.errors import StoreError
 from guardrail_mw.stores.base import Bill, Change, Count, Gcra, Lease, Reading, Receipt, Settlement, Share, Step, opens
-from guardrail_mw.stores.buckets import plain, take_all
+from guardrail_mw.stores.buckets import plains, take_all
 from guardrail_mw.stores.clearing import clear, raw
 from guardrail_mw.stores.homes import Home
 from guardrail_mw.stores.kinds import KINDS, Kind, bucket_of
@@ -111,14 +111,11 @@ class MemoryStore:
 
     def _take_plain(self, bill: Bill, now: int) -> Receipt | None:
         """The short way, for bills of token buckets and counts that nothing refuses."""
-        steps = []
-        homes = []
-        for entry in bill.entries:
-            found = plain(entry, bill)
-            if found is None:
-                return None
-            steps.append(found)
-            homes.append(self._homes.get(entry.home) or self._home(entry.home, entry.parent, now))
+        steps = plains(bill)
+        if steps is None:
+            return None
+        known = self._homes.get
+        homes = [known(entry.home) or self._home(entry.home, entry.parent, now) for entry in bill.entries]
         readings = take_all(homes, steps, now)
         return None if readings is None else _tuple(Receipt, (bill, "admitted", now, None, readings, False, False))
 

@@ -57,6 +57,8 @@ class JsonlFile:
         clock: for the names of files put aside.
     """
 
+    batch = 256
+
     def __init__(self, settings: JsonlSettings, clock: Clock) -> None:
         self._settings = settings
         self._clock = clock

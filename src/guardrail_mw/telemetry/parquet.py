@@ -64,6 +64,8 @@ class ParquetFiles:
         settings: where, and how large.
     """
 
+    batch = 16  # they are unpacked
+
     def __init__(self, settings: ParquetSettings) -> None:
         self._settings = settings
         self._folder = Path(settings.folder)

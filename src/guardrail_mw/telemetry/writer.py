@@ -14,14 +14,12 @@ from guardrail_mw.clock import Clock
 from guardrail_mw.telemetry.recorder import seldom
 from guardrail_mw.values import Observer
 
-__all__ = ["BATCH", "LINGER", "MOST", "Output", "Unwritten", "Writer"]
+__all__ = ["LINGER", "MOST", "Output", "Unwritten", "Writer"]
 
 logger = logging.getLogger("guardrail_mw")
 
 LINGER = 0.05
 """Seconds that a first event waits for others to be written with."""
-BATCH = 16
-"""Events that are written at once. Between two batches the event loop may go on: it waits 0.2 ms for this thread at most."""
 MOST = 32 * 1024 * 1024
 """Bytes that may wait to be written."""
 FINISH = 5.0
@@ -43,8 +41,12 @@ class Unwritten(Exception):  # noqa: N818 - what it says of events
 class Output(Protocol):
     """What a writer writes to. Called from one thread at a time."""
 
+    batch: int
+    """Events to write at once. Between two batches the event loop may go on, and should wait 0.2 ms for this thread at most; a
+    busy loop gives it a turn every 5 ms only (`sys.getswitchinterval`), so whoever writes few at once falls behind."""
+
     def write(self, batch: list[bytes]) -> None:
-        """Write `BATCH` packed events at most. All of them or, where it raises, none.
+        """Write `batch` packed events at most. All of them or, where it raises, none.
 
         Raises:
             Unwritten: how many were lost, where it is not just these.
@@ -165,8 +167,9 @@ class Writer:
     def _write(self) -> None:
         with self._lock:
             waiting, self._waiting = self._waiting, []
-        for at in range(0, len(waiting), BATCH):
-            batch = waiting[at : at + BATCH]
+        most = self._output.batch
+        for at in range(0, len(waiting), most):
+            batch = waiting[at : at + most]
             self._write_batch(batch)
             with self._lock:
                 self._held -= sum(map(len, batch))
