@@ -6,6 +6,7 @@ point; a dotted path is refused, because YAML must not run code.
 
 from __future__ import annotations
 
+import re
 from difflib import get_close_matches
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
@@ -13,9 +14,12 @@ from typing import Any
 
 from guardrail_mw.errors import PluginError
 
-__all__ = ["KINDS", "installed", "load"]
+__all__ = ["KINDS", "cure", "installed", "load"]
 
 KINDS = ("identities", "scorers", "challenges", "verifiers", "stores", "dialects", "sinks", "services")
+
+
+_EXTRA = re.compile(r"^([A-Za-z0-9._-]+).*\bextra\s*==\s*['\"]([^'\"]+)['\"]")
 
 
 @cache
@@ -51,8 +55,23 @@ def load(kind: str, name: str) -> Any:
     try:
         return points[name].load()
     except Exception as error:
+        install = cure(points[name], error)
+        if install:
+            lacks = getattr(error, "name", "")
+            raise PluginError(f"The plugin {name!r} needs {lacks}, which is not installed:", install) from error
         reason = f"{type(error).__name__}: {error}"
         raise PluginError(f"The plugin {name!r} ({_origin(points[name])}) cannot be imported:", reason) from error
+
+
+def cure(point: EntryPoint, cause: BaseException | None) -> str:
+    """The command that installs what a plugin lacks, where its distribution has it in an extra; else nothing."""
+    if point.dist is None or not isinstance(cause, ModuleNotFoundError):
+        return ""
+    for requirement in point.dist.requires or ():
+        found = _EXTRA.match(requirement)
+        if found is not None and found[1].lower().replace("-", "_") == (cause.name or "").partition(".")[0]:
+            return f"pip install '{point.dist.name}[{found[2]}]'"
+    return ""
 
 
 def _origin(point: EntryPoint) -> str:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from starlette.applications import Starlette
 
 from guardrail_mw import Guardrail, GuardrailMiddleware, Policy, PolicyError
 from guardrail_mw.policy import load
@@ -217,3 +218,32 @@ async def test_what_runs_beside_starts_with_the_first_request_whatever_becomes_o
     await guardrail.close()
     assert sent[0]["status"] == 400
     assert names == {"guardrail policy watch"}
+
+
+async def test_a_bad_policy_fails_the_startup_of_who_makes_the_middleware_then() -> None:
+    """Starlette does, at the lifespan's start. What is raised there uvicorn takes for an app without lifespan, and serves."""
+    bad = Starlette()
+    bad.add_middleware(GuardrailMiddleware, policy={"version": 1, "mod": "shadow"})
+    sent: list[Any] = []
+
+    async def startup() -> Any:
+        return {"type": "lifespan.startup"}
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    await bad({"type": "lifespan", "state": {}}, startup, send)
+    assert [message["type"] for message in sent] == ["lifespan.startup.failed"]
+    assert "mod: is not a known key. Did you mean `mode`?" in sent[0]["message"]
+    with pytest.raises(PolicyError, match="Did you mean `mode`"):
+        await bad({"type": "http", "path": "/", "method": "GET", "headers": []}, startup, send)
+
+
+async def test_mounted_twice_is_said_once(caplog: pytest.LogCaptureFixture) -> None:
+    policy = {"version": 1, "identity": {"sources": []}}
+    inner = GuardrailMiddleware(Upstream(), Guardrail(policy, environ={}))
+    twice = Guarded(inner, policy)
+    with caplog.at_level(logging.WARNING, "guardrail_mw"):
+        for _ in range(3):
+            assert (await twice.get("/v1/models")).status == 200
+    assert caplog.text.count("Two GuardrailMiddleware stand before one app") == 1

@@ -162,7 +162,7 @@ async def test_the_renewing_task_runs_in_no_requests_context() -> None:
 def test_what_the_environment_says_wrongly_is_a_policy_error() -> None:
     with pytest.raises(PolicyError, match=r"environment: GUARDRAIL_MODE: is not a mode\. Set shadow, enforce or off\."):
         Guardrail({"version": 1}, environ={"GUARDRAIL_MODE": "Enforce"})
-    with pytest.raises(PolicyError, match=r"store\.url"):
+    with pytest.raises(PolicyError, match=r"environment: GUARDRAIL_STORE: is .memory:"):
         Guardrail({"version": 1}, environ={"GUARDRAIL_STORE": "memory://host"})
     with pytest.raises((PolicyError, PluginError), match="nosql"):
         Guardrail({"version": 1}, environ={"GUARDRAIL_STORE": "nosql://host"})
@@ -229,3 +229,37 @@ def test_apply_may_be_called_without_a_loop() -> None:
     guardrail = Guardrail(policy(), environ={})
     guardrail.apply(load(policy(trust="app")))
     assert guardrail.counts.read() == {"policy.applied": 1}
+
+
+# What the log says of a start
+
+
+def test_a_start_says_what_runs_and_where_without_whoever_logs_in_there(caplog: pytest.LogCaptureFixture) -> None:
+    environ = {"GUARDRAIL_STORE": "redis://ada:pa55word@127.0.0.1:1/3?protocol=3", "GUARDRAIL_ID_KEY": "k" * 44}
+    document = policy({"name": "requests", "rate": "2/minute"}) | {
+        "console": {"token": "0123456789abcdefghijklmnopqrstuvwxyzABCDEFG"}
+    }
+    with caplog.at_level(logging.INFO, "guardrail_mw"):
+        guardrail = Guardrail(document, environ=environ | {"GUARDRAIL_KEYS": "s" * 44})
+    (line,) = caplog.messages
+    assert line.startswith("guardrail_mw ")
+    assert f"({guardrail.policy.hash}), mode enforce, limits: 1, scorers: 0, rungs: 0, store redis://127.0.0.1:1/3" in line
+    assert line.endswith("operator's port 127.0.0.1:9900.")
+
+
+@pytest.mark.parametrize(
+    ("section", "key", "warned"), [("telemetry", "", True), ("telemetry", "k" * 44, False), ("", "", False)]
+)
+def test_events_under_names_that_do_not_last_are_warned_of(
+    section: str, key: str, warned: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.WARNING, "guardrail_mw"):
+        Guardrail({"version": 1, **({section: {}} if section else {})}, environ={"GUARDRAIL_ID_KEY": key})
+    assert ("accounts get other names in the events after every restart" in caplog.text) is warned
+
+
+def test_a_bad_store_url_names_where_it_stands() -> None:
+    with pytest.raises(PolicyError, match="environment: GUARDRAIL_STORE: "):
+        Guardrail({"version": 1}, environ={"GUARDRAIL_STORE": "redis://localhost:abc"})
+    with pytest.raises(PolicyError, match=r"store\.url: "):
+        Guardrail({"version": 1, "store": {"url": "redis://localhost:abc"}}, environ={})

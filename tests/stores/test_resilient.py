@@ -210,6 +210,29 @@ async def test_cancelled_requests_say_nothing_about_the_store() -> None:
         assert w.store.available
 
 
+@pytest.mark.parametrize(
+    ("on_error", "meanwhile"),
+    [
+        ("local", "this process decides alone, with 1/4 of each limit (on_error: local)"),
+        ("allow", "every request is let through, uncharged (on_error: allow)"),
+        ("deny", "every request is refused with 503 (on_error: deny)"),
+    ],
+)
+async def test_the_log_says_what_is_done_meanwhile_and_when_it_is_over(
+    on_error: str, meanwhile: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with world(on_error) as w:
+        await w.refused()
+        await w.tick(5)
+        w.shared.broken = None
+        await w.tick(5)
+        assert w.store.available
+    assert [record.getMessage() for record in caplog.records if record.name == "guardrail_mw"] == [
+        f"The store does not answer. Until it does, {meanwhile}.",
+        "The store answers again, and decides.",
+    ]
+
+
 async def test_service_returns_within_a_second_of_the_stores() -> None:
     async with world() as w:
         await w.refused()

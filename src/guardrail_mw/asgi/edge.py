@@ -59,6 +59,16 @@ class Edge:
         self.app = app
         self.guardrail = guardrail
         self.dialects = dialects
+        self._twins = False
+
+    def warn_of_twins(self) -> None:
+        """Another middleware of ours has charged this request already. Said once; two with different policies may be meant."""
+        if not self._twins:
+            self._twins = True
+            logger.warning(
+                "Two GuardrailMiddleware stand before one app, and each charges: on a shared store every request counts twice. "
+                "Mount it once, unless the two have policies of their own."
+            )
 
     async def identify(self, exchange: Exchange) -> Subject | Deny:
         """Whom the request is attributed to, or why its credential is refused; in shadow it falls back to its network."""

@@ -41,6 +41,8 @@ OURS = frozenset(
 )
 """Fields that we may add. Where the app sends one that we send too (a proxy's upstream did), ours stands alone."""
 _PREFLIGHT = b"access-control-request-method"
+_MARK = "guardrail_mw"
+"""In the scopes of requests that were charged."""
 
 
 class Http(Edge):
@@ -113,6 +115,9 @@ class Http(Edge):
         tariff = engine.plan(exchange, subject)
         try:
             deny = await self._bill(exchange, tariff, deny)
+            if _MARK in scope:
+                self.warn_of_twins()
+            scope[_MARK] = True
             scope.setdefault("state", {})["guardrail"] = exchange
             if deny is None and type(exchange.decision) is not Allow:
                 with self.held(exchange):
@@ -270,7 +275,11 @@ class _Responder:
 
     async def receive(self) -> Message:
         """For the app: the client's messages as they come."""
-        message = await self._receive()
+        try:
+            message = await self._receive()
+        except Exception:  # how Ray Serve may say it
+            self.gone = True
+            raise
         if message["type"] == "http.disconnect":
             self.gone = True
         return message

@@ -16,6 +16,7 @@ from guardrail_mw.asgi.endpoints import LIVE, READY, Endpoints
 from guardrail_mw.asgi.http import Http
 from guardrail_mw.asgi.websocket import WebSocket
 from guardrail_mw.engine import Guardrail
+from guardrail_mw.errors import GuardrailError, PluginError, PolicyError
 
 if TYPE_CHECKING:
     from guardrail_mw.asgi.types import App, Message, Receive, Scope, Send
@@ -48,6 +49,10 @@ class GuardrailMiddleware:
     Raises:
         PolicyError: a named policy is bad; every problem at once. The app does not start.
         PluginError: a plugin that the policy names is missing.
+
+    Where it is made while an event loop runs, both are kept and said at the first call: Starlette makes its middleware when the
+    lifespan begins, and uvicorn takes what is raised there for an app that knows no lifespan, and serves. So the lifespan is
+    told that the startup failed, in the error's words.
     """
 
     def __init__(
@@ -59,12 +64,19 @@ class GuardrailMiddleware:
         clock: Clock | None = None,
     ) -> None:
         self.app = app
+        self._unfit: GuardrailError | None = None
         if isinstance(policy, Guardrail):
             if store is not None or clock is not None:
                 raise TypeError("a Guardrail has its own store and clock; give them to it, not to the middleware")
             self.guardrail = policy
         else:
-            self.guardrail = Guardrail(policy, store=store, clock=clock)
+            try:
+                self.guardrail = Guardrail(policy, store=store, clock=clock)
+            except (PolicyError, PluginError) as error:
+                if not _serving():
+                    raise
+                self._unfit = error
+                return
         dialects = {name: plugins.load("dialects", name) for name in _DIALECTS}
         self._budget = BodyBudget(self.guardrail.policy.inspect.budget.bytes)
         self._http = Http(app, self.guardrail, dialects, self._budget)
@@ -76,6 +88,9 @@ class GuardrailMiddleware:
     ) -> None:  # as `App`, so that it fits every framework's types
         """One connection of the server's."""
         kind = scope["type"]
+        if self._unfit is not None:
+            await _refuse_to_start(self._unfit, kind, receive, send)
+            return
         if kind == "http" and scope["path"].endswith(_OWN) and await self._endpoints.answer(scope, send):
             return
         guard = self._http if kind == "http" else self._websocket if kind == "websocket" else None
@@ -112,3 +127,19 @@ class GuardrailMiddleware:
                 await self.guardrail.close()
         except TimeoutError:
             logger.warning("What was settled did not reach the store within %g s of the shutdown.", SHUTDOWN)
+
+
+def _serving() -> bool:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True
+
+
+async def _refuse_to_start(error: GuardrailError, kind: str, receive: Receive, send: Send) -> None:
+    """Fail the startup; a server that says nothing of one gets the error with each request."""
+    if kind != "lifespan":
+        raise error
+    await receive()
+    await send({"type": "lifespan.startup.failed", "message": str(error)})

@@ -238,7 +238,7 @@ class Engine:
             if exchange.estimate is not NOTHING:
                 limit = tariff.shape.too_large(exchange.estimate, cost)
                 if limit is not None:
-                    return refusals.too_large(exchange.id, limit)
+                    return refusals.too_large(exchange.id, limit, cost(limit, exchange.estimate))
             bill = self._bill(exchange, subject, tariff)
             refused = self._refused_before(exchange, tariff)
             if refused is not None:

@@ -7,6 +7,7 @@ import logging
 import multiprocessing
 import os
 from collections.abc import Mapping
+from importlib.metadata import version
 from typing import TYPE_CHECKING, Any, get_args
 from weakref import WeakKeyDictionary
 
@@ -100,6 +101,8 @@ class Guardrail:
         """The running engine. A reload swaps it; an exchange keeps the one that it began with."""
         self._console: Any = None if running.console is None else plugins.load("services", "console")(self)
         self._warn_of_workers()
+        self._warn_of_names(running)
+        self._announce(running)
 
     # What it is made of
 
@@ -136,9 +139,8 @@ class Guardrail:
                 url, deadline=settings.deadline.us, max_subjects=settings.max_subjects, clock=clock, observer=self.counts
             )
         except ValueError as error:
-            raise PolicyError(
-                [Problem("store.url", str(error), source="environment" if url != settings.url else "")]
-            ) from error
+            place, source = ("store.url", "") if url == settings.url else ("GUARDRAIL_STORE", "environment")
+            raise PolicyError([Problem(place, str(error), source=source)]) from error
         except ImportError as error:
             cure = "Install it with: pip install 'guardrail-mw[redis]'"
             raise PluginError(
@@ -216,6 +218,27 @@ class Guardrail:
                 "The store is memory:// and this is one of several workers: each counts for itself, so limits are as many times "
                 "larger. Set GUARDRAIL_STORE=redis://… to share them."
             )
+
+    def _warn_of_names(self, policy: Policy) -> None:
+        if {"telemetry", "console"} & policy.model_fields_set and not self._environ.get("GUARDRAIL_ID_KEY", "").strip():
+            logger.warning(
+                "GUARDRAIL_ID_KEY is not set: accounts get other names in the events after every restart. Set it to a secret of "
+                "32 bytes or more that stays: python -c 'import secrets; print(secrets.token_urlsafe(48))'."
+            )
+
+    def _announce(self, policy: Policy) -> None:
+        logger.info(
+            "guardrail_mw %s: policy %s (%s), mode %s, limits: %d, scorers: %d, rungs: %d, store %s%s.",
+            version("guardrail-mw"),
+            self._source if isinstance(self._source, (str, os.PathLike)) else "given by the app",
+            policy.hash,
+            self.engine.mode,
+            len(policy.limits),
+            len(policy.risk.scorers),
+            len(policy.friction.ladder),
+            _shown(self._url(policy.store)) if self._shared else "in this process's memory",
+            f", operator's port {policy.console.listen}" if policy.console is not None else "",
+        )
 
     # Reload
 
@@ -326,3 +349,9 @@ class Guardrail:
         await self._resolver.aclose()
         await self.store.close()
         await self.recorder.aclose()
+
+
+def _shown(url: str) -> str:
+    """A store's URL without whoever logs in there, and without what follows it."""
+    scheme, _, rest = url.partition("://")
+    return f"{scheme}://{rest.partition('?')[0].rpartition('@')[2]}"

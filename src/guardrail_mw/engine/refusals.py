@@ -19,6 +19,13 @@ _WORDS: Final = {
     "concurrency": "Too many requests at once",
     "share": "Too much of the server's capacity is reserved by your unfinished requests",
 }
+_SMALLER: Final = {
+    "requests": "Send fewer inputs in one request.",
+    "tokens": "Shorten the prompt, or ask for fewer output tokens (max_tokens, n).",
+    "input_tokens": "Shorten the prompt.",
+    "output_tokens": "Ask for fewer output tokens (max_tokens, n).",
+    "usd": "Shorten the prompt, or ask for fewer output tokens (max_tokens, n).",
+}
 _SHED_WAIT: Final = 1_000_000
 
 
@@ -47,9 +54,12 @@ def bad_input(identity: str, error: TokenError) -> Deny:
     return Deny(identity, error.code, error.status, error.public, ("bad_input",))
 
 
-def too_large(identity: str, limit: Limit) -> Deny:
-    """A request that a limit can never admit, however long one waits."""
-    message = f"The request needs more than the limit {limit.name} ({limit.figure} {limit.unit}) ever holds."
+def too_large(identity: str, limit: Limit, asked: int) -> Deny:
+    """A request that a limit can never admit, however long one waits. `asked`: what it may need, in the limit's unit."""
+    message = (
+        f"The request needs more than the limit {limit.name} ({limit.figure} {limit.unit}) ever holds: "
+        f"it may need {_figure(asked, limit)}. {_SMALLER[limit.unit]}"
+    )
     return Deny(identity, "exceeds_limit", 400, message, ("exceeds_limit",))
 
 
@@ -64,3 +74,7 @@ def untrimmed(identity: str, names: tuple[str, ...], reasons: tuple[str, ...]) -
     """The request asks for what its caller may not have at present. `names` are the policy's words, never the client's."""
     message = f"These parameters are not available to this account at present: {', '.join(names)}."
     return Deny(identity, "parameters_refused", 403, message, reasons)
+
+
+def _figure(asked: int, limit: Limit) -> str:
+    return f"${asked / 1_000_000:.6g}" if limit.unit == "usd" else f"{asked} {limit.unit}"

@@ -201,7 +201,8 @@ class Resolver:
             if name in names or (found.value and shown.value and found != shown):
                 self._observer.count("identity.ambiguous_credential")
                 detail = f"{name.decode('latin-1')} beside or twice among {sorted(names)}"
-                text = "The request presents several credentials."
+                one_of = ", ".join(sorted(each.decode("latin-1") for each in self._credentials))
+                text = f"The request presents several credentials. Send one, in one of: {one_of}."
                 raise TokenError(text, detail, status=400, code="ambiguous_credential")
             names.add(name)
             shown = shown if shown.value else found

@@ -12,6 +12,7 @@ Observed: `store.opened`, `store.closed`, `on_error.allow`, `on_error.deny`, `on
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from contextvars import Context
 from secrets import token_hex
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
     from guardrail_mw.values import Observer
 
 __all__ = ["Resilient"]
+
+logger = logging.getLogger("guardrail_mw")
 
 _T = TypeVar("_T")
 _PROBE = (Gcra("probe", 1, 1, 1, 1),)
@@ -78,6 +81,11 @@ class Resilient:
         self._learned = Learned()
         self._loops: dict[asyncio.AbstractEventLoop, _Care] = {}
         self._alone: Alone | None = None
+        self._meanwhile = {
+            "allow": "every request is let through, uncharged",
+            "deny": "every request is refused with 503",
+            "local": f"this process decides alone, with {f'1/{processes}' if processes > 1 else 'the whole'} of each limit",
+        }[on_error]
         if on_error == "local":
             own = MemoryStore(clock=clock, observer=observer) if local is None else local
             self._alone = Alone(own, processes)
@@ -263,6 +271,7 @@ class Resilient:
     def _failed(self) -> None:
         if self._breaker.failed(self._clock.monotonic()):
             self._count("store.opened")
+            logger.warning("The store does not answer. Until it does, %s (on_error: %s).", self._meanwhile, self.on_error)
             self._tend()
 
     def _tend(self) -> None:
@@ -308,6 +317,7 @@ class Resilient:
             ok = False
         if self._breaker.probed(self._clock.monotonic(), ok=ok):
             self._count("store.closed")
+            logger.warning("The store answers again, and decides.")
 
     async def _carry(self) -> None:
         """Tell the store what was learned, an account at a time, until it fails. One carries at a time."""

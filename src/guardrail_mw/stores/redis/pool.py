@@ -107,7 +107,7 @@ class Pool:
                 link = await self._dial()
         except Exception as error:  # noqa: BLE001 - whatever a connection can fail with
             if self.down is None:
-                _log.warning("cannot connect to the store: %s", error)
+                _log.warning("Cannot connect to the store: %s It is tried again, every second at most.", _said(error))
             self.down = error
             self._retry_at = monotonic() + RETRY
             self._observer.count("store.unreachable")
@@ -167,3 +167,14 @@ class Pool:
             pipe.abort()
         if self.all:
             await asyncio.wait([pipe.gone for pipe in self.all])
+
+
+def _said(error: Exception) -> str:
+    """Never nothing: what fails without words (a TLS handshake with a server that has none, a time-out) has a name at least."""
+    text = str(error).strip()
+    kind = type(error.__cause__ or error).__name__
+    return (
+        f"{text.rstrip('.')} ({kind})."
+        if text
+        else f"{kind}, and no more was said: is it the right port, with TLS or without?"
+    )
