@@ -42,10 +42,12 @@ from guardrail_mw.telemetry.log import LogSettings
 from guardrail_mw.telemetry.parquet import ParquetSettings
 from guardrail_mw.telemetry.settings import SinkSettings, TelemetrySettings
 
-__all__ = ["MODELS", "PAGES", "WORDS", "make", "remade", "strays", "words"]
+from .console import reference as port
+
+__all__ = ["MODELS", "PAGES", "WORDS", "commands", "make", "remade", "strays", "words"]
 
 REFERENCE = Path(__file__).parent.parent / "docs" / "reference"
-PAGES = (REFERENCE / "policy.md", REFERENCE / "command-line.md")
+PAGES = (REFERENCE / "policy.md", REFERENCE / "command-line.md", REFERENCE / "operators-port.md")
 MADE = re.compile(r"(<!-- made: (?P<kind>\w+) (?P<name>[\w-]+) -->\n)(?P<body>.*?)(<!-- made -->)", re.DOTALL)
 WIDTH = 100
 QUANTITIES = {kind.pattern: kind.__name__.lower() for kind in (Budget, Duration, Rate, Share, Size)}
@@ -143,7 +145,7 @@ def words(model: type[BaseModel]) -> dict[str, str]:
 
 def make(kind: str, name: str) -> str:
     """The text between two comments."""
-    return _table(MODELS[name]) if kind == "policy" else _help(name)
+    return {"policy": lambda: _table(MODELS[name]), "help": lambda: _help(name), "port": lambda: port.make(name)}[kind]()
 
 
 def remade(text: str) -> str:
@@ -178,7 +180,8 @@ def _value(said: dict[str, Any], schema: dict[str, Any]) -> str:  # noqa: PLR091
     if options:
         return " or ".join(dict.fromkeys(_value(each, schema) for each in options))
     if "enum" in said or "const" in said:
-        return ", ".join(f"`{each}`" for each in said.get("enum", [said.get("const")]))
+        choices = said.get("enum", [said.get("const")])
+        return ", ".join(f"`{str(each).lower() if isinstance(each, bool) else each}`" for each in choices)
     match said.get("type"):
         case "array":
             return f"list of {_value(said.get('items', {}), schema)}"
@@ -205,10 +208,19 @@ def _number(said: dict[str, Any], word: str) -> str:
     return f"{word}, {low} to {high}" if high is not None else f"{word} from {low}"
 
 
+def commands() -> dict[str, click.Command]:
+    """All commands in order, those of a group after it, by what a page calls them: `accounts`, `accounts-show`."""
+    found: dict[str, click.Command] = {"guardrail-mw": main}
+    for name, command in main.commands.items():
+        found[name] = command
+        below = command.commands if isinstance(command, click.Group) else {}
+        found |= {f"{name}-{each}": one for each, one in below.items()}
+    return found
+
+
 def _help(name: str) -> str:
-    group: Any = main
-    command = group if name == "guardrail-mw" else group.commands[name]
-    title = "guardrail-mw" if command is group else f"guardrail-mw {name}"
+    command = commands()[name]
+    title = "guardrail-mw" if command is main else f"guardrail-mw {name.replace('-', ' ')}"
     context = click.Context(command, info_name=title, terminal_width=WIDTH, help_option_names=["-h", "--help"])
     return f"```text\n{command.get_help(context)}\n```\n"
 

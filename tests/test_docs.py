@@ -90,7 +90,7 @@ class Runner:
 
     def _pytest(self, block: Block) -> None:
         options = ("-q", "-p", "no:cacheprovider", "-p", "no:valkey", "--rootdir", ".", "-W", "error")
-        self._check(block, [sys.executable, "-m", "pytest", *options, block.title], "... passed in ...")
+        self._check(block, [sys.executable, "-m", "pytest", *options, block.title], "... passed in ...", code=0)
 
     def _yaml(self, block: Block) -> None:
         if not block.code.startswith("version:"):
@@ -105,7 +105,7 @@ class Runner:
             command, _, expected = step.partition("\n")
             self._check(block, ["bash", "-c", command], expected)
 
-    def _check(self, block: Block, command: list[str], expected: str) -> None:
+    def _check(self, block: Block, command: list[str], expected: str, *, code: int | None = None) -> None:
         path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
         environment = {**os.environ, "PATH": path, "COLUMNS": "100", "NO_COLOR": "1"}
         done = subprocess.run(command, cwd=self.folder, env=environment, capture_output=True, text=True, check=False)
@@ -113,7 +113,8 @@ class Runner:
         match = doctest.OutputChecker().check_output(
             expected.strip() + "\n", output.strip() + "\n", doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
         )
-        assert match, f"{self.page}:{block.line}: {command}\nexpected:\n{expected}\ngot:\n{output}"
+        as_shown = match and code in {None, done.returncode}
+        assert as_shown, f"{self.page}:{block.line}: {command}\nexpected:\n{expected}\ngot:\n{output}"
 
 
 @pytest.mark.parametrize("page", pages(), ids=lambda page: str(page.relative_to(ROOT)))
@@ -148,9 +149,17 @@ def test_a_faulty_example_is_found(tmp_path: Path, language: str, code: str, err
         Runner(ROOT / "README.md", tmp_path).run(block)
 
 
-def test_a_failing_test_in_a_page_is_found(tmp_path: Path) -> None:
-    (block,) = blocks('```python title="test_it.py"\ndef test_it():\n    assert 1 == 2\n```\n')
+@pytest.mark.parametrize("others", ["", "\ndef test_other():\n    pass\n"])
+def test_a_failing_test_in_a_page_is_found(tmp_path: Path, others: str) -> None:
+    """Beside those that pass, too."""
+    (block,) = blocks(f'```python title="test_it.py"\ndef test_it():\n    assert 1 == 2\n{others}```\n')
     with pytest.raises(AssertionError, match="1 failed"):
+        Runner(ROOT / "README.md", tmp_path).run(block)
+
+
+def test_a_test_in_a_page_that_is_skipped_is_found(tmp_path: Path) -> None:
+    (block,) = blocks('```python title="test_it.py"\nimport pytest\n\npytest.skip(allow_module_level=True)\n```\n')
+    with pytest.raises(AssertionError, match="1 skipped"):
         Runner(ROOT / "README.md", tmp_path).run(block)
 
 

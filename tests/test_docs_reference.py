@@ -76,7 +76,8 @@ def test_every_key_of_a_policy_is_documented() -> None:
 
 def test_every_command_is_documented() -> None:
     made = re.findall(r"<!-- made: help ([\w-]+) -->", (ROOT / "docs/reference/command-line.md").read_text())
-    assert made == ["guardrail-mw", *main.commands]
+    assert made == [*docs_reference.commands()]
+    assert set(main.commands) < set(made)
 
 
 def test_every_error_code_is_documented() -> None:

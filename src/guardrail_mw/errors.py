@@ -27,7 +27,8 @@ class GuardrailError(Exception):
     """
 
     def __init__(self, public: str, detail: str = "") -> None:
-        super().__init__(f"{public} {detail}".rstrip())
+        between = "" if detail.startswith("\n") else " "
+        super().__init__(f"{public}{between}{detail}".rstrip())
         self.public = public
         self.detail = detail
 

@@ -6,6 +6,7 @@ the rest are frozen, slotted dataclasses. Times are whole µs.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple, Protocol, TypeAlias
@@ -205,6 +206,9 @@ class Subject:
         """For the engine: all of what it planned, once it is more than one thing."""
 
 
+_WHOLE = re.compile(r"[0-9]{1,18}")
+
+
 class Standing(NamedTuple):
     """What is remembered of an account between requests. `fields` holds all of it, as stored."""
 
@@ -213,6 +217,16 @@ class Standing(NamedTuple):
     fields: Mapping[str, str] = {}
     seen: int = 0
     """The store's µs of the last change of anything in it. Always grows."""
+
+    def labels(self, now: int) -> dict[str, str]:
+        """What operators have put on the account and has not run out at `now`, the store's µs: why, by label."""
+        found = {}
+        for name, text in self.fields.items():
+            if name.startswith("label."):
+                until, _, why = text.partition(" ")  # µs; 0 is for good
+                if _WHOLE.fullmatch(until) and (until == "0" or now < int(until)):
+                    found[name.removeprefix("label.")] = why
+        return found
 
 
 PLAN_FIELDS = frozenset({"proved", "cluster", "verdict", "tier", "acr", "ial", "verified", "override"})

@@ -44,3 +44,8 @@ def test_against_the_naive_count(seed: int) -> None:
         state = count.add(state, pane, cost)
         assert state[1] == sum(cost for at, cost in seen if at >= pane - 20)
         assert state[2] == sum(cost for at, cost in seen if at == pane)
+
+
+def test_a_new_pane_runs_from_nothing_however_much_there_is() -> None:
+    state = count.add(count.add(count.NEW, 100, 1000), 101, 5)
+    assert state[:3] == (101, 1005, 5)

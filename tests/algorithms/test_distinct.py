@@ -73,3 +73,18 @@ def test_against_the_naive_count(seed: int) -> None:
         overflow, count, floor = distinct.add(seen, overflow, pane, value)
         assert (count, floor) == naive.add(pane, value)
         assert len(seen) <= distinct.LIMIT
+
+
+def test_a_pane_that_went_back_makes_nothing_older() -> None:
+    seen: dict[str, int] = {}
+    distinct.add(seen, -1, 100, "a")
+    distinct.add(seen, -1, 99, "a")
+    assert distinct.add(seen, -1, 160, "b") == (-1, 2, False)  # sixty panes after 100 it still counts
+    assert distinct.add(seen, -1, 161, "b") == (-1, 1, False)
+
+
+def test_what_the_very_first_pane_pushed_out_is_noted() -> None:
+    seen: dict[str, int] = {}
+    for number in range(64):
+        assert distinct.add(seen, -1, 0, f"{number:02x}") == (-1, number + 1, False)
+    assert distinct.add(seen, -1, 0, "ff") == (0, 64, True)

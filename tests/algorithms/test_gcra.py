@@ -256,3 +256,56 @@ def test_random_runs_admit_refund_and_owe() -> None:
     assert sum(request.settled is not None and request.used > request.reserved for request in requests) > 100
     assert sum(run.bucket.refunded > 0 for run in runs) > 150
     assert max(run.worst() for run in runs) == 0  # the bound is met, not only kept
+
+
+def test_remainders_make_a_whole_microsecond() -> None:
+    # 3/7 and 4/7: a second to the µs. Then 6/7 + 3/7 = 1 + 2/7, and less 3/7 again 6/7.
+    bucket, _ = gcra.take(gcra.take(NEW, START, 3, 7, SECOND, 20)[0], START, 4, 7, SECOND, 20)
+    assert bucket == Bucket(START + SECOND, 0, 0, 0)
+    bucket, _ = gcra.take(bucket, START, 6, 7, SECOND, 20)
+    assert bucket == Bucket(START + 1_857_142, 6, 0, 0)
+    more, _ = gcra.take(bucket, START, 3, 7, SECOND, 20)
+    assert more == Bucket(START + 2_285_714, 2, 0, 0)
+    back = gcra.refund(more, START, gcra.mark(more, 3, 7, SECOND), 3, 7, SECOND)
+    assert back == Bucket(START + 1_857_142, 6, 428_571, 3)
+
+
+def test_a_remainder_counts_to_the_last_microsecond() -> None:
+    # A unit of 7 a second is regained after 142,857 1/7 µs. At 142,857 a seventh of a µs is still owed.
+    bucket, _ = gcra.take(NEW, START, 1, 7, SECOND, 10)
+    assert gcra.reset(bucket, START) == 142_858
+    now = START + 142_857
+    assert gcra.take(bucket, now, 1, 7, SECOND, 10)[0] == Bucket(START + 285_714, 2, 0, 0)
+    assert gcra.owe(bucket, now, 1, 7, SECOND) == Bucket(START + 285_714, 2, 0, 0)
+    # Two units taken at 0: at 142,857 they are 1 + 1/10^6 units, so of ten not quite nine are left; a µs later nine are.
+    bucket, _ = gcra.take(NEW, START, 2, 7, SECOND, 10)
+    assert gcra.remaining(bucket, now, 7, SECOND, 10) == 8
+    assert gcra.remaining(bucket, now + 1, 7, SECOND, 10) == 9
+
+
+def test_what_can_be_taken_now_is_not_waited_for() -> None:
+    assert gcra.wait(NEW, START, 1, *RATE, 100) == 0
+    bucket, _ = taken(NEW, START, 99)
+    assert gcra.wait(bucket, START, 1, *RATE, 100) == 0
+
+
+def test_a_debt_of_fifty_years_is_kept_and_the_largest_is_whole_units() -> None:
+    years = 50 * 365 * 86_400
+    assert gcra.owe(NEW, START, years, *RATE) == Bucket(START + years * SECOND, 0, 0, 0)
+    # 2^52 is 1 more than a multiple of 3: of units of 3 µs, so many as fit.
+    assert gcra.owe(NEW, START, 2**60, 1, 3) == Bucket(START + 2**52 - 1, 0, 0, 0)
+
+
+def test_no_more_comes_back_than_was_charged() -> None:
+    bucket, _ = taken(NEW, START, 60)
+    bucket, mark = taken(bucket, START, 25)
+    assert gcra.refund(bucket, START, mark, 60, *RATE) == Bucket(START + 60 * SECOND, 0, 25 * SECOND, 0)
+
+
+def test_the_sum_of_refunds_begins_anew_where_it_would_outgrow_its_field() -> None:
+    before = Bucket(START, 0, gcra.LARGEST - 10 * SECOND, 0)
+    bucket, mark = taken(before, START, 30)
+    assert gcra.refund(bucket, START, mark, 10, *RATE) == Bucket(START + 20 * SECOND, 0, gcra.LARGEST, 0)
+    anew = gcra.refund(bucket, START, mark, 11, *RATE)
+    assert anew == Bucket(START + 19 * SECOND, 0, 0, 0)
+    assert gcra.refund(anew, START, mark, 5, *RATE) == anew, "whoever is open gets nothing back"

@@ -66,3 +66,8 @@ def test_against_a_list_of_everything_that_was_lent() -> None:
             if expected:
                 lent = [(name, until) for name, until in lent if name != holder] + [(holder, now + lease.TTL)]
             assert lease.count(held, now) == len({name for name, until in lent if until > now}) <= limit
+
+
+def test_a_lease_that_expires_now_is_nobodys_wait() -> None:
+    assert lease.next_expiry({"gone": 1000, "next": 1007, "last": 1010}, 1000) == 7
+    assert lease.next_expiry({"gone": 1000}, 1000) == 0

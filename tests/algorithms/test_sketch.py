@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import random
+from itertools import pairwise
+from math import exp
 
 import pytest
 
@@ -116,3 +118,34 @@ def test_it_is_the_same_whatever_the_order() -> None:
         sketched = Sketch()
         counts.add([sketched.see(1, digest(number)) for number in numbers][-1])
     assert len(counts) == 1
+
+
+@pytest.mark.parametrize(
+    ("state", "register", "rank"),
+    [
+        # SplitMix64 from seed 0 adds 9e3779b97f4a7c15 a step; its first outputs, as its authors' program prints them, are
+        ("9e3779b97f4a7c15", 0xDAF, 3),  # e220a8397b1dcdaf: what is left ends in ...1dc, two zeros
+        ("3c6ef372fe94f82a", 0x5F4, 2),  # 6e789e6aa1b965f4: ...b96, one zero
+        ("daa66d2c7ddf743f", 0x54F, 3),  # 06c45d188009454f: ...094, two zeros
+        ("0", 0, 53),  # mixes to 0: nothing but zeros, and the rank above all others
+    ],
+)
+def test_values_are_mixed_by_the_finaliser_of_splitmix64(state: str, register: int, rank: int) -> None:
+    assert sketch.place(state) == (register, rank)
+
+
+@pytest.mark.parametrize("power", [8, 12, 16, 24, 40, 56, 60, 62, 63, 64, 65, 66])
+def test_the_estimate_is_as_many_as_leave_such_ranks(power: int) -> None:
+    """Of n values a register is left at rank k or below with probability exp(-n / 4096 / 2^k), and at 53 with certainty."""
+    below = [exp(-(2.0**power) / sketch.REGISTERS / 2.0**rank) for rank in range(53)] + [1.0]
+    places = [round(sketch.REGISTERS * share) for share in below]
+    ranks = [places[0]] + [high - low for low, high in pairwise(places)]
+    assert sum(ranks) == sketch.REGISTERS
+    assert sketch.estimate(ranks) == pytest.approx(2.0**power, rel=0.005)
+
+
+def test_registers_of_two_panes_ago_do_not_count() -> None:
+    sketched = Sketch()
+    seen(sketched, range(1000), pane=5)
+    sketched.advance(7)
+    assert sketched.count() == 0

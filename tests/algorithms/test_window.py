@@ -183,3 +183,13 @@ def test_the_budget_of_a_month_restarts_on_the_first() -> None:
 def test_weeks_begin_on_monday() -> None:
     sunday = us(datetime(2026, 1, 4, 23, 0, tzinfo=UTC))
     assert window.calendar(sunday, "week")[1] == us(datetime(2026, 1, 5, tzinfo=UTC))
+
+
+def test_waits_by_hand() -> None:
+    # Panes of 3 µs; ten of ten in pane 100, which counts up to pane 120 and leaves at 121 x 3 = 363.
+    state = window.add(window.NEW, 100, 10)
+    assert window.until_free(state, 305, 1, 10, 3) == 58
+    assert window.until_free(state, 305, 11, 10, 3) == 58, "what never fits waits until all is free"
+    assert window.until_free(state, 362, 1, 10, 3) == 1
+    assert window.until_free(state, 363, 1, 10, 3) == 0
+    assert window.until_free(state, 400, 1, 10, 3) == 0

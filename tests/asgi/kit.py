@@ -242,11 +242,7 @@ async def left(
         receipt = await guardrail.store.peek(engine._bill(exchange, subject, tariff)._replace(entries=_free(tariff)))
         if receipt.standing is not None:
             engine._standings.put(subject.candidate, receipt.standing)
-    return {
-        slot.limit.name: reading.remaining
-        for slot, reading in zip(tariff.slots, receipt.readings, strict=True)
-        if not slot.share
-    }
+    return {slot.limit.name: reading.remaining for slot, reading in tariff.shape.read(receipt.readings) if not slot.share}
 
 
 def _free(tariff: Any) -> Any:

@@ -140,6 +140,14 @@ class TestWhole:
         )
         assert whole({**answer, "usage": bad}) == Usage(100, output=10, complete=False)
 
+    def test_zeros_are_no_report_of_what_was_written(self) -> None:
+        answer = {"choices": [{"text": "x" * 40}], "usage": {"prompt_tokens": 0, "completion_tokens": 0}}
+        assert whole(answer) == Usage(100, output=10, complete=False)
+        meter = Meter(Estimate("m", 0, 1024), "/v1/completions")  # an empty prompt is of no tokens
+        meter.start(200, JSON)
+        meter.body(json.dumps({**answer, "usage": {"prompt_tokens": 0, "completion_tokens": 9}}).encode(), more=False)
+        assert meter.usage() == Usage(output=9)
+
     def test_what_the_model_writes_is_not_usage(self) -> None:
         fake = '"usage": {"prompt_tokens": 0, "completion_tokens": 0}}'
         answer = {"usage": OPENAI, "choices": [{"message": {"content": fake, "usage": {"completion_tokens": 1}}}]}
@@ -340,6 +348,20 @@ class TestStreams:
         assert stream(events(*[chunk("a")] * 9, "[DONE]")) == Usage(100, output=9, complete=False)
         assert stream(events(*[chunk("a" * 10)] * 9, "[DONE]")) == Usage(100, output=23, complete=False)  # 90 / 4, up
         assert stream(events(chunk(""), chunk(None, "stop"), "[DONE]")) == Usage(100, complete=False)
+
+    def test_zeros_are_no_report_of_what_was_seen(self) -> None:
+        none = {"prompt_tokens": 0, "completion_tokens": 0, "total_tokens": 0}
+        texts = [{"object": "text_completion", "choices": [{"text": text}], "usage": none} for text in ("Moc", "ks ", "are")]
+        last = {"object": "text_completion", "choices": [{"finish_reason": "stop"}], "usage": none}
+        assert stream(events(*texts, last, "[DONE]")) == Usage(100, output=3, complete=False)
+        assert stream(events(*texts, {**last, "usage": OPENAI}, "[DONE]")) == Usage(20, 30, 0, 7)
+        assert stream(events(last, "[DONE]")) == Usage()  # nothing was seen: it may well be true
+        for zero, expected in (("prompt_tokens", Usage(100, output=9, complete=False)),
+                               ("completion_tokens", Usage(9, output=3, complete=False))):  # fmt: skip
+            said = {**last, "usage": {"prompt_tokens": 9, "completion_tokens": 9, zero: 0}}
+            assert stream(events(*texts, said, "[DONE]")) == expected
+        cached = {"prompt_tokens": 30, "completion_tokens": 7, "prompt_tokens_details": {"cached_tokens": 30}}
+        assert stream(events(*texts, {**last, "usage": cached}, "[DONE]")) == Usage(0, 30, 0, 7)
 
     def test_every_kind_of_delta_counts(self) -> None:
         call = chunk()

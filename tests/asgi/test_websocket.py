@@ -284,3 +284,61 @@ async def test_a_turn_is_not_lost_by_who_gives_up_waiting_for_it() -> None:
     guarded = Guarded(app, policy({"name": "few", "rate": "9/minute"}), store=Slow(FakeClock()))
     await converse(guarded, "a")
     assert [message.get("text") for message in got] == ["a", None]
+
+
+# Judged, and made to wait
+
+
+def slowed(*limits: Any, at: int = 25) -> dict[str, Any]:
+    """Ten points of risk an attempt; who reaches the rung waits for half a second. At 25 it begins with the third."""
+    attempts = {"name": "attempts", "count": "attempts", "per": "account", "over": "10m"}
+    scorers = [{"use": "velocity", "with": {"attempts": {"from": 0, "full": 10}}}]
+    rung = {"at": at, "do": "delay", "with": {"seconds": 0.5}}
+    return policy(*limits, velocity=[attempts], risk={"scorers": scorers}, friction={"ladder": [rung]})
+
+
+async def test_the_slot_is_renewed_while_the_opening_waits() -> None:
+    """A lease lasts 30 s. Whoever waits for longer, for want of places or of time, keeps it, and the next finds none."""
+    left: list[int] = []
+
+    async def app(_scope: Any, receive: Any, _send: Any) -> None:
+        await receive()
+        left.append((await guarded.left())["slots"])
+
+    async def sleep(seconds: float) -> None:
+        assert seconds < 1
+        for _ in range(6):
+            guarded.clock.advance(10)
+            await guarded.guardrail.renew()
+        left.append((await guarded.left())["slots"])
+
+    guarded = Guarded(app, slowed({"name": "slots", "concurrency": 1}, at=5))
+    guarded.guardrail.sleep = sleep  # type: ignore[method-assign]
+    await converse(guarded)
+    assert left == [0, 0]
+    assert (await guarded.left())["slots"] == 1
+    await guarded.guardrail.renew()
+    assert (await guarded.left())["slots"] == 1  # what is over is renewed no more
+
+
+async def test_a_turn_that_meets_a_delay_waits_before_the_app_hears_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The opening is the first attempt, so the second turn is the third."""
+    monkeypatch.setattr("guardrail_mw.engine.judgement.random", lambda: 0.5)
+    order: list[Any] = []
+
+    async def app(_scope: Any, receive: Any, send: Any) -> None:
+        await receive()
+        await send({"type": "websocket.accept"})
+        while (message := await receive())["type"] == "websocket.receive":
+            order.append(message["text"])
+
+    async def sleep(seconds: float) -> None:
+        order.append(seconds)
+
+    guarded = Guarded(app, slowed())
+    guarded.guardrail.sleep = sleep  # type: ignore[method-assign]
+    await converse(guarded, "a", "b", "c")
+    assert order == ["a", 0.5, "b", 0.5, "c"]
+    turns = guarded.guardrail.recorder.latest(4)[:0:-1]  # the opening is written down when the socket ends
+    assert [(event["decision"], event["delay_ms"]) for event in turns] == [("allow", 0), ("delay", 500), ("delay", 500)]
+    assert guarded.guardrail.engine.judge.waiting.taken == 0

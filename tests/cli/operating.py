@@ -21,6 +21,7 @@ identity: {sources: [{use: api_key, with: {headers: [authorization, x-api-key], 
 routes: [{path: /v1/**, dialect: openai}]
 limits:
   - {name: requests, per: [account], rate: 60/minute, burst: 2}
+  - {name: wide, replaces: requests, when: {tier: plus}, per: [account], rate: 60/minute}
   - {name: network, per: [network], rate: 600/minute}
 velocity: [{name: attempts, count: attempts, per: account, over: 10m}]
 risk: {scorers: [{use: velocity, with: {attempts: {from: 0, full: 10}}}]}

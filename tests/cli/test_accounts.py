@@ -20,6 +20,7 @@ from .operating import POLICY, SECRETS, Port, port
 Run = Callable[..., Result]
 CHAT = "/v1/chat/completions"
 NOBODY = "a:" + "A" * 22
+OTHER = "The port is where the policy's `console.listen` says, not the app's own; --url names it."
 
 
 @pytest.fixture(autouse=True)
@@ -113,6 +114,28 @@ def test_what_is_done_is_said_and_kept(run: Run, served: tuple[Guarded, Port]) -
     assert done[0] == "Done 2026-01-01 00:00:00 UTC: refill requests: ticket 7"
 
 
+def test_a_tier_by_the_port(run: Run, served: tuple[Guarded, Port]) -> None:
+    account = call(served[0], 1)
+    why = ("--reason", "their launch")
+    for flag in ("--for", "--until"):
+        assert lines(run("accounts", "tier", account, "plus", flag, "7d", *why)) == [
+            f"{account}: tier plus until 2026-01-08 00:00:00 UTC."
+        ]
+    assert "Tier plus until 2026-01-08 00:00:00 UTC: their launch" in lines(run("accounts", "show", account))
+    assert lines(run("accounts", "tier", account, "none", *why)) == [f"{account}: its credential says its tier again."]
+    result = run("accounts", "tier", account, "plus", *why)
+    assert (result.exit_code, result.stderr) == (2, "--until is missing. A tier is given for a time, such as 7d.\n")
+    result = run("accounts", "tier", account, "plsu", "--for", "7d", *why)
+    assert result.stderr == "TIER 'plsu' is no tier that the policy's rules ask for. Its tiers are plus.\n"
+
+
+def test_an_override_says_that_limits_hold(run: Run, served: tuple[Guarded, Port]) -> None:
+    account = call(served[0], 1)
+    [said] = lines(run("accounts", "override", account, "allow", "--for", "1d", "--reason", "x"))
+    limits = "its limits hold as before (`accounts tier` gives it others)"
+    assert said == f"{account}: allow until 2026-01-02 00:00:00 UTC, whatever its risk; {limits}."
+
+
 def test_erase(run: Run, served: tuple[Guarded, Port]) -> None:
     account = call(served[0], 1)
     assert lines(run("accounts", "override", account, "deny", "--reason", "campaign"))
@@ -125,9 +148,9 @@ def test_erase(run: Run, served: tuple[Guarded, Port]) -> None:
     assert lines(run("accounts", "erase", account, "--reason", "again")) == [f"Nothing was kept of {account}."]
 
 
-@pytest.mark.parametrize("verb", ["reset", "refill", "label", "override", "erase"])
+@pytest.mark.parametrize("verb", ["reset", "refill", "tier", "label", "override", "erase"])
 def test_nothing_is_done_without_a_reason(run: Run, served: tuple[Guarded, Port], verb: str) -> None:
-    rest = {"refill": ["--limit", "requests"], "label": ["vip"], "override": ["deny"]}.get(verb, [])
+    rest = {"refill": ["--limit", "requests"], "label": ["vip"], "override": ["deny"], "tier": ["staff"]}.get(verb, [])
     result = run("accounts", verb, NOBODY, *rest)
     assert result.exit_code == 2
     assert "Missing option '--reason'" in result.stderr
@@ -137,16 +160,18 @@ def test_nothing_is_done_without_a_reason(run: Run, served: tuple[Guarded, Port]
 @pytest.mark.parametrize(
     ("arguments", "text"),
     [
-        (["override", NOBODY, "dely"], "Did you mean `delay`?"),
-        (["label", NOBODY, "vip", "--until", "soon"], "`until` 'soon' does not begin with"),
+        (
+            ["override", NOBODY, "dely"],
+            "What is decided, 'dely' is neither allow, deny, none nor a rung. The policy's rungs are delay, deny.",
+        ),
+        (["label", NOBODY, "vip", "--until", "soon"], "--until 'soon' does not begin with"),
         (["refill", NOBODY, "--limit", "reqests"], "Did you mean `requests`?"),
-        (["erase", "alice"], "`account` is not an account's digest."),
+        (["erase", "alice"], "ACCOUNT is not an account's digest."),
     ],
 )
 def test_what_the_port_refuses_is_2(run: Run, served: tuple[Guarded, Port], arguments: list[str], text: str) -> None:
     result = run("accounts", *arguments, "--reason", "x")
     assert result.exit_code == 2
-    assert "The operator's port refuses: " in result.stderr
     assert text in result.stderr
     assert served[1].asked
 
@@ -176,15 +201,19 @@ def test_a_port_that_nobody_listens_at(run: Run, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setenv("GUARDRAIL_OPERATOR_TOKEN", "t" * 32)
     result = run("accounts", "show", NOBODY, "--url", "http://127.0.0.1:1")
     assert result.exit_code == 2
-    assert "cannot be reached: ConnectError" in result.stderr
+    assert (
+        "Nothing answers at http://127.0.0.1:1 (ConnectError). Is the server running, and has its policy a `console`"
+        in result.stderr
+    )
 
 
 @pytest.mark.parametrize(
     ("status", "body", "said"),
     [
-        (502, b"[1]", "The operator's port refuses: no reason is given (502)"),
-        (200, b"<html>", "http://operator.test:9900 answered 200, and not as an operator's port does."),
-        (302, b"{}", "The operator's port refuses: no reason is given (302)"),
+        (502, b"[1]", f"http://operator.test:9900 answered 502, and is no operator's port. {OTHER}"),
+        (200, b"<html>", f"http://operator.test:9900 answered 200, and not as an operator's port does. {OTHER}"),
+        (404, b'{"detail": "Not Found"}', f"http://operator.test:9900 answered 404, and is no operator's port. {OTHER}"),
+        (302, b"{}", f"http://operator.test:9900 answered 302, and is no operator's port. {OTHER}"),
     ],
 )
 def test_something_else_that_listens(
@@ -244,7 +273,7 @@ def test_what_cannot_be_is_2_by_the_store_too(run: Run) -> None:
     result = run("accounts", "override", NOBODY, "dely", "--reason", "x")
     assert (result.exit_code, result.stderr) == (
         2,
-        "what 'dely' is neither allow, deny, none nor a rung. Did you mean `delay`?\n",
+        "What is decided, 'dely' is neither allow, deny, none nor a rung. The policy's rungs are delay, deny.\n",
     )
 
 
@@ -286,6 +315,15 @@ def test_id_is_the_account_that_the_server_sees(
     assert "sk-one" not in result.output
 
 
+def test_id_by_the_port(run: Run, served: tuple[Guarded, Port]) -> None:
+    """The server knows its key and its policy; the credential goes in the body, so no address has it."""
+    account = call(served[0], 1)
+    result = run("accounts", "id", text="sk-one\n")
+    assert (result.exit_code, result.stdout) == (0, f"{account}\n")
+    assert served[1].asked == ["POST /v1/accounts/id"]
+    assert run("accounts", "id", "--source", "jwt", text="sk-one").stderr == "--source is none of the policy's: api_key.\n"
+
+
 def test_id_without_the_servers_key_is_2(run: Run, policy: Callable[[str], str]) -> None:
     result = run("accounts", "id", "--policy", policy(POLICY), text="sk-one")
     assert result.exit_code == 2
@@ -310,7 +348,7 @@ identity: {sources: [{use: api_key, with: {trust: keys, keys: [{sha256: SHA, acc
         (POLICY, "", "Nothing came on standard input."),
         (POLICY, "two words", "The credential is malformed. (ambiguous_credential)"),
         (KEYS.replace("SHA", "0" * 64), "sk-unknown", "The API key is not valid. (invalid_api_key)"),
-        ("version: 1\n", "sk-one", "No source of the policy recognises it."),
+        ("version: 1\n", "sk-one", "The credential is recognised by no source of the policy."),
     ],
 )
 def test_id_of_what_is_nobodys(
@@ -340,5 +378,5 @@ def test_id_of_a_proxys_word(run: Run, policy: Callable[[str], str], monkeypatch
 def test_id_by_a_source_that_is_not_there(run: Run, policy: Callable[[str], str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GUARDRAIL_ID_KEY", "i" * 32)
     result = run("accounts", "id", "--policy", policy(POLICY), "--source", "jwt", text="x")
-    assert (result.exit_code, result.stderr) == (2, "The policy has no source jwt. It has api_key.\n")
+    assert (result.exit_code, result.stderr) == (2, "--source is none of the policy's: api_key.\n")
     assert run("accounts", "id", text="x").exit_code == 2

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -10,11 +9,10 @@ from pathlib import Path
 import pytest
 from click.testing import Result
 
+from guardrail_mw.cli import starting
 from guardrail_mw.cli.extras import Loading
 
 Run = Callable[..., Result]
-
-check = importlib.import_module("guardrail_mw.cli.check")  # the package gives its name to the command
 
 POLICY = """\
 version: 1
@@ -26,6 +24,7 @@ routes:
   - {path: /v1/**, dialect: openai}
 limits:
   - {name: requests, per: [account], rate: 60/minute}
+  - {name: strangers, per: [network], when: {authenticated: false}, rate: 60/minute}
 """
 KEYS = POLICY.replace("trust: app", f"trust: keys, keys: [{'ab' * 32}]")
 APP = """\
@@ -86,7 +85,7 @@ def test_what_a_policy_does_in_words(run: Run, policy: Callable[[str], str]) -> 
     assert result.exit_code == 0
     assert result.stdout.startswith("policy.yaml is sound.\n\nMode enforce: what the limits refuse is refused.\n")
     assert "each account may use 60 requests per minute" in result.stdout
-    assert "Environment" not in result.stdout
+    assert "To be minded" not in result.stdout
 
 
 def test_a_policy_that_ships_and_one_from_the_environment(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -95,34 +94,146 @@ def test_a_policy_that_ships_and_one_from_the_environment(run: Run, monkeypatch:
     assert run("check").stdout.startswith("guardrail:watch is sound.")
 
 
-def test_what_the_environment_lacks_or_overrules(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_a_policy_both_ways_to_name_one_are_said(run: Run) -> None:
+    result = run("check")
+    assert result.exit_code == 2
+    assert result.stderr.endswith(
+        "Error: Name a policy: a file, or guardrail:balanced, which ships; or set GUARDRAIL_POLICY.\n"
+    )
+
+
+def test_a_file_that_is_not_there_is_named_in_full(run: Run, tmp_path: Path) -> None:
+    result = run("check", "Policy.yaml")
+    assert result.exit_code == 1
+    assert (
+        f"  Policy.yaml: cannot be read: no such file or directory; looked for {tmp_path / 'Policy.yaml'}. " in result.stderr
+    )
+
+
+def test_what_the_environment_lacks_comes_first_and_is_1(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GUARDRAIL_STORE", "redis://:hunter2@localhost")
     monkeypatch.setenv("GUARDRAIL_MODE", "shadow")
     result = run("check", "guardrail:balanced")
-    assert result.exit_code == 0
-    said = result.stdout.partition("\nEnvironment\n")[2]
-    assert "GUARDRAIL_STORE is set" in said
-    assert "the mode is shadow" in said
-    assert "GUARDRAIL_ID_KEY is not set" in said
-    assert "GUARDRAIL_KEYS is not set" in said
+    assert result.exit_code == 1
+    head, *problems = result.stderr.splitlines()
+    assert head == "guardrail:balanced can be read, and no server starts with it here:"
+    assert [problem.partition(" and ")[0] for problem in problems] == [
+        f"  environment: {name}: is not set," for name in ("GUARDRAIL_ID_KEY", "GUARDRAIL_KEYS")
+    ]
+    assert result.stdout.startswith("The policy itself is sound.\n\nMode shadow, from GUARDRAIL_MODE: ")
+    assert "Counters are in Redis (redis://localhost, from GUARDRAIL_STORE); when it does not answer" in result.stdout
     assert "hunter2" not in result.output
+    pipeline = run("check", "guardrail:balanced", "--elsewhere")
+    assert (pipeline.exit_code, pipeline.stderr) == (0, "")
 
 
-def test_a_store_that_cannot_be_used_here_is_said(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    lacking = Loading("ModuleNotFoundError: No module named 'redis'", "pip install 'guardrail-mw[redis]'")
-    monkeypatch.setattr(check, "loading", lambda *_: lacking)
-    monkeypatch.setenv("GUARDRAIL_STORE", "redis+cluster://localhost")
-    said = " ".join(run("check", "guardrail:balanced").stdout.split())
-    assert "The store of redis+cluster:// cannot be used here: ModuleNotFoundError: No module named 'redis'." in said
-    assert "Install it with: pip install 'guardrail-mw[redis]'" in said
+def test_what_a_server_would_start_with_is_sound(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No server listens there: nothing is connected."""
+    for name, value in (("STORE", "redis://127.0.0.1:1"), ("ID_KEY", "0" * 32), ("KEYS", "0" * 32)):
+        monkeypatch.setenv(f"GUARDRAIL_{name}", value)
+    result = run("check", "guardrail:balanced")
+    assert (result.exit_code, result.stderr) == (0, "")
+    assert result.stdout.startswith("guardrail:balanced is sound.\n")
 
 
-def test_what_only_building_it_tells_is_a_problem_too(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("GUARDRAIL_ID_KEY", "short")
+@pytest.mark.parametrize(
+    ("url", "said"),
+    [
+        ("redis:/localhost", "is not a URL. Write memory:// or redis://host:6379/0, for instance."),
+        ("localhost:18379", "is not a URL. Write redis://localhost:18379/0."),
+        ("redis:localhost:18379", "is not a URL. Write redis://localhost:18379/0."),
+        ("redis://localhost:abc", "has a host or port that is none. Write host:port or [::1]:port; "),
+        ("redis+sentinel://localhost", "names no service. "),
+        ("mongodb://localhost", "has an unknown scheme; expected memory://, "),
+        ("redis://localhost?colour=red", "redis-py refuses an option: "),
+    ],
+)
+def test_a_url_that_is_none(
+    run: Run, policy: Callable[[str], str], monkeypatch: pytest.MonkeyPatch, url: str, said: str
+) -> None:
+    monkeypatch.setenv("GUARDRAIL_STORE", url)
+    monkeypatch.setenv("GUARDRAIL_ID_KEY", "0" * 32)
+    monkeypatch.setenv("GUARDRAIL_KEYS", "0" * 32)
+    result = run("check", policy(POLICY))
+    assert result.exit_code == 1
+    (problem,) = result.stderr.splitlines()[1:]
+    assert problem.startswith("  environment: GUARDRAIL_STORE: ")
+    assert said in problem
+
+
+def test_a_url_that_is_none_where_the_policy_names_the_variable_too(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GUARDRAIL_STORE", "redis:/localhost")
     result = run("check", "guardrail:balanced")
     assert result.exit_code == 1
-    assert "GUARDRAIL_ID_KEY: is shorter than 32 characters" in result.stderr
-    assert "  environment: GUARDRAIL_ID_KEY" in result.stderr
+    assert ": store.url: is what ${GUARDRAIL_STORE} holds, and is not a URL. " in result.stderr
+
+
+def test_the_policys_own_url_is_looked_at_where_the_environment_names_none(run: Run, policy: Callable[[str], str]) -> None:
+    result = run("check", policy("version: 1\nstore: {url: 'redis://localhost?colour=red'}\n"))
+    assert result.exit_code == 1
+    assert "  policy: store.url: " in result.stderr
+    assert "redis-py refuses an option: " in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("lacking", "said"),
+    [
+        (
+            Loading("pip install 'guardrail-mw[redis]'", "pip install 'guardrail-mw[redis]'"),
+            "names a store whose package is not installed. Install it with: pip install 'guardrail-mw[redis]'",
+        ),
+        (Loading("ImportError: broken"), "names a store that cannot be used here: ImportError: broken"),
+    ],
+)
+def test_a_store_that_cannot_be_used_here_is_said(
+    run: Run, monkeypatch: pytest.MonkeyPatch, lacking: Loading, said: str
+) -> None:
+    monkeypatch.setattr(starting, "loading", lambda *_: lacking)
+    monkeypatch.setenv("GUARDRAIL_STORE", "redis+cluster://localhost")
+    result = run("check", "guardrail:balanced")
+    assert result.exit_code == 1
+    assert result.stderr.splitlines()[1] == f"  environment: GUARDRAIL_STORE: {said}"
+
+
+@pytest.mark.parametrize(("name", "value"), [("ID_KEY", "short"), ("MODE", "on")])
+def test_what_only_building_it_tells_is_a_problem_too(
+    run: Run, monkeypatch: pytest.MonkeyPatch, name: str, value: str
+) -> None:
+    """Said once, whoever finds it."""
+    monkeypatch.setenv(f"GUARDRAIL_{name}", value)
+    result = run("check", "guardrail:balanced")
+    assert result.exit_code == 1
+    (problem,) = result.stderr.splitlines()[1:]
+    said = {"ID_KEY": "is shorter than 32 characters.", "MODE": "is not a mode."}
+    assert problem.startswith(f"  environment: GUARDRAIL_{name}: {said[name]}")
+
+
+TIER = POLICY + "  - {name: pro, per: [account], when: {tier: pro}, rate: 600/minute}\n"
+
+
+def test_what_is_to_be_minded_is_said_and_only_strict_minds_it(run: Run, policy: Callable[[str], str]) -> None:
+    name = policy(TIER)
+    result = run("check", name)
+    assert result.exit_code == 0
+    assert result.stdout.startswith(
+        "policy.yaml is sound.\n\nTo be minded\n"
+        "  - The limit `pro` asks for `tier`, which no source of identity tells: it holds for nobody unless\n"
+        "    an operator gave the account one.\n\nMode enforce: "
+    )
+    strict = run("check", name, "--strict")
+    assert (strict.exit_code, strict.stdout) == (1, result.stdout)
+    assert run("check", policy(POLICY), "--strict").exit_code == 0
+
+
+def test_a_file_of_events_that_cannot_be_written(run: Run, policy: Callable[[str], str], tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    sinks = "telemetry: {events: [{use: log}, {use: jsonl, with: {path: file/events.jsonl}}]}\n"
+    result = run("check", policy(POLICY + sinks))
+    assert result.exit_code == 0
+    assert "  - No event could be written to file/events.jsonl from here: " in result.stdout
+    fine = sinks.replace("file/", "new/")
+    assert "No event" not in run("check", policy(POLICY + fine)).stdout
+    assert sorted(each.name for each in tmp_path.iterdir()) == ["file", "policy.yaml"]
 
 
 def test_routes_that_accept_an_invented_key_are_named(

@@ -66,7 +66,7 @@ def test_a_decision_from_a_log(run: Run, tmp_path: Path) -> None:
     refused = events[2]
     found = lines(run("explain", refused["id"], "--events", log(tmp_path / "events.jsonl", events)))
     assert found[0] == f"Decision {refused['id']}, 2026-01-01 00:00:00 UTC, mode enforce, policy {refused['policy']}"
-    assert "Answer refused (rate_limited); the app never saw it 429" in found
+    assert "Answer refused with 429 (rate_limited); the app never saw it" in found
     assert "requests REFUSED: costs 1 request, 0 requests left, 1 request short; room in 1 s" in found
     assert "attempts 3" in found
     assert "The limit requests: the same request is admitted in 1 s, if nothing else comes." in found
@@ -176,7 +176,18 @@ def test_a_decision_by_the_port(run: Run, served: tuple[Guarded, Port]) -> None:
     events = record(served[0], 2)
     found = lines(run("explain", events[1]["id"]))
     assert any(line.startswith("Rung none; ") and "below delay, which begins at 2" in line for line in found)
-    assert served[1].asked == [f"GET /v1/decisions/{events[1]['id']}", f"GET /v1/accounts/{events[1]['account']}"]
+    decision = f"GET /v1/decisions/{events[1]['id']}"
+    assert served[1].asked == [decision, f"{decision}/explanation"]
+
+
+def test_a_server_has_the_policy_that_decided(run: Run, served: tuple[Guarded, Port]) -> None:
+    """Nobody has to name it: amounts, weights and decay are there as with --policy."""
+    events = record(served[0])
+    amounts = "requests REFUSED: costs 1 request of 60/minute, 0 requests left, 1 request short; room in 1 s"
+    for what in (events[2]["id"], events[2]["account"]):
+        found = lines(run("explain", what))
+        assert amounts in found
+        assert not any("not at hand" in line for line in found)
 
 
 def test_an_account_by_the_port(run: Run, served: tuple[Guarded, Port], policy: Callable[[str], str]) -> None:

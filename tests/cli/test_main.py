@@ -74,4 +74,6 @@ def test_it_is_installed_as_a_command(tmp_path: Path) -> None:
     command = [str(Path(sys.executable).with_name("guardrail-mw")), "check", "nowhere.yaml"]
     done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path)
     assert done.returncode == 1
-    assert done.stderr.startswith("1 problem in the policy:\n  nowhere.yaml: cannot be read: no such file or directory.")
+    assert done.stderr.startswith(
+        f"1 problem in the policy:\n  nowhere.yaml: cannot be read: no such file or directory; looked for {tmp_path}/nowhere"
+    )

@@ -97,7 +97,7 @@ def test_a_rule_by_the_port(run: Run) -> None:
 
 
 def test_everything_by_the_port(run: Run, served: tuple[Guarded, Port]) -> None:
-    result = run("mode", "off")
+    result = run("mode", "off", "--reason", "an incident")
     assert result.stdout == "Everything is switched to off, whatever servers' environment and policy say (it is enforce).\n"
     found = json.loads(run("mode", "--json").stdout)
     assert (found["mode"], found["switches"]) == ("off", {"": "off"})
@@ -109,8 +109,9 @@ def test_everything_by_the_port(run: Run, served: tuple[Guarded, Port]) -> None:
     ("arguments", "text"),
     [
         (["shadow", "--rule", "reqests"], "Did you mean `requests`?"),
-        (["off", "--rule", "requests"], "`mode` of a rule can only be shadow."),
-        (["enforce", "--reason", "two\nlines"], "`reason` holds a line break"),
+        (["off", "--rule", "requests"], "The mode of a rule can only be shadow."),
+        (["enforce", "--reason", "two\nlines"], "--reason holds a line break"),
+        (["off"], "--reason is missing. Off lets everything through"),
         (["shadw"], "'shadw' is not one of 'shadow', 'enforce', 'off', 'clear'"),
         (["--rule", "requests"], "Say what to do with the rule: shadow or clear."),
     ],
@@ -147,7 +148,7 @@ def test_a_switch_holds_in_another_process(run: Run, shared: str, monkeypatch: p
             monkeypatch.setenv("GUARDRAIL_ID_KEY", "")  # nobody should have to find the keys in order to switch
             assert run("mode", "shadow", "--rule", "requests", "--policy", shared).exit_code == 0
             assert server.stdout.readline().split() == ["enforce", "200"]
-            assert run("mode", "off", "--policy", shared).exit_code == 0
+            assert run("mode", "off", "--reason", "an incident", "--policy", shared).exit_code == 0
             assert server.stdout.readline().split() == ["off", "200"]
             assert server.wait(30) == 0
         finally:

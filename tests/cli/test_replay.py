@@ -97,7 +97,7 @@ def test_a_stricter_limit_touches_whom_a_hand_works_out(replay: Callable[..., Re
     result = replay(events, limited(burst=2), "--json", "out.json", recorded=limited())
     assert row(result, "requests") == ["2", "6", "4", "-", "363,636.4", "-", "2", "1", "-"]
     told = result.stdout.replace("\n", " ")
-    assert "Newly refused 4 (363,636.4 in a million), newly slowed 0" in told
+    assert "Newly refused 4 (363,636.4 in a million), newly slowed or trimmed 0" in told
     assert (
         "Of 3 accounts 1 would be touched to which nothing was done, 0 of them known for 30 days; 0 would no longer be"
         in (result.stdout.replace("\n", " "))
@@ -112,16 +112,40 @@ def test_a_stricter_limit_touches_whom_a_hand_works_out(replay: Callable[..., Re
         "newly_slowed": 0,
         "milder": 0,
         "accounts": 3,
+        "networks": 0,
         "accounts_touched_before": 1,
         "accounts_touched_after": 2,
         "accounts_newly_touched": 1,
         "established_newly_touched": 0,
         "accounts_no_longer_touched": 0,
     }
+    ada, bob = events[0]["account"], events[6]["account"]
+    assert figures["most_touched"] == [
+        {"account": bob, "requests": 2, "before": 0, "rules": {"requests": 2}},
+        {"account": ada, "requests": 4, "before": 2, "rules": {"requests": 4}},
+    ]
     assert figures["moved"] == [
         {"then": "allow", "now": "deny", "requests": 4},
         {"then": "deny", "now": "deny", "requests": 2},
     ]
+
+
+def test_the_ten_that_are_touched_most_are_named(replay: Callable[..., Result]) -> None:
+    """Person n asks n times, of which one is let through: the twelfth is refused eleven, the third two."""
+    events = record(limited(burst=20), [(f"p{times}", times) for times in range(1, 13)], pause=0.001)
+    result = replay(events, limited(burst=1), "--json", "out.json", "--html", "out.html", recorded=limited(burst=20))
+    most = json.loads(Path("out.json").read_text())["most_touched"]
+    assert [each["requests"] for each in most] == [11, 10, 9, 8, 7, 6, 5, 4, 3, 2]
+    assert most[0]["account"] == events[-1]["account"], result.output
+    page = Path("out.html").read_text()
+    assert [each["account"] in page for each in most] == [True] * 10
+
+
+def test_networks_that_paid_are_no_accounts(replay: Callable[..., Result]) -> None:
+    events = record(limited(), [("ada", 1)])
+    stranger = {**events[0], "id": "0" * 24, "account": events[0]["network"], "candidate": "", "authenticated": False}
+    told = replay([*events, stranger], limited()).stdout.replace("\n", " ")
+    assert "Of 1 account, and 1 network that paid for who had none, 0 would be touched" in told
 
 
 def test_a_wider_limit_lets_pass_what_was_refused(replay: Callable[..., Result]) -> None:
@@ -223,6 +247,10 @@ def test_another_identity_is_refused(replay: Callable[..., Result]) -> None:
     assert result.exit_code == 2
     assert "new.yaml cannot be replayed: it attributes requests in another way than old.yaml" in result.stderr
     assert "(identity.network.ipv4_prefix, identity.sources[0].with.headers)" in result.stderr
+    unknown = replay(events, other)
+    assert unknown.exit_code == 2
+    assert f"in another way than what recorded these events ({events[0]['policy']})" in unknown.stderr
+    assert "--recorded OLD.yaml says in what the two differ." in unknown.stderr
 
 
 def test_a_policy_that_did_not_record_them_is_refused(replay: Callable[..., Result]) -> None:
@@ -245,7 +273,6 @@ def test_what_cannot_be_known_is_said(replay: Callable[..., Result], monkeypatch
     )
     told = " ".join(replay(events, new).stdout.split())
     for part in (
-        f"`identity` was not compared with that of the policies {events[0]['policy']}",
         "Events do not name organisations",
         "Events do not name clusters",
         "`strict` is taken for the usual reservation",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from hashlib import sha256
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -169,3 +170,30 @@ def test_the_first_that_comes_out_otherwise_is_told_too(attempt: Callable[..., R
     assert watched.startswith("watched 50 output tokens of 150/hour: REFUSES (shadow: recorded only), 0 left; room in ")
     assert "Answer 429, with these fields" in lines
     assert "x-should-retry: true" in lines
+
+
+def test_nothing_is_written_to_the_policys_sinks(run: Run, policy: Callable[[str], str], tmp_path: Path) -> None:
+    """Nor is its operator's port opened; what was tried is what would be told."""
+    more = (
+        "telemetry: {metrics: true, events: [{use: jsonl, with: {path: events.jsonl}}]}\n"
+        "console: {token: Xb2-operators-token-for-this-test-0q9}\n"
+    )
+    result = run("try", policy(POLICY.replace("SHA", sha256(KEY.encode()).hexdigest()) + more), "-", text=json.dumps(ask()))
+    assert result.exit_code == 0
+    assert [each.name for each in tmp_path.iterdir()] == ["policy.yaml"]
+
+
+def test_columns_are_as_wide_as_what_stands_in_them(run: Run, policy: Callable[[str], str]) -> None:
+    name = "a-name-as-long-as-a-name-of-a-limit-is"
+    limits = (
+        "version: 1\nmode: enforce\nroutes: [{path: /v1/**, dialect: openai}]\nlimits:\n"
+        "  - {name: output, per: [network], unit: output_tokens, rate: 9000/minute}\n"
+        f"  - {{name: {name}, per: [network], rate: 60/minute}}\n"
+    )
+    body = {"model": "m", "messages": [{"role": "user", "content": "x"}]}
+    said = run("try", policy(limits), "-", text=json.dumps({"path": "/v1/chat/completions", "body": body})).stdout
+    rows = said.partition("Limits\n")[2].splitlines()[:2]
+    assert rows == [
+        f"  {'output':<{len(name)}} 1024 output tokens  of 9000/minute; then 7976 left",
+        f"  {name} {'1 request':>18}  of 60/minute; then 59 left",
+    ]

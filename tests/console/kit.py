@@ -17,7 +17,11 @@ BEARER = (b"authorization", b"Bearer " + TOKEN.encode())
 JSON = (b"content-type", b"application/json")
 CHAT = "/v1/chat/completions"
 WHY = "as agreed"
-LIMITS = [{"name": "requests", "rate": "3/minute"}, {"name": "daily", "budget": "100/day", "shadow": True}]
+LIMITS = [
+    {"name": "requests", "rate": "3/minute"},
+    {"name": "daily", "budget": "100/day", "shadow": True},
+    {"name": "more", "replaces": "requests", "when": {"tier": "partner"}, "rate": "30/minute"},
+]
 LADDER = [{"at": 50, "do": "delay", "with": {"seconds": 0.5}}, {"at": 95, "do": "deny", "name": "shut"}]
 SCORER = {"use": "automation"}
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
 import pytest
@@ -14,7 +15,7 @@ from guardrail_mw.stores.memory import MemoryStore
 from guardrail_mw.telemetry.event import validate
 from guardrail_mw.testing.clock import FakeClock
 
-from .kit import BEARER, CHAT, JSON, WHY, Operated, problem
+from .kit import BEARER, CHAT, JSON, KEY, WHY, Operated, problem
 
 pytestmark = pytest.mark.anyio
 
@@ -176,6 +177,38 @@ async def test_an_override_holds_with_the_next_request() -> None:
     assert (await operated.chats()).status == 200
 
 
+async def test_a_tier_holds_with_the_next_request() -> None:
+    """Three a minute for everybody, thirty for partners."""
+    operated = Operated()
+    account = await operated.account()
+    assert (await operated.chats(3)).status == 429
+    told = await operated.do(f"/v1/accounts/{account}/tier", tier="partner", reason=WHY, until="1h")
+    assert told == {"tier": "partner", "until": operated.clock.now() + 3_600_000_000}
+    assert (await operated.chats(4)).status == 200
+    seen = await operated.see(f"/v1/accounts/{account}")
+    assert (seen["tier"], seen["tier_until"], seen["tier_why"]) == ("partner", told["until"], WHY)
+    assert await operated.do(f"/v1/accounts/{account}/tier", tier="none", reason=WHY) == {"tier": "none", "until": None}
+    assert (await operated.chats()).status == 429
+
+
+async def test_a_credential_is_named_and_kept_nowhere(caplog: pytest.LogCaptureFixture) -> None:
+    operated = Operated()
+    account = await operated.account()
+    key = KEY[1].decode().removeprefix("Bearer ")
+    with caplog.at_level(logging.DEBUG):
+        told = await operated.do("/v1/accounts/id", credential=f" {key}\n", source=None)
+        assert told == {"account": account, "source": "api_key"}
+        for bad in ({}, {"credential": ""}, {"credential": 5}, {"credential": "two words"}, {"credential": "\ud800"}):
+            answer = await operated.at("POST", "/v1/accounts/id", bad)
+            assert problem(answer) == (422, "misuse")
+            assert answer.json["argument"] == "credential"
+        for more in ({"source": "jwt"}, {"source": 5}, {"key": "x"}):
+            answer = await operated.at("POST", "/v1/accounts/id", {"credential": key, **more})
+            assert (problem(answer), answer.json["argument"]) == ((422, "misuse"), next(iter(more)))
+    assert key not in caplog.text
+    assert (await operated.at("GET", "/v1/accounts/id")).status == 422
+
+
 async def test_export_and_erase() -> None:
     operated = Operated()
     account = await operated.account()
@@ -196,7 +229,7 @@ async def test_every_act_needs_a_reason_and_nothing_unknown(verb: str, reason: d
     operated = Operated()
     account = await operated.account()
     before = await operated.see(f"/v1/accounts/{account}/export")
-    needed = {"refill": {"limit": "requests"}, "override": {"what": "deny"}}.get(verb, {})
+    needed = {"refill": {"limit": "requests"}, "override": {"what": "deny"}, "tier": {"tier": "none"}}.get(verb, {})
     needed = {"slug": "some"} if "label" in verb else needed
     answer = await operated.at("POST", f"/v1/accounts/{account}/{verb}", {**needed, **reason})
     assert problem(answer) == (422, "misuse")
@@ -209,6 +242,8 @@ async def test_every_act_needs_a_reason_and_nothing_unknown(verb: str, reason: d
     [
         ("refill", {"limit": "request"}, "limit", "requests"),
         ("override", {"what": "shutt"}, "what", "shut"),
+        ("tier", {"tier": "partners", "until": "1d"}, "tier", "Its tiers are partner."),
+        ("tier", {"tier": "partner"}, "until", "is missing"),
         ("label", {"slug": "Not One"}, "slug", ""),
         ("label", {"slug": "some", "until": "soon"}, "until", ""),
     ],
@@ -230,7 +265,7 @@ async def test_a_name_that_is_not_there_is_told_with_the_nearest(
 async def test_a_rule_and_everything_are_switched() -> None:
     operated = Operated()
     account = await operated.account()
-    assert (await operated.see("/v1/mode"))["rules"] == ["requests", "daily", "automation", "delay", "shut"]
+    assert (await operated.see("/v1/mode"))["rules"] == ["requests", "daily", "more", "automation", "delay", "shut"]
     told = await operated.do("/v1/mode", "PUT", rule="requests", mode="shadow", reason=WHY)
     assert (told["mode"], told["switches"]) == ("enforce", {"requests": "shadow"})
     assert (await operated.chats(5)).status == 200
@@ -252,6 +287,7 @@ async def test_a_rule_and_everything_are_switched() -> None:
         ({"mode": 5}, "mode"),
         ({"mode": "off", "rule": None}, "rule"),
         ({"mode": "off", "reason": 5}, "reason"),
+        ({"mode": "off"}, "reason"),
         ({"mode": "shadow", "rule": "request"}, "rule"),
         ({"mode": "off", "rule": "requests"}, "mode"),
         ({"mode": "off", "rules": "requests"}, "rules"),

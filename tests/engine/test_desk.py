@@ -338,12 +338,160 @@ async def test_an_override_holds_on_the_next_request_and_ends(kit: Kit) -> None:
     assert (await status()).status == 200
 
 
-@pytest.mark.parametrize(("what", "near"), [("dney", "`deny`"), ("dely", "`delay`"), ("x", "allow, deny, none, delay.")])
-async def test_an_override_of_an_unknown_name_is_refused_with_the_nearest(kit: Kit, what: str, near: str) -> None:
+@pytest.mark.parametrize(
+    ("what", "near"),
+    [("dney", "rungs are delay, deny"), ("slow", "rungs are delay, deny"), ("dely", "rungs are delay, deny")],
+)
+async def test_an_override_of_an_unknown_name_is_refused_with_those_there_are(kit: Kit, what: str, near: str) -> None:
     account = await kit.call()
     with pytest.raises(MisuseError, match=near):
         await kit.operator.override(account, what, "a slip")
     assert (await kit.shown(account))["done"] == []
+
+
+STAFF = (
+    {"name": "requests", "rate": "60/hour", "burst": 2},
+    {"name": "staff", "replaces": "requests", "when": {"tier": "staff"}, "rate": "60/hour", "burst": 5},
+)
+
+
+def staffed(*more: Any) -> dict[str, Any]:
+    """Nobody waits, for nothing is judged; and every request is recorded."""
+    return policy(*STAFF, *more, telemetry={"metrics": False})
+
+
+AT_ONCE = [200] * 5 + [429]
+
+
+async def statuses(guarded: Guarded, times: int) -> list[int]:
+    return [(await guarded.post(CHAT, chat())).status for _ in range(times)]
+
+
+async def test_a_tier_holds_until_it_ends_in_every_process(make: Make) -> None:
+    """Two at once for everybody, five for staff. The other process has met the account before, and plans anew both times.
+
+    What was planned before is not planned again, so each has what it says of the account in its memory when the tier ends.
+    """
+    kit = make(staffed())
+    clock, first = kit.guarded.clock, kit.guarded
+    other = Guarded(Upstream(), staffed(), store=first.store, clock=clock, environ=SECRETS)
+    account = await kit.call()
+    assert await statuses(other, 2) == [200, 429]
+    assert await kit.operator.tier(account, "staff", "their launch", "1h") == {
+        "tier": "staff", "until": clock.now() + 3_600_000_000,
+    }  # fmt: skip
+    assert await statuses(other, 3) + await statuses(first, 3) == AT_ONCE
+    shown = await kit.shown(account)
+    assert (shown["tier"], shown["tier_until"], shown["tier_why"]) == ("staff", shown["now"] + 3_600_000_000, "their launch")
+    assert [each["name"] for each in await kit.operator.limits(account)] == ["staff"]
+    assert first.guardrail.recorder.latest(1)[0]["tier"] == "staff"
+
+    clock.advance(3599)  # all is new: a request a minute came back, 59 of them
+    assert await statuses(first, 3) == [200] * 3
+    clock.advance(1)
+    for process in (first, other):
+        await kit.operator.reset(account, "so that the old limit is as new")
+        assert await statuses(process, 3) == [200, 200, 429]
+        assert process.guardrail.recorder.latest(1)[0]["tier"] == ""
+    shown = await kit.shown(account)
+    assert (shown["tier"], shown["tier_until"], shown["tier_why"]) == ("", None, "")
+    assert [each["name"] for each in await kit.operator.limits(account)] == ["requests"]
+    assert other.guardrail.engine.planner is not first.guardrail.engine.planner
+
+
+async def test_a_tier_is_taken_back_and_prolonged(make: Make) -> None:
+    kit = make(staffed())
+    account = await kit.call(3)
+    await kit.operator.tier(account, "staff", "their launch", "1h")
+    assert await statuses(kit.guarded, 3) == [200] * 3
+    assert await kit.operator.tier(account, "none", "it is over") == {"tier": "none", "until": None}
+    assert [each["name"] for each in await kit.operator.limits(account)] == ["requests"], "though its last event says staff"
+    assert await statuses(kit.guarded, 1) == [429]
+    await kit.operator.tier(account, "staff", "their launch", "1h")
+    await kit.operator.tier(account, "staff", "a day more", "1d")
+    kit.guarded.clock.advance(86_399)
+    assert await statuses(kit.guarded, 6) == AT_ONCE
+    kit.guarded.clock.advance(1)
+    await kit.operator.reset(account, "so that the old limit is as new")
+    assert await statuses(kit.guarded, 3) == [200, 200, 429]
+    done = [(each["verb"], each["what"], each["why"]) for each in (await kit.shown(account))["done"]]
+    assert done[1:3] == [("tier", "staff", "a day more"), ("tier", "staff", "their launch")]
+    assert await kit.operator.erase(account, "they asked") == {"erased": True, "kept": []}
+
+
+async def test_a_tier_that_the_credential_says_holds_again(make: Make) -> None:
+    """A proxy says `plus`; the operator's `staff` stands above it, for an hour."""
+    plus = {"name": "plus", "replaces": "requests", "when": {"tier": "plus"}, "rate": "60/hour", "burst": 3}
+    told = staffed(plus)
+    told["identity"] = {
+        "trusted_proxies": ["198.51.100.0/24"],
+        "sources": [{"use": "header", "with": {"account": "x-user", "tier": "x-tier"}}],
+    }
+    guarded = make(told).guarded
+
+    async def tier() -> str:
+        await guarded.post(CHAT, chat(), (b"x-user", b"ada"), (b"x-tier", b"plus"), client=("198.51.100.7", 1))
+        event = guarded.guardrail.recorder.latest(1)[0]
+        assert [each["name"] for each in event["limits"]] == [event["tier"]]
+        await guarded.guardrail.drain()
+        return str(event["tier"])
+
+    assert await tier() == "plus"
+    account = guarded.guardrail.recorder.latest(1)[0]["account"]
+    operator = Operator(guarded.guardrail)
+    assert [each["name"] for each in await operator.limits(account)] == ["plus"]
+    await operator.tier(account, "staff", "an audit", "1h")
+    assert await tier() == "staff"
+    guarded.clock.advance(3600)
+    assert await tier() == "plus"
+    assert [each["name"] for each in await operator.limits(account)] == ["plus"]
+
+
+@pytest.mark.parametrize(
+    ("given", "text"),
+    [
+        (
+            {"tier": "stuff", "until": "1d"},
+            r"^tier: 'stuff' is no tier that the policy's rules ask for. Its tiers are staff\.$",
+        ),
+        ({"tier": "staff"}, r"^until: is missing\. A tier is given for a time, such as 7d\.$"),
+        ({"tier": "staff", "until": "soon"}, "^until: "),
+        ({"tier": "staff", "until": "1d", "reason": " "}, "^reason: "),
+        ({"tier": "staff", "until": "1d", "account": "a:" + "A" * 22}, "^account: is not known"),
+        ({"tier": "staff", "until": "1d", "account": "n:" + "A" * 22}, "^account: is a network's"),
+    ],
+)
+async def test_a_tier_that_cannot_be(given: dict[str, str], text: str) -> None:
+    kit = Kit(Guarded(Upstream(), staffed()))
+    account = await kit.call()
+    before = await kit.operator.export(account)
+    with pytest.raises(MisuseError, match=text):
+        await kit.operator.tier(**{"account": account, "reason": "x", **given})
+    assert await kit.operator.export(account) == before
+    none = Kit(Guarded(Upstream(), document()))
+    with pytest.raises(MisuseError, match="It names none: write a limit with"):
+        await none.operator.tier(await none.call(), "staff", "x", "1d")
+
+
+async def test_a_scorer_in_shadow_leaves_its_risk_behind_and_that_is_said() -> None:
+    kit = Kit(Guarded(Upstream(), document()))
+    [told] = (await kit.operator.switch("velocity", "shadow"))["then"]
+    assert told.startswith("Accounts keep the risk that velocity has given them by now; half of it is gone every 30m.")
+    assert (await kit.operator.switch("velocity", None))["then"] == []
+    assert (await kit.operator.switch("delay", "shadow"))["then"] == []
+
+
+async def test_switches_are_logged_in_words(caplog: pytest.LogCaptureFixture) -> None:
+    kit = Kit(Guarded(Upstream(), document()))
+    with caplog.at_level(logging.WARNING, "guardrail_mw"):
+        await kit.operator.switch("", "off", "an incident")
+        await kit.operator.switch("requests", "shadow")
+    assert caplog.messages == [
+        "switch everything: off: an incident",
+        "Switches: everything to off. Mode off.",
+        "switch requests: shadow: no reason was given",
+        "Switches: everything to off, requests to shadow. Mode off.",
+    ]
 
 
 async def test_export_and_erase(kit: Kit) -> None:
@@ -396,10 +544,10 @@ async def test_reasons_are_kept_the_last_twenty(kit: Kit, caplog: pytest.LogCapt
 async def test_a_reason_is_one_line(kit: Kit, reason: str) -> None:
     account = await kit.call()
     for verb in ACTS:
-        given = {"limit": "requests", "slug": "vip", "what": "deny", "reason": reason}
-        wanted = {"refill": ["limit"], "label": ["slug"], "unlabel": ["slug"], "override": ["what"]}.get(verb, [])
+        given = {"limit": "requests", "slug": "vip", "what": "deny", "tier": "none", "reason": reason}
+        wanted = {"refill": ["limit"], "label": ["slug"], "unlabel": ["slug"], "override": ["what"], "tier": ["tier"]}
         with pytest.raises(MisuseError, match=r"^reason: "):
-            await kit.operator.act(verb, account, {name: given[name] for name in [*wanted, "reason"]})
+            await kit.operator.act(verb, account, {name: given[name] for name in [*wanted.get(verb, []), "reason"]})
     assert (await kit.left(account))["requests"] == 59
     assert (await kit.shown(account))["done"] == []
 
@@ -466,6 +614,7 @@ async def test_a_rule_is_switched_to_shadow_and_back(make: Make) -> None:
         "policy": "enforce",
         "switches": {"requests": "shadow"},
         "rules": ["requests", "velocity", "delay", "deny"],
+        "then": [],
     }
     assert (await kit.guarded.post(CHAT, chat())).status == 200
     assert (await kit.operator.switch("requests", None))["switches"] == {}
@@ -473,14 +622,15 @@ async def test_a_rule_is_switched_to_shadow_and_back(make: Make) -> None:
 
 
 @pytest.mark.parametrize(
-    ("rule", "risk", "would"),
-    [("delay", 40.0, {"decision": "delay", "code": "", "limit": "", "rung": "delay"}), ("velocity", 0.0, None)],
+    ("rule", "risk"),
+    [("delay", 40.0), ("velocity", 0.0)],
 )
-async def test_rungs_and_scorers_are_switched(kit: Kit, rule: str, risk: float, would: Any) -> None:
+async def test_rungs_and_scorers_are_switched(kit: Kit, rule: str, risk: float) -> None:
     """Four attempts would be delayed; what is switched to shadow is still recorded."""
     await kit.operator.switch(rule, "shadow")
     await kit.call(4)
     event = kit.guarded.guardrail.recorder.latest(1)[0]
+    would = {"decision": "delay", "code": "", "limit": "", "rung": "delay"}
     assert (event["decision"], event["risk"], event["would"]) == ("allow", risk, would)
     assert [found["score"] for found in event["findings"]] == [40]
 
@@ -489,7 +639,7 @@ async def test_everything_is_switched(make: Make) -> None:
     kit = make(document({"name": "requests", "rate": "1/minute"}))
     await kit.call()
     for mode, status in (("shadow", 200), ("enforce", 429), ("off", 200)):
-        assert (await kit.operator.switch("", mode))["mode"] == mode
+        assert (await kit.operator.switch("", mode, "a test"))["mode"] == mode
         assert (await kit.guarded.post(CHAT, chat())).status == status
     assert (await kit.operator.modes())["switches"] == {"": "off"}
 
@@ -508,6 +658,8 @@ async def test_a_switch_that_cannot_be() -> None:
         await kit.operator.switch("requests", "off")
     with pytest.raises(MisuseError, match="reason: holds a line break"):
         await kit.operator.switch("", "off", "a\nb")
+    with pytest.raises(MisuseError, match=r"reason: is missing\. Off lets everything through"):
+        await kit.operator.switch("", "off")
     nobody: Any
     for nobody in (None, 0, [], " "):  # as JSON may bring it: none of them is everything
         with pytest.raises(MisuseError, match=r"^rule: "):
@@ -537,4 +689,4 @@ async def test_a_store_without_a_desk_says_so() -> None:
     with pytest.raises(StoreError, match="desk"):
         await operator.reset("a:" + "A" * 22, "x")
     with pytest.raises(StoreError, match="switches"):
-        await operator.switch("", "off")
+        await operator.switch("", "off", "x")

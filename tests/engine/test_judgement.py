@@ -2,16 +2,30 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from typing import Any
 
 import pytest
 
+from guardrail_mw.errors import StoreError
+from guardrail_mw.policy import Policy, load
+from guardrail_mw.risk.base import Finding, RiskContext
 from guardrail_mw.stores.base import Change
 from guardrail_mw.telemetry.event import validate
+from guardrail_mw.testing.clock import FakeClock
 from guardrail_mw.values import Allow, Delay, Deny
 
-from ..asgi.kit import JSON, KEY, OTHER_KEY, Guarded, Upstream, chat, policy  # noqa: TID252 - the kit of the pipeline's tests
+from ..asgi.kit import (  # noqa: TID252 - the kit of the pipeline's tests
+    JSON,
+    KEY,
+    OTHER_KEY,
+    CountingStore,
+    Guarded,
+    Upstream,
+    chat,
+    policy,
+)
 
 pytestmark = pytest.mark.anyio
 
@@ -253,6 +267,76 @@ async def test_where_too_many_wait_requests_are_trimmed_instead() -> None:
     assert (events(guarded)[-1]["decision"], events(guarded)[-1]["delay_ms"]) == ("trim", 0)
 
 
+async def test_the_places_to_wait_follow_a_reload(monkeypatch: pytest.MonkeyPatch) -> None:
+    """None, then one, at first for half a second and then as long as its jitter makes it, then none again."""
+    monkeypatch.setattr("guardrail_mw.engine.judgement.random", lambda: 1.0)
+    rung = {**DELAY, "with": {"seconds": 0.5, "jitter": "50%"}}
+
+    def places(at_once: int, at_most: str) -> Policy:
+        return load(judged(rung, delays={"at_once": at_once, "at_most": at_most}))
+
+    guarded = Guarded(Upstream(), judged(rung, delays={"at_once": 0, "at_most": "10s"}))
+    await times(guarded, 3)
+    guarded.guardrail.apply(places(1, "500ms"))
+    await times(guarded, 1)
+    guarded.guardrail.apply(places(1, "10s"))
+    await times(guarded, 1)
+    guarded.guardrail.apply(places(0, "10s"))
+    await times(guarded, 1)
+    found = [(event["decision"], event["delay_ms"]) for event in events(guarded)[2:]]
+    assert found == [("trim", 0), ("delay", 500), ("delay", 750), ("trim", 0)]
+
+
+async def test_a_reload_makes_no_room_for_as_many_again() -> None:
+    """Who waits already counts among the places of the policy that runs now."""
+    asleep, over = asyncio.Event(), asyncio.Event()
+
+    async def sleep(seconds: float) -> None:
+        assert seconds == 0.5
+        if not asleep.is_set():  # the first; whoever comes after it does not wait for long
+            asleep.set()
+            await over.wait()
+
+    guarded = Guarded(Upstream(), judged(DELAY, delays={"at_once": 1}))
+    await times(guarded, 2)
+    guarded.guardrail.sleep = sleep  # type: ignore[method-assign]
+    waiting = asyncio.create_task(guarded.post(CHAT, chat()))
+    await asleep.wait()
+    guarded.guardrail.apply(load(judged(DELAY, delays={"at_once": 1, "at_most": "9s"})))
+    await times(guarded, 1)
+    assert (events(guarded)[-1]["decision"], events(guarded)[-1]["why"]) == ("trim", ["delays-full"])
+    over.set()
+    assert (await waiting).status == 200
+    await times(guarded, 1)
+    assert events(guarded)[-1]["decision"] == "delay"
+
+
+async def test_a_budget_that_cannot_be_asked_counts_as_spent() -> None:
+    """Doubt is in the account's favour, and no alarm: once the store answers again the rung acts."""
+
+    class Away(CountingStore):
+        away = True
+
+        async def take(self, budget: str, member: str, most: int, until: int) -> bool:
+            if self.away:
+                raise StoreError("The store is away.")
+            return await super().take(budget, member, most, until)
+
+    store = Away(FakeClock())
+    trim = {"at": 50, "do": "trim", "false_positives": "20/day"}
+    guarded = Guarded(Upstream(), judged(DELAY, trim), store=store)
+    await times(guarded, 1)
+    guarded.clock.advance(31 * 86_400)
+    assert set(await times(guarded, 7)) == {200}
+    last = events(guarded)[-1]
+    assert (last["risk"], last["rung"], last["why"]) == (70.0, "delay", ["budget"])
+    assert "friction.budget_spent" not in guarded.guardrail.counts.read()
+    store.away = False
+    await times(guarded, 1)
+    last = events(guarded)[-1]
+    assert (last["risk"], last["rung"], last["why"]) == (80.0, "trim", [])
+
+
 async def test_who_may_meet_a_delay_at_most_is_not_trimmed_either() -> None:
     caps = [{"when": {"source": "api_key"}, "most": "delay"}]
     guarded = Guarded(Upstream(), judged(DELAY, delays={"at_once": 0}, caps=caps))
@@ -288,6 +372,41 @@ async def test_the_app_finds_what_was_decided() -> None:
     assert [type(each) for each in decisions] == [Allow, Allow, Delay, Delay]
     assert decisions[-1].reasons == ("attempts",)
     assert not isinstance(decisions[-1], Deny)
+
+
+async def test_what_is_found_in_shadow_is_no_reason() -> None:
+    """A scorer that is tried out, and what it says of the caller, stand in the event; the app is told what acted."""
+    crawler = (b"user-agent", b"Mozilla/5.0 (compatible; GPTBot/1.2; +https://openai.com/gptbot)")
+    upstream = Upstream()
+    risk = {"scorers": [{"use": "automation", "shadow": True}, *RISK["scorers"]]}
+    guarded = Guarded(upstream, judged(DELAY, risk=risk))
+    for _ in range(4):
+        await guarded.post(CHAT, chat(), KEY, JSON, crawler)
+    decision = upstream.scopes[-1]["state"]["guardrail"].decision
+    assert (type(decision), decision.reasons) == (Delay, ("attempts",))
+    assert [(each["reason"], each["shadow"]) for each in events(guarded)[-1]["findings"]] == [
+        ("crawler", True),
+        ("attempts", False),
+    ]
+    await guarded.store.write_switch("velocity", "shadow")
+    await guarded.guardrail.read_switches()
+    await guarded.post(CHAT, chat(), KEY, JSON, crawler)
+    decision = upstream.scopes[-1]["state"]["guardrail"].decision
+    assert (type(decision), decision.reasons) == (
+        Delay,
+        (),
+    )  # what is remembered of the account acts still, and says nothing
+
+
+async def test_what_is_found_has_the_strongest_reason_first() -> None:
+    crawler = (b"user-agent", b"Mozilla/5.0 (compatible; GPTBot/1.2; +https://openai.com/gptbot)")
+    upstream = Upstream()
+    risk = {"scorers": [*RISK["scorers"], {"use": "automation"}]}
+    guarded = Guarded(upstream, judged(DELAY, risk=risk))
+    for _ in range(7):
+        await guarded.post(CHAT, chat(), KEY, JSON, crawler)
+    reasons = [scope["state"]["guardrail"].decision.reasons for scope in upstream.scopes]
+    assert [reasons[0], reasons[-1]] == [("crawler", "attempts"), ("attempts", "crawler")]  # 60 beside 10, and beside 70
 
 
 async def test_what_anybody_can_show_joins_no_two_accounts() -> None:
@@ -339,3 +458,137 @@ async def test_a_bad_credential_is_recorded_without_a_subject() -> None:
     assert answer.status == 400
     [event] = events(guarded)
     assert (event["account"], event["code"], event["source"]) == ("", "ambiguous_credential", "")
+
+
+DENIED = {"name": "denied", "count": "denied", "per": "account", "over": "10m"}
+EVERYONE = {"name": "everyone", "per": [], "rate": "3/minute", "burst": 3}
+
+
+@pytest.mark.parametrize("after", [61, 0.5])
+async def test_what_is_refused_from_memory_is_counted_with_the_next_charge(after: float) -> None:
+    """3 of 20 are admitted. One refusal is the store's; 16 come from memory, within the second after it, and are owed.
+
+    After 61 s the 21st is admitted: 21 attempts, 17 refusals. After half a second it is refused from memory once more, and the
+    22nd, after another, asks the store, which refuses it: 22 attempts; of 19 refusals all but its own, which is owed again, are
+    shown, and with that of the 23rd all are.
+    """
+    guarded = Guarded(Upstream(), policy(EVERYONE, velocity=[ATTEMPTS, DENIED], telemetry={}))
+    statuses = await times(guarded, 20)
+    assert (statuses.count(200), statuses.count(503)) == (3, 17)
+    assert guarded.guardrail.counts.read()["engine.denied_from_memory"] == 16
+    counted = [
+        (each["velocity"]["attempts"][0], each["velocity"]["denied"][0]) for each in events(guarded) if each["velocity"]
+    ]
+    assert counted[-1] == (4, 1)
+    guarded.clock.advance(after)
+    await times(guarded, 1)
+    if after > 1:
+        assert events(guarded)[-1]["velocity"] == {"attempts": [21, False], "denied": [17, False]}
+        await times(guarded, 1)
+        assert events(guarded)[-1]["velocity"] == {"attempts": [22, False], "denied": [17, False]}
+        return
+    assert guarded.guardrail.counts.read()["engine.denied_from_memory"] == 17
+    guarded.clock.advance(0.6)
+    await times(guarded, 1)
+    assert events(guarded)[-1]["velocity"] == {"attempts": [22, False], "denied": [18, False]}
+    guarded.clock.advance(1.1)
+    await times(guarded, 1)
+    assert events(guarded)[-1]["velocity"] == {"attempts": [23, False], "denied": [19, False]}
+    guarded.clock.advance(61)
+    await times(guarded, 1)
+    assert events(guarded)[-1]["velocity"] == {"attempts": [24, False], "denied": [20, False]}
+
+
+async def test_what_a_store_did_not_take_is_owed_still() -> None:
+    document = policy(EVERYONE, velocity=[ATTEMPTS, DENIED], telemetry={})
+    guarded = Guarded(Upstream(), {**document, "store": {**document.get("store", {}), "on_error": "allow"}})
+    await times(guarded, 10)
+    guarded.clock.advance(61)
+    charge = guarded.store.charge
+
+    async def failing(_: Any) -> Any:
+        raise StoreError("The store is away.")
+
+    guarded.store.charge = failing
+    assert await times(guarded, 1) == [200]
+    guarded.store.charge = charge
+    await times(guarded, 1)
+    assert events(guarded)[-1]["velocity"] == {"attempts": [11, False], "denied": [7, False]}
+
+
+async def test_a_browser_that_keeps_its_cookie_is_one_device() -> None:
+    """It is seen first and signed from then on, and counted apart as either: five of them are five, never ten."""
+    rule = {"name": "devices", "distinct": "device", "per": "account", "over": "24h"}
+    document = policy(REQUESTS, velocity=[rule], telemetry={})
+    document["identity"]["device"] = {}
+    guarded = Guarded(Upstream(), document)
+    counted = []
+    for number in range(5):
+        agent = (b"user-agent", b"Machine/%d" % number)
+        answer = await guarded.post(CHAT, chat(), KEY, JSON, agent)
+        [cookie] = [value.partition(b";")[0] for name, value in answer.headers if name == b"set-cookie"]
+        counted.append(events(guarded)[-1]["velocity"]["devices"][0])
+        await guarded.post(CHAT, chat(), KEY, JSON, agent, (b"cookie", cookie))
+        counted.append(events(guarded)[-1]["velocity"]["devices"][0])
+        assert events(guarded)[-1]["device_kind"] == "signed"
+    assert counted == [1, 1, 2, 2, 3, 3, 4, 4, 5, 5]
+
+
+async def test_a_scorer_in_shadow_says_what_it_would_have_done() -> None:
+    """With it the risk of the third attempt is 30 and would reach the delay; without it nothing speaks against anybody."""
+    shadowed = {"scorers": [{**RISK["scorers"][0], "shadow": True}]}
+    guarded = Guarded(Upstream(), judged(DELAY, DENY, risk=shadowed))
+    await times(guarded, 3)
+    first, _, third = events(guarded)
+    assert (first["would"], first["risk"]) == (None, 0.0)
+    assert third["would"] == {"decision": "delay", "code": "", "limit": "", "rung": "delay"}
+    assert (third["decision"], third["risk"], third["rung"], third["why"]) == ("allow", 0.0, None, ["shadow"])
+    assert third["rung_at"] is not None
+    assert guarded.store.settled == [], "and nothing of it is remembered"
+
+
+async def test_a_shadowed_scorer_under_a_shadowed_rung_says_so_too() -> None:
+    shadowed = {"scorers": [{**RISK["scorers"][0], "shadow": True}]}
+    guarded = Guarded(Upstream(), judged({**DELAY, "shadow": True}, risk=shadowed))
+    await times(guarded, 3)
+    assert events(guarded)[-1]["would"]["rung"] == "delay"
+
+
+async def test_in_mode_shadow_the_rung_that_would_have_held_is_named() -> None:
+    guarded = Guarded(Upstream(), judged(DELAY, mode="shadow", risk=None))
+    await times(guarded, 3)
+    last = events(guarded)[-1]
+    assert (last["decision"], last["would"]["decision"], last["would"]["rung"]) == ("allow", "delay", "delay")
+
+
+async def test_a_trim_for_want_of_places_to_wait_says_so() -> None:
+    guarded = Guarded(Upstream(), judged(DELAY, delays={"at_once": 0}))
+    await times(guarded, 3)
+    assert (events(guarded)[-1]["decision"], events(guarded)[-1]["why"]) == ("trim", ["delays-full"])
+
+
+async def test_a_label_reaches_scorers_until_it_runs_out() -> None:
+    guarded = Guarded(Upstream(), judged(DELAY))
+    await times(guarded, 1)
+    [bill] = guarded.bills
+    now = guarded.clock.now()
+    changes = [("partner", f"{now + 60_000_000} said so"), ("kept", "0 for good"), ("odd", "soon")]
+    await guarded.store.remember(bill.candidate, [Change("set", f"label.{name}", text) for name, text in changes])
+    standing = (await guarded.store.peek(bill)).standing
+    assert standing is not None
+    assert standing.labels(now) == {"partner": "said so", "kept": "for good"}
+    assert standing.labels(now + 60_000_000) == {"kept": "for good"}
+
+
+async def test_a_scorer_sees_what_the_body_asks_for() -> None:
+    seen: list[Any] = []
+
+    class Looks:
+        def score(self, context: RiskContext, /) -> tuple[Finding, ...]:
+            seen.append(context.facts.body)
+            return ()
+
+    tokens = {"name": "tokens", "unit": "tokens", "rate": "1000000/minute"}
+    guarded = Guarded(Upstream(), policy(tokens, risk={"scorers": [Looks()]}))
+    await guarded.post(CHAT, {**chat(), "model": "large", "stream": True})
+    assert [(body.model, body.stream) for body in seen] == [("large", True)]

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from guardrail_mw import Guardrail, PluginError, PolicyError
+from guardrail_mw import Guardrail, PolicyError
 from guardrail_mw.engine.counts import Counts
 from guardrail_mw.engine.identifiers import _BLOCK, identifiers
 from guardrail_mw.engine.keeper import Keeper
@@ -162,9 +162,9 @@ async def test_the_renewing_task_runs_in_no_requests_context() -> None:
 def test_what_the_environment_says_wrongly_is_a_policy_error() -> None:
     with pytest.raises(PolicyError, match=r"environment: GUARDRAIL_MODE: is not a mode\. Set shadow, enforce or off\."):
         Guardrail({"version": 1}, environ={"GUARDRAIL_MODE": "Enforce"})
-    with pytest.raises(PolicyError, match=r"environment: GUARDRAIL_STORE: is .memory:"):
+    with pytest.raises(PolicyError, match=r"environment: GUARDRAIL_STORE: is memory:"):
         Guardrail({"version": 1}, environ={"GUARDRAIL_STORE": "memory://host"})
-    with pytest.raises((PolicyError, PluginError), match="nosql"):
+    with pytest.raises(PolicyError, match="unknown scheme"):
         Guardrail({"version": 1}, environ={"GUARDRAIL_STORE": "nosql://host"})
 
 

@@ -91,3 +91,31 @@ def test_a_place_can_be_left_without_waiting() -> None:
     assert waiting.admit()
     waiting.leave()
     assert waiting.admit()
+
+
+async def test_places_follow_what_they_are_set_to_and_who_waits_counts() -> None:
+    sleep = Sleeper()
+    waiting = Waiting(1, 10 * SECOND)
+    assert [waiting.admit() for _ in range(2)] == [True, False]
+    first = asyncio.create_task(waiting.wait(5, sleep))
+    await asyncio.sleep(0)
+    waiting.resize(2, 2 * SECOND)
+    assert [waiting.admit() for _ in range(2)] == [True, False]
+    second = asyncio.create_task(waiting.wait(5, sleep))
+    await asyncio.sleep(0)
+    waiting.resize(1, 2 * SECOND)
+    assert (waiting.taken, waiting.admit()) == (2, False)
+    sleep.wake.set()
+    assert [await first, await second] == [5, 2]
+    assert [waiting.admit() for _ in range(2)] == [True, False]
+
+
+async def test_another_longest_wait_holds_from_then_on() -> None:
+    sleep = Sleeper()
+    sleep.wake.set()
+    waiting = Waiting(1, 2 * SECOND)
+    assert waiting.admit()
+    assert await waiting.wait(5, sleep) == 2
+    waiting.resize(1, 3_500_000)
+    assert waiting.admit()
+    assert await waiting.wait(5, sleep) == 3.5

@@ -123,6 +123,23 @@ def test_a_risk_that_reaches_nothing_is_not_remembered() -> None:
     assert FULL.step(person(), 26, 1).changes == ()
 
 
+@pytest.mark.parametrize("second", [{**TRIM, "at": 60}, {**DELAY, "at": 60, "name": "slower"}], ids=["kind", "name"])
+def test_the_thresholds_of_one_account_move_independently(second: dict[str, Any]) -> None:
+    """Whoever finds one of them out knows nothing of the next. At 40 and at 60 both lie up to 4 points to either side."""
+    first, other = ladder({**DELAY, "at": 40}, second).rungs
+    moved = [(first.threshold(who) - 40, other.threshold(who) - 60) for who in (f"a:{index}" for index in range(1000))]
+    assert all(-4 <= by <= 4 for pair in moved for by in pair)
+    same_side = sum((one > 0) == (two > 0) for one, two in moved)
+    assert 436 <= same_side <= 564  # 500, and four standard deviations of 16
+    apart = sum(abs(one - two) for one, two in moved) / 1000
+    assert apart == pytest.approx(8 / 3, abs=0.25)  # two evenly drawn from a span of 8 are a third of it apart; four of 0.06
+
+
+def test_a_rung_that_the_ladder_moves_keeps_its_threshold() -> None:
+    alone, behind = ladder(TRIM).rungs[0], ladder(DELAY, TRIM).rungs[1]
+    assert [alone.threshold(f"a:{index}") for index in range(50)] == [behind.threshold(f"a:{index}") for index in range(50)]
+
+
 def test_hysteresis_holds_five_points_below_the_threshold() -> None:
     threshold = FULL.thresholds("a:one")[1]
     held = FULL.step(person(fields=on("trim")), threshold - 4.9, 1)
@@ -219,6 +236,24 @@ class TestShadowAndRollout:
         rung = ladder(DELAY, rollout="10%").rungs[0]
         acted = sum(rung.rolled_out(f"a:{index}") for index in range(5000))
         assert 420 <= acted <= 580  # 500, and four standard deviations of 21
+
+    @pytest.mark.parametrize(
+        "other",
+        [{**TRIM, "name": "other"}, {**TRIM, "name": "one", "with": {"refuse": ["n"]}}, {**DELAY, "name": "one"}],
+        ids=["another name", "other settings", "another kind"],
+    )
+    def test_it_is_another_tenth_for_another_rung(self, other: dict[str, Any]) -> None:
+        """So that nobody is the first to meet whatever is tried out."""
+        one, two = (ladder(each, rollout="10%").rungs[0] for each in ({**TRIM, "name": "one"}, other))
+        everybody = [f"a:{index}" for index in range(5000)]
+        first, second = ({who for who in everybody if rung.rolled_out(who)} for rung in (one, two))
+        assert len(first) >= 420
+        assert len(second) >= 420
+        assert 22 <= len(first & second) <= 78  # a tenth of a tenth, 50, and four standard deviations of 7
+
+    def test_a_rung_that_is_moved_keeps_whom_it_acts_on(self) -> None:
+        one, two = (ladder({**TRIM, "at": at}, rollout="10%").rungs[0] for at in (50, 70))
+        assert all(one.rolled_out(f"a:{index}") == two.rolled_out(f"a:{index}") for index in range(500))
 
 
 class TestOperators:
@@ -350,3 +385,39 @@ class TestLower:
         who = person()
         step = FULL.step(who, 1, 1)
         assert FULL.lower(who, step) is step
+
+
+class TestEnds:
+    """Where one figure more or less decides."""
+
+    def test_a_risk_at_the_threshold_reaches_it(self) -> None:
+        at = FULL.thresholds("a:one")[1]
+        assert name(FULL.step(person(), at, 1)) == "trim"
+        assert name(FULL.step(person(), at - 1e-9, 1)) == "delay"
+
+    def test_every_step_says_how_many_families_it_rests_on(self) -> None:
+        faded = {"heat": str(memory.heat(5, NOW, HALF))}
+        ruled = {"override": "deny 0"}
+        fields: list[dict[str, str]] = [{}, faded, ruled, on("delay", 40)]
+        assert [FULL.step(person(fields=each), 7, 3).families for each in fields] == [3, 3, 3, 3]
+
+    def test_who_leaves_a_rung_for_a_lower_one_has_its_growing_risk_written_whatever_the_step(self) -> None:
+        """On deny with 60 remembered, 60.5 comes: less than a point more, but it is another rung."""
+        step = FULL.step(person(fields=on("deny", 60)), 60.5, 1)
+        assert name(step) == "trim"
+        heat = Change("max", "heat", str(memory.heat(60.5, NOW, HALF)))
+        assert step.changes == (heat, Change("set", "rung", f"trim {NOW}"))
+
+    def test_the_lowest_risk_that_matters_is_written(self) -> None:
+        """At most 30 less a tenth of it, 27, less the five of hysteresis."""
+        assert FULL.step(person(fields=on("delay")), 22, 1).changes[0].field == "heat"
+        assert "heat" not in [change.field for change in FULL.step(person(fields=on("delay")), 21.9, 1).changes]
+
+    def test_what_is_in_shadow_above_and_below_the_higher_is_said(self) -> None:
+        """`up` leads from delay to a trim and a deny that are in shadow, and delay itself is."""
+        steps = ladder({**DELAY, "up": 1, "shadow": True}, {**TRIM, "up": 1, "shadow": True}, {**DENY, "shadow": True})
+        step = steps.step(person(fields=on("delay", 40, met=2)), 0, 2)
+        assert (step.rung, would(step), step.why) == (None, "delay", ("shadow",))
+        shown = ladder({**DELAY, "up": 1}, {**TRIM, "up": 1, "shadow": True}, {**DENY, "shadow": True})
+        step = shown.step(person(fields=on("delay", 40, met=2)), 0, 2)
+        assert (name(step), would(step), step.why) == ("delay", "deny", ("shadow",))

@@ -173,3 +173,9 @@ def test_the_schema_knows_what_each_kind_is_made_with() -> None:
     kinds = {option["$ref"].rpartition("/")[2] for option in schema["properties"]["ladder"]["items"]["oneOf"]}
     assert kinds == {"DelaySettings", "TrimRungSettings", "ChallengeSettings", "VerifySettings", "DenySettings"}
     assert schema["$defs"]["DelaySettings"]["properties"]["with"]["$ref"] == "#/$defs/WaitSettings"
+
+
+def test_a_wait_of_a_minute_is_the_longest() -> None:
+    assert friction(DELAY, delays={"at_most": "60s"}).delays.at_most.us == 60_000_000
+    with pytest.raises(ValidationError):
+        friction(DELAY, delays={"at_most": "61s"})

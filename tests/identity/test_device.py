@@ -90,6 +90,23 @@ def test_nothing_can_be_moved_from_one_header_to_the_next() -> None:
     assert len({told(guarded, MINE, *headers).device for headers in shown}) == len(shown)
 
 
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ({"x-a": "bc"}, {"x-ab": "c"}),  # name and value, and nothing between
+        ({"x-a": "1", "x-b": "2"}, {"x-a": "1x-b2"}),  # likewise
+        ({"x-a": "1", "x-b": "2"}, {"x-a": "1x-b:2"}),  # a colon between, and no length
+        ({"x-a": "abx-b5:cdefg"}, {"x-a1": "ab", "x-b": "cdefg"}),  # nothing between name and length: x-a, 12 or x-a1, 2
+        ({"x-a": "x-b:7cdefghi"}, {"x-a": "2", "x-b": "cdefghi"}),  # nothing between length and value: 12 or 1, 2
+    ],
+)
+def test_no_two_sets_of_headers_are_written_alike(one: dict[str, str], other: dict[str, str]) -> None:
+    """Each pair is one text, and so one device, under a framing that leaves out what its comment says."""
+    guarded = resolver(headers=["x-a", "x-a1", "x-ab", "x-b"])
+    devices = {told(guarded, MINE, *each.items()).device for each in (one, other)}
+    assert len(devices - {""}) == 2
+
+
 def test_headers_are_cut_and_of_doubles_the_first_counts() -> None:
     guarded = resolver()
     long = told(guarded, MINE, ("user-agent", "x" * 512))

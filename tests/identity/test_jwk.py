@@ -48,6 +48,7 @@ def test_pem_and_jwk_of_one_key_are_one() -> None:
         (public_jwk("ES256", d="AAAA"), "private"),
         (public_jwk("ES256", crv="P-999"), "crv"),
         (public_jwk("ES256", crv=["P-256"]), "crv"),
+        (public_jwk("EdDSA", crv=["Ed25519"]), "crv"),
         (public_jwk("ES256", x="!!!"), "numbers"),
         (public_jwk("ES256", x=5), "numbers"),
         (public_jwk("RS256", e="AQ"), "numbers"),
@@ -64,7 +65,13 @@ def test_keys_for_something_else_are_refused(document: dict[str, Any], why: str)
 
 @pytest.mark.parametrize(
     ("more", "why"),
-    [({"alg": "A256GCM"}, "alg"), ({"k": ""}, "k is not|0 bytes"), ({"k": "c2hvcnQ"}, "5 bytes"), ({"k": 5}, "k is")],
+    [
+        ({"alg": "A256GCM"}, "alg"),
+        ({"alg": ["HS256"]}, "alg"),
+        ({"k": ""}, "k is not|0 bytes"),
+        ({"k": "c2hvcnQ"}, "5 bytes"),
+        ({"k": 5}, "k is"),
+    ],
 )
 def test_secrets_that_are_none_are_refused(more: dict[str, Any], why: str) -> None:
     with pytest.raises(ValueError, match=why):

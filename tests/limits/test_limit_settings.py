@@ -167,3 +167,76 @@ def test_impossible_prices(value: object) -> None:
 def test_reservations_default_as_documented() -> None:
     reserve = ReserveSettings()
     assert (reserve.output, reserve.media, reserve.strict) == (1024, 1500, False)
+
+
+def hints(**settings: Any) -> list[str]:
+    """What each problem of a limit says to do."""
+    with pytest.raises(ValidationError) as caught:
+        limit(**settings)
+    return [problem.hint for error in caught.value.errors() for problem in error["ctx"]["problems"]]
+
+
+@pytest.mark.parametrize(
+    ("settings", "hint"),
+    [
+        ({}, "Give one of rate, window, budget, concurrency, such as `rate: 60/minute`."),
+        ({"rate": "1/minute", "window": "1/minute"}, "Write two limits."),
+        ({"concurrency": 3, "unit": "requests"}, "Leave it out."),
+        (
+            {"rate": "1/minute", "per": ["model"]},
+            "Begin with account, network, organisation, cluster or device, such as `per: [account, model]`.",
+        ),
+        ({"rate": "1/minute", "per": ["account", "model", "account"]}, "Name each once."),
+        ({"concurrency": 3, "burst": 3}, "Leave it out."),
+        ({"rate": "9/minute", "strict": True}, "Leave it out."),
+        ({"rate": "9/minute", "replaces": "x"}, "Name the limit that this one stands in for."),
+        ({"rate": "1/minute", "keep": "30%"}, "Leave it out."),
+        ({"window": "1/minute", "per": [], "keep": "30%"}, "Leave it out, or make this limit a rate."),
+        ({"rate": "9/minute", "per": [], "keep": "100%"}, "Keep less than 100%, or add a limit for strangers."),
+        ({"rate": "1.5/minute"}, "Write a whole number."),
+        ({"rate": "9/minute", "per": [], "keep": "10%"}, "Keep more."),
+    ],
+)
+def test_each_refusal_says_what_to_do(settings: dict[str, Any], hint: str) -> None:
+    assert hints(**settings) == [hint]
+
+
+SMALLER = "Use a smaller or rounder amount, or a shorter period."
+
+
+@pytest.mark.parametrize(
+    ("settings", "hint"),
+    [
+        # A minute is 60 x 10^6 µs. An amount of so many zeros and the minute have an lcm of three times the amount, unless 3
+        # divides it; above 2^51 / 3 = 7.5e14 it must. 8.33e14 does not do, 8.4e14 does.
+        ({"rate": "832000000000001/minute"}, "A rounder amount works: 840000000000000."),
+        ({"unit": "usd", "rate": "832000000.000001/minute"}, "A rounder amount works: 840000000."),
+        # 7.64e14, 7.7e14 and 8e14: 3 divides none.
+        ({"rate": "763000000000001/minute"}, SMALLER),
+        # Of 6.12e14, 6.2e14 and 7e14 in seven seconds, 7 divides the last.
+        ({"rate": "611000000000001 per 7 seconds"}, "A rounder amount works: 700000000000000."),
+        # A rounder rate would not make the bucket any less deep.
+        ({"rate": "1000003/day", "burst": 1_000_003}, SMALLER),
+        ({"unit": "usd", "budget": "3000000000/day"}, SMALLER),
+    ],
+)
+def test_what_is_out_of_range_is_told_the_nearest_that_is_not(settings: dict[str, Any], hint: str) -> None:
+    assert hints(**{"unit": "tokens", **settings}) == [hint]
+
+
+def test_what_is_no_rate_has_no_period_to_divide_by() -> None:
+    assert limit(window="9/hour").reduced() == (9, 1)
+    assert limit(budget="9/hour").largest_cost() == 2**51
+
+
+@pytest.mark.parametrize(
+    ("settings", "figure"),
+    [
+        ({"rate": "5 per 2 hours"}, "5 per 2 hours"),
+        ({"window": "9/hour"}, "9/hour"),
+        ({"budget": "500/month"}, "500/month"),
+        ({"concurrency": 16}, "16"),
+    ],
+)
+def test_a_figure_is_told_as_it_was_written(settings: dict[str, Any], figure: str) -> None:
+    assert limit(**settings).figure == figure

@@ -408,3 +408,84 @@ def test_who_refused() -> None:
     assert refusing(short=5, long=6) == "long"
     assert refusing(short=5, all=9) == "short"
     assert refusing(all=9) == "all"
+
+
+def test_how_long_a_limit_takes_to_give_out_what_it_holds() -> None:
+    of = planner(
+        {"name": "rate", "rate": "7/minute", "burst": 10},
+        {"name": "window", "window": "7/hour"},
+    )
+    # Ten at seven a minute: 10 x 60e6 / 7 = 85,714,285.7 µs, rounded up.
+    assert [limit.span for limit in of.limits] == [85_714_286, 3_600_000_000]
+
+
+def test_a_share_is_whole_and_never_nothing() -> None:
+    tokens = {"per": [], "unit": "tokens"}
+    of = planner({"name": "nine", **tokens, "rate": "9/minute"}, {"name": "more", **tokens, "rate": "29/minute"})
+    charged = tariff(of).entries(Estimate(input=7), of.cost)
+    shares = [step for entry in charged for step in entry.steps if isinstance(step, Share)]
+    assert [(step.cost, step.cap) for step in shares] == [(1, 1), (2, 2)]  # a tenth of 29, rounded down
+
+
+def test_a_stranger_reserves_no_more_than_strangers_may_have() -> None:
+    """Of 10,000, 9,500 are kept: 500 are left, less than the tenth that one account may hold."""
+    of = planner({"name": "all", "per": [], "unit": "tokens", "rate": "10000/minute", "keep": "95%"})
+    found = steps(tariff(of, STRANGER).entries(Estimate(input=7000), of.cost))
+    assert found["e"][0].cost == 500
+
+
+def test_a_million_tokens_cost_what_a_million_cost() -> None:
+    found = prices({"large": {"usd_per_million": {"input": 3, "output": 15}}})
+    assert found.cost("large", Usage(input=1_000_000, output=2_000_000)) == 33_000_000
+
+
+def test_a_refusal_says_which_figure_was_reached() -> None:
+    of = planner({"name": "a", "rate": "9/minute"}, {"name": "slots", "concurrency": 3})
+    rate, slots = of.limits
+    assert rate.refusal(5_000_000, share=False)[:5] == ("a", "token_bucket", "requests", "9/minute", 5_000_000)
+    assert slots.refusal(30_000_000, share=False)[:5] == ("slots", "concurrency", "requests", "3", 1_000_000)
+
+
+def test_what_cannot_fit_is_found_behind_limits_that_refuse_nobody() -> None:
+    tokens = {"unit": "tokens", "strict": True}
+    of = planner(
+        {"name": "trial", **tokens, "rate": "5/minute", "shadow": True},
+        {"name": "held", **tokens, "rate": "90/minute"},
+    )
+    found = tariff(of).shape.too_large(Estimate(input=100), of.cost)
+    assert found is not None
+    assert found.name == "held"
+
+
+def test_turns_are_measured_as_the_connection_is() -> None:
+    of = planner({"name": "tokens", "unit": "tokens", "rate": "9000/minute"}, {"name": "slots", "concurrency": 3})
+    assert tariff(of).turns().measured is True
+    assert tariff(of, metered=False).turns().measured is False
+
+
+def test_subjects_of_two_clusters_are_of_one_kind() -> None:
+    of = planner({"name": "a", "rate": "9/minute"}, {"name": "together", "per": ["cluster"], "rate": "9/minute"})
+    plan = of.plan(frozenset(["a", "together"]), Traits(), metered=False)
+    one, two, alone = [plan.tariff(PLACE._replace(cluster=cluster), "other", "r") for cluster in ("c:1", "c:2", "")]
+    assert one.shape is two.shape
+    assert one.shape is not alone.shape
+    assert one.fixed is not None
+    assert two.fixed is not None
+    assert [(a.home, b.home) for a, b in zip(one.fixed, two.fixed, strict=True)] == [("a:1", "a:1"), ("c:1", "c:2")]
+
+
+def test_a_field_begins_with_the_code_of_its_limit() -> None:
+    """`refill` finds by it all that a limit counts of an account."""
+    of = planner({"name": "a", "per": ["account", "model", "route"], "rate": "9/minute"})
+    entries = tariff(of).fixed
+    assert entries is not None
+    code, model, route = entries[0].steps[0].field.split(".")
+    assert code == of.limits[0].code
+    assert len(model) == len(route) == 8  # six bytes in base64
+
+
+def test_what_reserves_has_the_same_homes_and_stand_ins() -> None:
+    tokens = {"unit": "tokens", "rate": "9000/minute"}
+    of = planner({"name": "a", **tokens}, {"name": "net", "per": ["network"], **tokens})
+    charged = tariff(of).entries(Estimate(input=7), of.cost)
+    assert [(entry.home, entry.parent) for entry in charged] == [("a:1", "e"), ("n:1", "n:p")]

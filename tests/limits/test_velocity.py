@@ -114,6 +114,27 @@ def test_a_distinct_count_sees_what_is_the_subjects() -> None:
     assert len(device.value) == 16
 
 
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("assistant-large", "assistant-small"),
+        ("one-of-the-models", "two-of-the-models"),
+        ("12345678", "123456789"),
+        ("", "\0"),
+    ],
+)
+def test_names_that_begin_or_end_alike_are_two(one: str, other: str) -> None:
+    """Eight bytes of a digest are remembered, not eight of the name."""
+    per_model = {**DEVICES, "distinct": "model"}
+    planner = Planner([], {}, velocity=[rule(**per_model)])
+    plan = planner.plan(frozenset(), Traits(), metered=False)
+    [first], [second] = (steps(plan.tariff(PLACE, name, "r"))[0][1] for name in (one, other))
+    assert first.field == second.field
+    assert first.value != second.value
+    assert {len(first.value), len(second.value)} == {16}
+    assert (first.value, second.value) == (value(one), value(other))
+
+
 def test_two_subjects_of_one_kind_do_not_share_what_they_show() -> None:
     planner = Planner([LimitSettings.model_validate(REQUESTS)], {}, velocity=[rule(**DEVICES)])
     plan = planner.plan(frozenset(["requests"]), Traits(), metered=False)
@@ -160,3 +181,47 @@ def test_a_changed_rule_counts_anew_and_a_renamed_one_too() -> None:
     fields = {field(), field(over="1h"), field(count="denied"), field(name="other"), field(per=["account", "model"])}
     assert len(fields) == 5
     assert all(len(each) <= 64 for each in fields)
+
+
+@pytest.mark.parametrize(
+    ("said", "path", "hint"),
+    [
+        ({"name": "x", "per": "account", "over": "1h"}, "", "Write `count: attempts`, or `distinct: device`, for instance."),
+        ({**ATTEMPTS, "per": ["model"]}, "per", "Begin with account, network, organisation, cluster, device."),
+        ({**ATTEMPTS, "per": ["account", "account"]}, "per", "Name each once."),
+        ({**DEVICES, "per": "device"}, "distinct", "Count something else, or per something else."),
+        ({**ATTEMPTS, "approximate": True}, "approximate", "Leave it out."),
+        ({**ATTEMPTS, "over": "91d"}, "over", "10m, 24h and 7d are usual."),
+    ],
+)
+def test_each_refusal_says_where_and_what_to_do(said: dict[str, Any], path: str, hint: str) -> None:
+    with pytest.raises(ValidationError) as caught:
+        rule(**said)
+    (error,) = caught.value.errors()
+    assert [(problem.path, problem.hint) for problem in error["ctx"]["problems"]] == [(path, hint)]
+
+
+def test_what_is_counted_per_two_is_told_apart_by_the_second() -> None:
+    def field(place: Place) -> str:
+        [(_, [step])] = steps(tariff([], [{**ATTEMPTS, "per": ["account", "network"]}], place))
+        return str(step.field)
+
+    assert field(PLACE) == field(PLACE._replace(device="d:phone"))
+    assert field(PLACE) != field(PLACE._replace(network="n:there"))
+
+
+def test_distinct_counts_of_networks_stand_in_their_network() -> None:
+    made = tariff([], [{**DEVICES, "per": "network"}])
+    [entry] = made.entries(Estimate(), lambda *_: 1)
+    assert (entry.home, entry.parent) == ("n:here", "n:near")
+
+
+def test_a_distinct_count_of_routes_sees_the_route() -> None:
+    [(_, [step])] = steps(tariff([], [{**DEVICES, "distinct": "route"}]))
+    assert step.value == value("r")
+
+
+def test_a_batch_counts_as_many_as_it_holds() -> None:
+    for limits in ([REQUESTS], [TOKENS]):
+        [entry] = tariff(limits, [ATTEMPTS]).entries(Estimate(items=3), lambda *_: 10)
+        assert [step.cost for step in entry.steps if isinstance(step, Count)] == [3]

@@ -8,7 +8,7 @@ import pytest
 
 from guardrail_mw.limits.settings import LimitSettings
 from guardrail_mw.policy import load, loads
-from guardrail_mw.policy.describe import describe, sentence
+from guardrail_mw.policy.describe import describe, place, sentence
 
 
 @pytest.mark.parametrize(
@@ -62,14 +62,20 @@ def test_the_example_in_words(example: bytes) -> None:
     assert "pa55word" not in text
     assert text.startswith("Mode enforce: what the limits refuse is refused.\n")
     assert (
-        "Counters are in Redis; when it does not answer within 25ms, each process decides alone, with 1/4 of every limit.\n"
-        in text
+        "Counters are in Redis (redis://h); when it does not answer within 25ms, each process decides alone, with 1/4 of every "
+        "limit.\n"
+    ) in text, text
+    assert "  api_key: a key in authorization or x-api-key: the app behind proves it by a 2xx" in text
+    assert (
+        "  jwt: tokens of https://id.example/ for model-api, proved by their signature (RS256, ES256 or EdDSA); the account is "
+        "`sub`.\n" in text
     )
     routes = text.partition("Routes, the first that matches wins\n")[2]
     assert routes.count("\n  /") + routes.startswith("  /") == 4
     models = routes.partition("  /v1/models\n")[2].partition("\n  /")[0]
     assert models == (
         "    Errors are written the way openai's clients expect; answers to POST are read for tokens.\n"
+        "    A 2xx to POST proves the key that came with it.\n"
         "    Limits: requests, enterprise.\n"
         "    Beyond requests or enterprise: 429, with the time to wait."
     )
@@ -89,9 +95,57 @@ def test_other_policies_in_words() -> None:
     spend = {"name": "s", "per": ["account"], "budget": "5/day"}
     store = {"url": "redis+cluster://h", "on_error": "deny"}
     text = describe(load({"version": 1, "mode": "enforce", "store": store, "limits": [spend]}))
-    assert "in a Redis Cluster; when it does not answer within 25ms, requests are answered 503." in text
+    assert "in a Redis Cluster (redis+cluster://h); when it does not answer within 25ms, requests are answered 503." in text
     assert "    Beyond s: 429, not to be retried." in text
     assert "Processes do not share it" in describe(load({"version": 1, "store": {"processes": 2}}))
+
+
+def test_the_environment_stands_above_the_policy_and_is_named() -> None:
+    policy = load({"version": 1, "mode": "enforce"})
+    said = describe(policy, {"GUARDRAIL_MODE": "shadow", "GUARDRAIL_STORE": "redis://u:pa55word@h:6379/2?password=pa55word"})
+    assert said.startswith(
+        "Mode shadow, from GUARDRAIL_MODE: what would be refused is recorded, and every request passes.\n"
+    )
+    assert "Counters are in Redis (redis://h:6379/2, from GUARDRAIL_STORE); when it" in said
+    assert "pa55word" not in said
+    assert describe(policy, {"GUARDRAIL_MODE": "enforce"}) == describe(policy)
+
+
+@pytest.mark.parametrize("url", ["redis:/:pa55word@h", "redis://h:pa55word", "pa55word"])
+def test_a_url_that_is_none_is_not_shown(url: str) -> None:
+    said = describe(load({"version": 1}), {"GUARDRAIL_STORE": url})
+    assert "Counters are nowhere: GUARDRAIL_STORE is no URL of a store.\n" in said
+    assert "pa55word" not in said
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("redis://u:pa55word@h/0", "redis://h/0"),
+        ("unix:///run/redis.sock?db=0", "unix:///run/redis.sock"),
+        ("redis://h?password=x@y", "redis://…"),
+        ("redis+sentinel://u:p@a:1,b:2/mymaster/0", "redis+sentinel://a:1,b:2/mymaster/0"),
+    ],
+)
+def test_where_a_store_is_without_who_logs_in(url: str, shown: str) -> None:
+    assert place(url) == shown
+
+
+def test_routes_that_prove_keys() -> None:
+    """Metered POSTs unless `proves` says otherwise; none where something else proves keys."""
+    source = {"use": "api_key", "with": {"trust": "app"}}
+    routes = [
+        {"path": "/a", "dialect": "openai"},
+        {"path": "/b", "dialect": "openai", "proves": False},
+        {"path": "/c", "proves": True},
+        {"path": "/d", "methods": ["PUT", "PATCH"], "proves": True},
+        {"path": "/e"},
+    ]
+    policy: dict[str, Any] = {"version": 1, "identity": {"sources": [source]}, "routes": routes}
+    found = [line.strip() for line in describe(load(policy)).splitlines() if "proves the key" in line]
+    assert found == [f"A 2xx to {what} proves the key that came with it." for what in ("POST", "any method", "PUT or PATCH")]
+    source["with"] = {"trust": "gateway"}
+    assert "proves the key" not in describe(load(policy))
 
 
 def test_limits_that_hold_on_a_route() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -47,3 +48,16 @@ def test_places_that_are_no_store(problems: Problems, url: str) -> None:
     (problem,) = problems(f"version: 1\nstore:\n  url: '{url}'\n")
     assert (problem.path, problem.line) == ("store.url", 3)
     assert problem.hint
+
+
+def test_unwatched_it_has_no_sink_no_metrics_and_no_port(tmp_path: Path) -> None:
+    telemetry = {"metrics": True, "tracing": True, "events": [{"use": "jsonl", "with": {"path": str(tmp_path / "e")}}]}
+    policy = load({"version": 1, "telemetry": telemetry, "console": {"token": "Xb2-operators-token-for-this-test-0q9"}})
+    alone = policy.unwatched()
+    assert (alone.console, alone.telemetry.events, alone.telemetry.metrics, alone.telemetry.tracing) == (
+        None,
+        [],
+        False,
+        False,
+    )
+    assert alone.limits == policy.limits

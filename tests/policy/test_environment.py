@@ -73,6 +73,25 @@ def test_every_missing_variable_is_named(problems: Problems) -> None:
     assert found[0].hint == "Set it, or write ${A:-default}."
 
 
+@pytest.mark.parametrize(
+    ("text", "hint"),
+    [
+        (
+            "console: {token: '${GUARDRAIL_OPERATOR_TOKEN}'}",
+            "Set it. Make one with: python -c 'import secrets; print(secrets.token_urlsafe(32))'",
+        ),
+        (
+            "identity: {sources: [{use: jwt, with: {issuer: x, audience: y, algorithms: [HS256], secret: '${JWT}'}}]}",
+            "Set it: a secret does not belong in the file.",
+        ),
+        ("store: {url: 'redis://:${REDIS_PASSWORD}@h'}", "Set it: a secret does not belong in the file."),
+        ("reserve: {output: '${MAX_TOKENS}'}", "Set it, or write ${MAX_TOKENS:-default}."),
+    ],
+)
+def test_nobody_is_told_to_write_a_secret_into_the_file(problems: Problems, text: str, hint: str) -> None:
+    assert [problem.hint for problem in problems(f"version: 1\n{text}\n")] == [hint]
+
+
 PLACES = [
     "mode: '${S}'",
     "extends: '${S}'",

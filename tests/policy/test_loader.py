@@ -63,6 +63,15 @@ def test_a_policy_is_given_back_and_a_file_and_a_mapping_agree(tmp_path: Path, e
     assert again.hash == policy.hash
 
 
+@pytest.mark.parametrize("tier", ["$${X}", "$$${X}", "$${", "a $${X:-b} $$ $c"])
+def test_what_only_looks_like_a_variable_stays_so(tier: str) -> None:
+    limit = {"name": "a", "per": ["account"], "rate": "5/minute", "when": {"tier": tier}}
+    policy = load({"version": 1, "limits": [limit]}, environ={})
+    assert policy.limits[0].when is not None
+    assert policy.limits[0].when.tier == [tier.replace("$${", "${")]
+    assert load(policy.written(), environ={"X": "other"}) == policy
+
+
 def test_the_hash_is_of_what_it_says(example: bytes) -> None:
     base = loads(example, environ={}).hash
     assert base == loads(example.replace(b"# shadow", b"# other words"), environ={}).hash
@@ -142,7 +151,7 @@ def test_the_error_prints_all_of_it() -> None:
     with pytest.raises(PolicyError) as caught:
         loads("version: 1\nmode: on\nheaders: ietf\n", source="p.yaml", environ={})
     assert str(caught.value) == (
-        "2 problems in the policy: \n"
+        "2 problems in the policy:\n"
         "  p.yaml:2: mode: is 'on'; expected shadow, enforce or off.\n"
         "  p.yaml:3: headers: is 'ietf'; expected a list. Put it in [ ]."
     )
@@ -245,3 +254,73 @@ def test_policies_do_not_change() -> None:
     policy = load({"version": 1})
     with pytest.raises(Exception, match="frozen"):
         policy.mode = "off"
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        (
+            "friction: {ladder: [{at: 40, do: challenge}]}",
+            [("friction.ladder[0].with.use", "is missing.", "Add `with: {use: …}`.")],
+        ),
+        (
+            "friction: {ladder: [{at: 40, do: verify, use: x}]}",
+            [
+                ("friction.ladder[0].with.use", "is missing.", "Add `with: {use: …}`."),
+                ("friction.ladder[0].use", "is not a known key here.", "Put it into `with`: `with: {use: …}`."),
+            ],
+        ),
+        (
+            "friction: {ladder: [{at: 40, do: delay, seconds: 2}]}",
+            [("friction.ladder[0].seconds", "is not a known key here.", "Put it into `with`: `with: {seconds: …}`.")],
+        ),
+        (
+            "identity: {sources: [{use: api_key}]}",
+            [("identity.sources[0].with.trust", "is missing.", "Add `with: {trust: …}`.")],
+        ),
+        (
+            "identity: {sources: [{use: api_key, with: {}}]}",
+            [("identity.sources[0].with.trust", "is missing.", "Add `trust: …`.")],
+        ),
+        (
+            "friction: {ladder: [{at: 40, do: delay, with: {seconds: 500ms}}]}",
+            [("friction.ladder[0].with.seconds", "is '500ms'; expected a number.", "Write 0.5.")],
+        ),
+    ],
+)
+def test_what_belongs_into_with(problems: Problems, text: str, found: list[tuple[str, str, str]]) -> None:
+    assert [(each.path, each.message, each.hint) for each in problems(f"version: 1\n{text}\n")] == found
+
+
+@pytest.mark.parametrize(
+    ("field", "hint"),
+    [
+        ("per: [user], rate: 1/minute", "Did you mean `account`?"),
+        ("per: [api-key], rate: 1/minute", "Did you mean `account`?"),
+        ("per: [IP], rate: 1/minute", "Did you mean `network`?"),
+        ("per: [organization], rate: 1/minute", "Did you mean `organisation`?"),
+        ("per: [tenant], rate: 1/minute", "Did you mean `organisation`?"),
+        ("per: [acount], rate: 1/minute", "Did you mean `account`?"),
+        ("per: [account], rate: 60/m", "Write 60/minute."),
+        ("per: [account], rate: '${RATE}'", ""),
+        ("per: [account], window: 5 per 2 h", "Write 5 per 2 hours."),
+        ("per: [account], rate: 1/minute, sha: 1", "Did you mean `shadow`?"),
+    ],
+)
+def test_what_was_meant_is_proposed(problems: Problems, field: str, hint: str) -> None:
+    """What a variable holds is not said, rewritten or not; a name that was begun is found before one that looks like it."""
+    (problem,) = problems(f"version: 1\nlimits: [{{name: a, {field}}}]\n", RATE="60/m")
+    assert problem.hint == hint
+
+
+def test_sections_may_be_left_unread(tmp_path: Path) -> None:
+    """In each file of a chain, whatever is wrong with them."""
+    (tmp_path / "base.yaml").write_text("version: 1\nconsole: {token: '${B}'}\nreserve: {output: 7}\n")
+    (tmp_path / "p.yaml").write_text("version: 1\nextends: base.yaml\nconsole: {token: '${A}', x: 1}\n")
+    policy = load(tmp_path / "p.yaml", environ={}, without={"console"})
+    assert (policy.console, policy.reserve.output) == (None, 7)
+    given = {"version": 1, "console": {"token": "${A}"}}
+    assert load(given, environ={}, without={"console"}).console is None
+    assert given["console"] == {"token": "${A}"}
+    with pytest.raises(PolicyError, match="the environment variable A"):
+        load(given, environ={})

@@ -175,3 +175,12 @@ def test_so_is_the_base(folder: Path, text: str, message: str) -> None:
         load(extended(folder, ""))
     (problem,) = caught.value.problems
     assert (Path(problem.source).name, problem.path, problem.message) == ("base.yaml", "version", message)
+
+
+def test_what_a_mapping_says_stands_on_no_line_of_what_it_extends(folder: Path) -> None:
+    with pytest.raises(PolicyError) as caught:
+        load({"version": 1, "extends": str(folder / "base.yaml"), "routes": {}, "store": {"deadline": 5}}, environ={})
+    assert [(problem.path, problem.source, problem.line) for problem in caught.value.problems] == [
+        ("routes", "<mapping>", None),
+        ("store.deadline", "<mapping>", None),
+    ]

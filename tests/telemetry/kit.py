@@ -18,6 +18,7 @@ _ALLOWED: dict[str, Any] = {
     "id": "5f2d0c9b7a61e48f3d20b7c4",
     "at": AT,
     "policy": "91c1f3b2a0e45d67",
+    "identity": "0f3c9a71",
     "mode": "enforce",
     "route": "/v1/**",
     "method": "POST",

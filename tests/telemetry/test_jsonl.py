@@ -266,3 +266,46 @@ def test_settings() -> None:
     for bad in ({}, {"path": ""}, {"path": "x", "keep": 0}, {"path": "x", "rotate": "10"}, {"path": "x", "gzip": "yes"}):
         with pytest.raises(ValidationError):
             JsonlSettings.model_validate(bad)
+
+
+@pytest.mark.parametrize("path", ["events.jsonl", "new/er/events.jsonl", "events-{pid}.jsonl"])
+def test_a_trial_leaves_nothing_behind(tmp_path: Path, path: str) -> None:
+    file(tmp_path / path).trial()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_trial_leaves_what_was_there(tmp_path: Path) -> None:
+    path = tmp_path / "events.jsonl"
+    written = file(path)
+    written.write(packed(1))
+    file(path).trial()
+    written.write(packed(2))
+    assert numbers(path) == [1, 2]
+    path.write_bytes(b"")
+    file(path).trial()
+    assert path.exists()
+
+
+@pytest.mark.parametrize("path", ["file/events.jsonl", "folder"])
+def test_a_trial_of_what_cannot_be_written(tmp_path: Path, path: str) -> None:
+    (tmp_path / "file").write_text("")
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(OSError, match=r"exists|directory"):
+        file(tmp_path / path).trial()
+    assert sorted(each.name for each in tmp_path.iterdir()) == ["file", "folder"]
+
+
+def test_a_trial_looks_at_the_lock_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever may write the file but not lock it, writes nothing."""
+    asked = []
+
+    def access(path: Path, mode: int) -> bool:
+        asked.append((path.name, mode))
+        return False
+
+    monkeypatch.setattr(os, "access", access)
+    with pytest.raises(PermissionError) as caught:
+        file(tmp_path / "events.jsonl").trial()
+    assert caught.value.filename == str(tmp_path / "events.jsonl.lock")
+    assert asked == [(tmp_path.name, os.W_OK)]
+    assert list(tmp_path.iterdir()) == []

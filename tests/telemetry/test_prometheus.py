@@ -197,3 +197,21 @@ def test_several_processes_answer_as_one(tmp_path: Path) -> None:
     ]  # fmt: skip
     assert 'guardrail_counts_total{name="store.timeout"} 2.0' in said[0]
     assert 'guardrail_counts_total{name="store.timeout"} 5.0' in said[1]
+
+
+def test_a_refusal_from_memory_counts_as_its_limits() -> None:
+    """No limit was asked, so none is in the event but in its refusal."""
+    metrics = Metrics()
+    refused = denied()
+    limit = refused["refusal"]["limit"]
+    metrics.decision({**refused, "limits": []})
+    assert samples(metrics, "guardrail_limit_refusals_total") == {(limit, "false"): 1}
+
+
+def test_a_rung_that_would_have_held_held_nothing() -> None:
+    metrics = Metrics()
+    would = {"decision": "delay", "code": "", "limit": "", "rung": "slow"}
+    metrics.decision(event(rung="slow", would=would))
+    assert samples(metrics, "guardrail_rungs_total") == {}
+    metrics.decision(event(rung="slow", would={**would, "rung": "stop"}))
+    assert samples(metrics, "guardrail_rungs_total") == {("slow",): 1}

@@ -164,6 +164,37 @@ def test_an_output_that_fails_costs_what_it_says(
     assert [record.levelno for record in caplog.records] == [logging.WARNING]
 
 
+def _full() -> OSError:
+    return OSError(28, "No space left on device", "/x/events.jsonl")
+
+
+def _given_up() -> Unwritten:
+    error = Unwritten(2)
+    error.__cause__ = _full()
+    return error
+
+
+@pytest.mark.parametrize("error", [_full(), _given_up()])
+def test_what_the_system_says_is_one_line_in_the_log(kit: Kit, caplog: pytest.LogCaptureFixture, error: Exception) -> None:
+    kit.output.fails = error
+    kit.writer.put(pack(event(id="1")))
+    kit.writer.flush()
+    (record,) = caplog.records
+    assert record.getMessage() == (
+        "Events were dropped by test writer: writing failed: [Errno 28] No space left on device: '/x/events.jsonl'."
+    )
+    assert not record.exc_info
+
+
+def test_what_nobody_foresaw_is_logged_with_its_place(kit: Kit, caplog: pytest.LogCaptureFixture) -> None:
+    kit.output.fails = RuntimeError("how?")
+    kit.writer.put(pack(event(id="1")))
+    kit.writer.flush()
+    (record,) = caplog.records
+    assert record.getMessage() == "Events were dropped by test writer: writing failed."
+    assert record.exc_info
+
+
 def test_closing_may_fail(kit: Kit) -> None:
     kit.writer.put(pack(event(id="1")))
     kit.writer.flush()

@@ -227,6 +227,15 @@ def test_a_bad_policy(guarded: Make) -> None:
         guarded({"version": 1, "limitz": []})
 
 
+def test_the_operators_token_is_not_asked_for(guarded: Make) -> None:
+    """The port is left out, so its secret need not be there. Whatever else is missing is said with the cure."""
+    assert guarded({**POLICY, "console": {"token": "${GUARDRAIL_OPERATOR_TOKEN}"}}).chat().status == 200
+    with pytest.raises(PolicyError) as caught:
+        guarded({**POLICY, "reserve": {"output": "${OUTPUT}"}, "mode": "no"})
+    assert [problem.hint for problem in caught.value.problems] == ["", "In a test: guarded(…, environ={'OUTPUT': …})."]
+    assert guarded({**POLICY, "reserve": {"output": "${OUTPUT}"}}, environ={"OUTPUT": "7"}).chat().status == 200
+
+
 def test_a_clock_of_ones_own(guarded: Make, guardrail_clock: FakeClock) -> None:
     api = guarded(POLICY, clock=guardrail_clock)
     api.chat()

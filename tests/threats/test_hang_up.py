@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from contextlib import suppress
 from typing import Any
 
@@ -70,6 +71,32 @@ async def test_before_the_first_byte_he_pays_his_prompt(how: str) -> None:
 async def test_in_the_middle_he_pays_what_was_made(how: str, at: int, tokens: int) -> None:
     guarded = await leave(Leaving(at, how))
     assert await guarded.left() == {"requests": 9, "tokens": 99_900 - tokens, "slots": 1}
+
+
+@pytest.mark.parametrize("answers", [False, True])
+async def test_a_server_may_say_so_by_an_error(*, answers: bool) -> None:
+    """What an app makes of an error of `receive` is no failure of its own: Ray Serve raises one when a client has gone."""
+    messages = [{"type": "http.request", "body": json.dumps(chat(400)).encode(), "more_body": False}]
+
+    async def receive() -> Any:
+        if messages:
+            return messages.pop()
+        raise ConnectionAbortedError("the request was cancelled")
+
+    async def app(_: Any, receive: Any, send: Any) -> None:
+        try:
+            while True:
+                await receive()
+        except ConnectionAbortedError:
+            if not answers:
+                raise
+            await send({"type": "http.response.start", "status": 500, "headers": []})
+            await send({"type": "http.response.body", "body": b""})
+
+    guarded = Guarded(app, policy(*LIMITS))
+    with suppress(ConnectionAbortedError):
+        await guarded.ask(scope_of(CHAT, headers=(KEY, JSON)), receive=receive)
+    assert await guarded.left() == {"requests": 9, "tokens": 99_900, "slots": 1}
 
 
 async def test_half_a_body_is_a_request() -> None:

@@ -77,6 +77,7 @@ ODD: dict[str, tuple[bytes, tuple[tuple[bytes, bytes], ...]]] = {
     "UTF-32": ('{"n":4}'.encode("utf-32"), (JSON,)),
     "a mark": (b'\xef\xbb\xbf{"n":4}', (JSON,)),
     "a constant": (b'{"n":4,"x":NaN}', (JSON,)),
+    "a figure beyond all floats": (b'{"n":4,"x":1e999}', (JSON,)),  # written again it would be a constant
     "half a pair": (b'{"n":4,"x":"\\ud800"}', (JSON,)),
     "too deep": (b'{"n":4,"x":' + b"[" * 70 + b"]" * 70 + b"}", (JSON,)),
     "too long": (b'{"n":4' + b" " * MOST + b"}", (JSON,)),

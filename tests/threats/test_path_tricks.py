@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
+from starlette.applications import Starlette
+from starlette.datastructures import URL
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse
+from starlette.routing import Route
 
 from .kit import CHAT, JSON, KEY, Guarded, Upstream, chat, policy, scope_of
 
@@ -88,3 +95,65 @@ async def test_a_path_that_means_nothing_is_guarded() -> None:
     for path in ("", "*", "/", "/..", "/.", "\\v1\\chat", "/\ud800", "/v1/\u2024\u2024/x", "/" + "a/" * 50_000):
         await guarded.ask(scope_of("/", "GET", (KEY,)) | {"path": path}, b"")
     assert (await guarded.left())["requests"] == 91
+
+
+HOSTS = [
+    [b"x/health?"],
+    [b"x/health#"],
+    [b"/health"],
+    [b"x/health?", b"api.example"],
+    [b"api.example", b"x/health?"],
+    [b"x:80/health?"],
+    [b"u@x/health#"],
+    [b"x/public/"],
+    [b"x/.guardrail/live?"],
+    [b""],
+]
+"""A path rebuilt from the first of each is another, or none at all."""
+
+
+def with_hosts(hosts: list[bytes], path: str = CHAT, method: str = "GET") -> dict[str, Any]:
+    return scope_of(path, method, (KEY, *[(b"host", host) for host in hosts]))
+
+
+@pytest.mark.parametrize("host", [b"x/health?", b"x/health#", b"x:80/health?", b"u@x/health#"])
+def test_a_path_rebuilt_from_such_a_host_is_the_exempt_one(host: bytes) -> None:
+    """What the tests below send does mislead whoever puts a URL together from `Host`, as Starlette did up to 1.0."""
+    assert URL(f"http://{host.decode()}{CHAT}").path == "/health"
+
+
+@pytest.mark.parametrize("hosts", HOSTS, ids=repr)
+@pytest.mark.parametrize("method", ["GET", "HEAD", "POST"])
+async def test_no_host_leads_to_another_route(hosts: list[bytes], method: str) -> None:
+    app = Upstream()
+    guarded = Guarded(app, {**policy(REQUESTS), "routes": ROUTES})
+    assert (await guarded.ask(with_hosts(hosts, method=method), b"")).status == 200
+    assert app.calls == 1
+    assert (await guarded.left())["requests"] == 99
+
+
+@pytest.mark.parametrize("hosts", [[b"x/v1/chat?"], [b"x/v1/chat#"], [b"/v1"]], ids=repr)
+async def test_nor_does_one_make_an_exempt_route_pay(hosts: list[bytes]) -> None:
+    guarded = Guarded(Upstream(), {**policy(REQUESTS), "routes": ROUTES})
+    await guarded.ask(with_hosts(hosts, "/health"), b"")
+    assert (await guarded.left())["requests"] == 100
+
+
+@pytest.mark.parametrize("hosts", HOSTS, ids=repr)
+async def test_whatever_path_a_starlette_app_believes_in_the_route_that_answers_pays(hosts: list[bytes]) -> None:
+    """Its router reads the scope as ours does; `request.url` is put together from `Host`, and was fooled up to 1.0."""
+
+    async def complete(request: Request) -> PlainTextResponse:
+        return PlainTextResponse(f"completed at {request.url.path}")
+
+    async def health(_: Request) -> PlainTextResponse:
+        return PlainTextResponse("healthy")
+
+    app = Starlette(routes=[Route(CHAT, complete), Route("/health", health)])
+    guarded = Guarded(app, {**policy(REQUESTS), "routes": ROUTES})
+    answer = await guarded.ask(with_hosts(hosts), b"")
+    assert answer.status == 200
+    assert answer.body.startswith(b"completed at ")
+    assert (await guarded.left())["requests"] == 99
+    assert (await guarded.ask(with_hosts([b"api.example"], "/health"), b"")).body == b"healthy"
+    assert (await guarded.left())["requests"] == 99

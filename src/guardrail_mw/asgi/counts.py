@@ -113,8 +113,16 @@ class Counts:
         return prompt, cached, write, output
 
     def usage(self, images: int, *, input_guess: int, output_guess: int, final: bool) -> Usage:
-        """All of it; what the server did not say is guessed, what it had not finished saying is at least what was seen."""
+        """All of it; what the server did not say is guessed, what it had not finished saying is at least what was seen.
+
+        Nothing is no report of a text that was seen: LiteLLM puts zeros into every event of a streamed text completion that
+        was not asked for its usage, and servers that had the prompt in a cache have left it out.
+        """
         prompt, cached, write, output = self.read()
+        if output_guess and not self.seconds:
+            output = output or None
+            if input_guess and not (prompt or cached or write):
+                prompt = None
         complete = final and prompt is not None and output is not None
         if output is None or not final:
             output = max(output or 0, output_guess)

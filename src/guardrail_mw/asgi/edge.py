@@ -122,8 +122,12 @@ class Edge:
             return
         waiting = engine.judge.waiting
         if not waiting.admit():
+            judgement = exchange.judgement
+            if judgement is not None:
+                step = judgement.step
+                exchange.judgement = judgement._replace(step=step._replace(why=(*step.why, "delays-full")))
             if engine.judge.permits(exchange, "trim"):
-                exchange.decision = Trim(exchange.id, (), ("delays-full", *decision.reasons))
+                exchange.decision = Trim(exchange.id, (), decision.reasons)
             return
         exchange.delayed = await waiting.wait(decision.seconds, self.guardrail.sleep)
 

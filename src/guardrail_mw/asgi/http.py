@@ -97,7 +97,7 @@ class Http(Edge):
                 estimate = inspect(*arguments, path=exchange.facts.path)
         except TokenError as error:
             return self.bad(exchange, error)
-        exchange.estimate = estimate
+        exchange.estimate = exchange.facts.body = estimate
         exchange.model = engine.planner.models.key(estimate.model)
         return None
 

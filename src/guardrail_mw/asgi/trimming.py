@@ -48,7 +48,14 @@ async def trim(reader: BodyReader, trimmer: Trimmer, headers: Headers, path: str
 
 def _trim(body: bytes, trimmer: Trimmer, path: str) -> tuple[Trimmed, bytes]:
     found = trimmer.trim(parse(body), path)
-    return found, b"" if found.body is None else json.dumps(found.body, ensure_ascii=False, separators=(",", ":")).encode()
+    if found.body is None:
+        return found, b""
+    try:
+        text = json.dumps(found.body, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    except ValueError as error:  # 1e999, which is infinite once it is read, and which no JSON could say again
+        detail = "a number beyond what can be written again"
+        raise TokenError("The request body is not JSON.", detail, status=400, code="invalid_json") from error
+    return found, text.encode()
 
 
 def rewritten(scope: Scope, size: int) -> Scope:

@@ -2,32 +2,32 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import os
 import sys
-from collections.abc import Iterator
-from inspect import isawaitable
 from typing import Any
 
 import click
 
-from guardrail_mw.cli.output import Cannot, Group, quiet
-from guardrail_mw.cli.reach import Reach, Where, json_option, reachable, run
+from guardrail_mw.cli.output import Cannot, Group
+from guardrail_mw.cli.reach import Reach, Where, here, json_option, reachable, run
 from guardrail_mw.engine import Guardrail
+from guardrail_mw.engine.desk import Operator
 from guardrail_mw.engine.explaining import explain_account, explain_limits
 from guardrail_mw.engine.figures import plural, utc
-from guardrail_mw.errors import TokenError
-from guardrail_mw.identity.digest import Digester
 from guardrail_mw.policy import Policy
 from guardrail_mw.stores.memory import MemoryStore
 from guardrail_mw.telemetry.settings import TelemetrySettings
-from guardrail_mw.values import Facts
 
 __all__ = ["accounts"]
 
-_reason = click.option("--reason", required=True, help="Why, in a line; it is kept.")
-_until = click.option("--until", metavar="DURATION", help="For how long, such as 7d; for good unless given.")
+_reason = click.option("--reason", required=True, help="Why, in a line.")
+_until = click.option(
+    "--until", "--for", "until", metavar="DURATION", help="For how long, such as 7d; for good unless given."
+)
+_given_until = click.option(
+    "--until", "--for", "until", metavar="DURATION", help="For how long, such as 7d; needed, but for none."
+)
 
 
 @click.group(cls=Group, short_help="See how an account stands, and put it right.")
@@ -91,6 +91,22 @@ def _refill(account: str, limit: str, reason: str, url: str | None, policy: str 
     click.echo(f"{limit} of {account} is as new ({was}).")
 
 
+@accounts.command("tier")
+@click.argument("account")
+@click.argument("tier_name", metavar="[TIER|none]")
+@_given_until
+@_reason
+@reachable
+def _tier(account: str, tier_name: str, until: str | None, reason: str, url: str | None, policy: str | None) -> None:
+    """Give ACCOUNT a tier for a time, whatever its credential says; none takes it back.
+
+    What the policy says with `when: {tier: …}` then holds for it from its next request on: larger limits, for instance.
+    """
+    found = _act("tier", account, url, policy, reason=reason, tier=tier_name, until=until)
+    now = "its credential says its tier again" if tier_name == "none" else f"tier {tier_name} {_end(found['until'])}"
+    click.echo(f"{account}: {now}.")
+
+
 @accounts.command("label")
 @click.argument("account")
 @click.argument("label_name", metavar="LABEL")
@@ -119,8 +135,14 @@ def _label(
 def _override(account: str, what: str, until: str | None, reason: str, url: str | None, policy: str | None) -> None:
     """Decide for ACCOUNT, whatever its risk; none takes that back. Its limits hold all the same."""
     found = _act("override", account, url, policy, reason=reason, what=what, until=until)
-    now = "its risk decides again" if what == "none" else f"{what} {_end(found['until'])}, whatever its risk"
-    click.echo(f"{account}: {now}.")
+    click.echo(f"{account}: {_decided(what, found['until'])}.")
+
+
+def _decided(what: str, until: int | None) -> str:
+    if what == "none":
+        return "its risk decides again"
+    limits = "" if what == "deny" else "; its limits hold as before (`accounts tier` gives it others)"
+    return f"{what} {_end(until)}, whatever its risk{limits}"
 
 
 @accounts.command("export")
@@ -148,61 +170,43 @@ def _erase(account: str, reason: str, url: str | None, policy: str | None) -> No
 
 
 @accounts.command("id", short_help="Print the account of a credential from standard input.")
-@click.option("--policy", envvar="GUARDRAIL_POLICY", show_envvar=True, help="Whose sources of identity.")
 @click.option("--source", metavar="NAME", help="The source whose credential it is; whichever recognises it unless given.")
-def _identify(policy: str | None, source: str | None) -> None:
+@reachable
+def _identify(source: str | None, url: str | None, policy: str | None) -> None:
     """Print the account of a credential that is read from standard input: a key, a token, a proxy's name for the account.
 
-    Never give it as an argument: others see those. GUARDRAIL_ID_KEY must be the servers'.
+    Never give it as an argument: others see those. By the operator's port (--url), which keeps it nowhere, or here: then
+    GUARDRAIL_ID_KEY must be the servers'.
     """
-    if not os.environ.get("GUARDRAIL_ID_KEY", "").strip():
-        raise Cannot("GUARDRAIL_ID_KEY is not set: without the servers' key the digest would be nobody's.")
-    found = Where(None, policy).policy()
-    if found is None:
-        raise Cannot("No policy is named: --policy, or GUARDRAIL_POLICY.")
-    known = [item.use for item in found.identity.sources]
-    if source is not None and source not in known:
-        raise Cannot(f"The policy has no source {source}. It has {', '.join(known) or 'none'}.")
+    where = Where(url, policy)
+    found = None if where.url is not None else _sources(where)
     text = click.prompt("Credential", hide_input=True, err=True) if sys.stdin.isatty() else sys.stdin.read()
     credential = text.strip()
     if not credential:
         raise Cannot("Nothing came on standard input. Write: guardrail-mw accounts id < file-with-the-key")
-    with quiet():
-        click.echo(asyncio.run(_account(found, credential, source)))
+    if found is None:
+        click.echo(run(where, lambda operator: operator.identify(credential, source))["account"])
+    else:
+        click.echo(here(lambda: _account(found, credential, source))["account"])
 
 
-async def _account(policy: Policy, credential: str, source: str | None) -> str:
-    guardrail = Guardrail(policy.model_copy(update={"telemetry": TelemetrySettings()}), store=MemoryStore())
-    trouble: TokenError | None = None
+def _sources(where: Where) -> Policy:
+    """The policy whose sources of identity it is read by, here."""
+    if not os.environ.get("GUARDRAIL_ID_KEY", "").strip():
+        cure = "Set it, or ask the operator's port (--url)."
+        raise Cannot(f"GUARDRAIL_ID_KEY is not set: without the servers' key the digest would be nobody's. {cure}")
+    found = where.policy()
+    if found is None:
+        raise Cannot("No policy is named (--policy, GUARDRAIL_POLICY), and no operator's port (--url).")
+    return found
+
+
+async def _account(policy: Policy, credential: str, source: str | None) -> dict[str, Any]:
+    guardrail = Guardrail(policy.model_copy(update={"telemetry": TelemetrySettings(), "console": None}), store=MemoryStore())
     try:
-        for headers in _presented(policy, credential, source):
-            try:
-                found = guardrail.engine.identify(Facts("POST", "/", [headers], peer="192.0.2.1"))
-                subject = await found if isawaitable(found) else found
-            except TokenError as error:
-                trouble = error
-                continue
-            if subject.candidate and source in {None, subject.source}:
-                return subject.candidate
+        return await Operator(guardrail).identify(credential, source)
     finally:
         await guardrail.close()
-    for item in policy.identity.sources:
-        if item.use == "header" and source in {None, "header"}:  # a proxy's word, which needs no proof here
-            return Digester(guardrail.secrets.id_key).account(item.use, item.with_.issuer, credential)
-    if trouble is not None:
-        raise Cannot(f"{trouble.public} ({trouble.code})")
-    raise Cannot("No source of the policy recognises it.")
-
-
-def _presented(policy: Policy, credential: str, source: str | None) -> Iterator[tuple[bytes, bytes]]:
-    """The headers that it may stand in."""
-    names: dict[str, None] = {}
-    for item in policy.identity.sources:
-        if source in {None, item.use}:
-            names |= dict.fromkeys(getattr(item.with_, "headers", ()))
-    for name in names:
-        value = f"Bearer {credential}" if name == "authorization" else credential
-        yield name.encode(), value.encode("utf-8", "surrogateescape")
 
 
 def _act(verb: str, account: str, url: str | None, policy: str | None, **given: str | None) -> dict[str, Any]:

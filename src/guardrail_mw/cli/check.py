@@ -10,17 +10,13 @@ from itertools import groupby
 import click
 
 from guardrail_mw.cli import probe
-from guardrail_mw.cli.extras import loading
 from guardrail_mw.cli.finding import AppRoute, find, routes_of
 from guardrail_mw.cli.output import PROBLEM, paragraph, quiet
 from guardrail_mw.cli.probe import Answer
-from guardrail_mw.engine import Guardrail
-from guardrail_mw.errors import PolicyError
-from guardrail_mw.identity.keys import Secrets
+from guardrail_mw.cli.starting import deaf, obstacles
 from guardrail_mw.policy import Policy, RouteSettings, load
 from guardrail_mw.policy.describe import describe
-from guardrail_mw.policy.document import SCHEMES
-from guardrail_mw.stores.memory import MemoryStore
+from guardrail_mw.policy.minding import mind
 
 __all__ = ["check"]
 
@@ -30,49 +26,50 @@ _SHOWN = 20
 
 
 @click.command(short_help="Say what a policy does, or what is wrong with it.")
-@click.argument("policy", envvar="GUARDRAIL_POLICY")
+@click.argument("policy", envvar="GUARDRAIL_POLICY", required=False)
 @click.option("--app", "spec", metavar="MODULE:APP", help="Hold the policy against this ASGI app's routes, and ask them.")
+@click.option("--strict", is_flag=True, help="Exit with 1 where something is to be minded, too.")
+@click.option("--elsewhere", is_flag=True, help="Servers run elsewhere: what they need and is missing here does not count.")
 @click.pass_context
-def check(ctx: click.Context, policy: str, spec: str | None) -> None:
+def check(
+    ctx: click.Context,
+    policy: str | None,
+    spec: str | None,
+    strict: bool,  # noqa: FBT001 - click's
+    elsewhere: bool,  # noqa: FBT001 - click's
+) -> None:
     """Say in words what POLICY does on each route, or everything that is wrong with it.
 
-    POLICY is a file or a policy that ships (guardrail:balanced); without it GUARDRAIL_POLICY names one.
+    POLICY is a file or a policy that ships (guardrail:balanced); without it GUARDRAIL_POLICY names one. What keeps a server
+    from starting with it, in this environment, comes first (--elsewhere leaves it out, for a pipeline that has no secrets);
+    then what is sound and perhaps not meant.
 
     With --app the app is started here and asked for real, by GET and POST with small bodies and an invented key: name one
     that does no harm. A route that accepts such a key must not be one that proves keys.
 
     Exit codes: 0 sound, 1 something is wrong, 2 the app cannot be had.
     """
+    if not policy:
+        raise click.UsageError("Name a policy: a file, or guardrail:balanced, which ships; or set GUARDRAIL_POLICY.", ctx)
     found = load(policy)
-    Guardrail(found, store=MemoryStore())  # what only building it tells
-    click.echo(f"{policy} is sound.\n")
-    click.echo(describe(found), nl=False)
-    _environment(found)
-    if spec is not None:
-        ctx.exit(PROBLEM if _app(found, spec) else 0)
-
-
-def _environment(policy: Policy) -> None:
-    """What the environment must say, or says otherwise."""
-    store, mode = os.environ.get("GUARDRAIL_STORE"), os.environ.get("GUARDRAIL_MODE")
-    lines = ["GUARDRAIL_STORE is set: that store counts, not the file's."] if store else []
-    lines += [f"GUARDRAIL_MODE is set: the mode is {mode}, whatever the file says."] if mode else []
-    url = store or policy.store.url
-    scheme = url.partition("://")[0]
-    trouble, cure = loading("stores", "redis" if scheme in SCHEMES and scheme != "memory" else scheme)
-    if trouble:
-        lines.append(
-            f"The store of {scheme}:// cannot be used here: {trouble}. {f'Install it with: {cure}' if cure else ''}"
-        )
-    if scheme != "memory":
-        try:
-            Secrets.read(os.environ, shared=True)
-        except PolicyError as error:
-            lines += [f"{problem.path} {problem.message} {problem.hint}" for problem in error.problems]
-    if lines:
-        click.echo("\nEnvironment")
-        for line in lines:
-            click.echo(paragraph(line, "  "))
+    with quiet():
+        hindering = [] if elsewhere else obstacles(found, os.environ)
+    if hindering:
+        click.echo(f"{policy} can be read, and no server starts with it here:", err=True)
+        for problem in hindering:
+            click.echo(f"  {problem}", err=True)
+    click.echo(f"{'The policy itself' if hindering else policy} is sound.\n")
+    minded = [*mind(found), *deaf(found)]
+    if minded:
+        click.echo("To be minded")
+        for each in minded:
+            click.echo(paragraph(each, "  - ", "    "))
+        click.echo()
+    click.echo(describe(found, os.environ), nl=False)
+    wrong = bool(hindering) or (strict and bool(minded))
+    if spec is not None and not hindering:
+        wrong = _app(found, spec) or wrong
+    ctx.exit(PROBLEM if wrong else 0)
 
 
 def _app(policy: Policy, spec: str) -> bool:

@@ -14,10 +14,8 @@ import click
 
 from guardrail_mw.cli.output import PROBLEM, Cannot
 from guardrail_mw.cli.reach import Reach, Where, json_option, reachable, run
-from guardrail_mw.engine.desk import MisuseError
 from guardrail_mw.engine.explaining import explain as explain_event
 from guardrail_mw.engine.explaining import explain_account, summarise
-from guardrail_mw.errors import StoreError
 from guardrail_mw.policy import Policy
 from guardrail_mw.telemetry.event import troubles
 from guardrail_mw.telemetry.jsonl import rotated
@@ -63,40 +61,39 @@ def explain(
     if files or where.url is None:
         found = _from_files(what, files or _written(where.policy()))
     elif decision:
-        event, rungs = run(where, lambda operator: _decided(operator, what))
-        _tell(ctx, what, [event] if event is not None else [], where.policy(), rungs, as_json=as_json)
+        event, said = run(where, lambda operator: _decided(operator, what, as_json=as_json))
+        if event is None or as_json:
+            _tell(ctx, what, [event] if event is not None else [], None, as_json=as_json)
+        else:
+            click.echo("\n".join(said))
         return
     else:
         _tell_account(where, what, as_json=as_json)
         return
-    _tell(ctx, what, found, where.policy(), (), as_json=as_json)
+    _tell(ctx, what, found, where.policy(), as_json=as_json, files=True)
 
 
-async def _decided(operator: Reach, decision: str) -> tuple[dict[str, Any] | None, Sequence[Mapping[str, Any]]]:
-    """The event, and where the rungs begin for its account."""
+async def _decided(operator: Reach, decision: str, *, as_json: bool) -> tuple[dict[str, Any] | None, Sequence[str]]:
+    """The event, and the server's words for it: it has the policy that decided, and knows where the account's rungs begin."""
     event = await operator.find(decision)
-    if event is None or not event.get("account"):
+    if event is None or as_json:
         return event, ()
-    try:
-        rungs = (await operator.show(str(event["account"])))["rungs"]
-    except (Cannot, MisuseError, StoreError):  # the event tells enough
-        rungs = ()
-    return event, rungs
+    return event, await operator.why(decision) or explain_event(event)
 
 
 def _tell_account(where: Where, account: str, *, as_json: bool) -> None:
-    async def ask(operator: Reach) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-        return await operator.show(account), await operator.limits(account)
+    async def ask(operator: Reach) -> tuple[dict[str, Any], list[dict[str, Any]], Sequence[str]]:
+        shown, limits = await operator.show(account), await operator.limits(account)
+        touched = _worth(shown["decisions"])
+        if touched is None or as_json:
+            return shown, limits, ()
+        return shown, limits, await operator.why(touched["id"]) or explain_event(touched, rungs=shown["rungs"])
 
-    shown, limits = run(where, ask)
+    shown, limits, said = run(where, ask)
     if as_json:
         click.echo(json.dumps({**shown, "limits": limits}, indent=2))
         return
-    lines = explain_account(shown, limits)
-    touched = _worth(shown["decisions"])
-    if touched is not None:
-        lines += ["", *explain_event(touched, policy=where.policy(), rungs=shown["rungs"])]
-    click.echo("\n".join(lines))
+    click.echo("\n".join([*explain_account(shown, limits), *(["", *said] if said else [])]))
 
 
 def _tell(
@@ -104,15 +101,15 @@ def _tell(
     what: str,
     found: Sequence[Mapping[str, Any]],
     policy: Policy | None,
-    rungs: Sequence[Mapping[str, Any]],
     *,
     as_json: bool,
+    files: bool = False,
 ) -> None:
-    """Print what there is of events, the newest first."""
+    """Print what there is of events, the newest first; `files` where they came from logs."""
     if not found:
-        click.echo(
-            f"Nothing is known of {what} there. Servers keep their last 10,000 decisions; older ones are in logs.", err=True
-        )
+        where = "It may be in an older log, or still with its server (--url)."
+        kept = "Servers keep their last 10,000 decisions; older ones are in logs."
+        click.echo(f"Nothing is known of {what} there. {where if files else kept}", err=True)
         ctx.exit(PROBLEM)
     if as_json:
         click.echo(json.dumps(found[0] if _DECISION.fullmatch(what) else list(found), indent=2))
@@ -122,7 +119,7 @@ def _tell(
     if _DECISION.fullmatch(what) is None:
         lines = [*summarise(what, found), ""]
         shown = _worth(found) or shown
-    click.echo("\n".join([*lines, *explain_event(shown, policy=policy, rungs=rungs)]))
+    click.echo("\n".join([*lines, *explain_event(shown, policy=policy)]))
 
 
 def _worth(found: Sequence[Mapping[str, Any]]) -> Mapping[str, Any] | None:

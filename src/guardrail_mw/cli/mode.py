@@ -23,7 +23,7 @@ __all__ = ["mode"]
     metavar="NAME",
     help="A limit, scorer or rung of the policy; everything unless given. It takes shadow and clear.",
 )
-@click.option("--reason", default="", help="Why, for the server's log.")
+@click.option("--reason", default="", help="Why, for the server's log; needed for off.")
 @json_option
 @reachable
 def mode(to: str | None, rule: str | None, reason: str, url: str | None, policy: str | None, *, as_json: bool) -> None:
@@ -60,3 +60,4 @@ def _told(found: Mapping[str, Any]) -> Iterator[str]:
         if name:
             gone = "" if name in found["rules"] else " (the policy has no such rule)"
             yield f"{name} is switched to {to}{gone}."
+    yield from found.get("then", ())

@@ -76,6 +76,9 @@ def quiet() -> Iterator[None]:
         logger.setLevel(before)
 
 
-def paragraph(text: str, indent: str = "") -> str:
-    """A text wrapped at 100 characters."""
-    return fill(text, 100, initial_indent=indent, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False)
+def paragraph(text: str, indent: str = "", then: str | None = None) -> str:
+    """A text wrapped at 100 characters; `then` begins the second line and all after it, as the first unless set."""
+    following = indent if then is None else then
+    return fill(
+        text, 100, initial_indent=indent, subsequent_indent=following, break_long_words=False, break_on_hyphens=False
+    )

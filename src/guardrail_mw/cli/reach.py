@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
 from urllib.parse import quote, urlsplit
@@ -22,9 +22,25 @@ from guardrail_mw.telemetry.settings import TelemetrySettings
 if TYPE_CHECKING:
     import httpx2
 
-__all__ = ["Far", "Near", "Reach", "Where", "json_option", "reach", "reachable", "run"]
+__all__ = ["Far", "Near", "Reach", "Where", "here", "json_option", "reach", "reachable", "run"]
 
 _T = TypeVar("_T")
+_CALLED: Final = {
+    "account": "ACCOUNT",
+    "credential": "The credential",
+    "limit": "--limit",
+    "mode": "The mode",
+    "reason": "--reason",
+    "route": "--route",
+    "rule": "--rule",
+    "slug": "LABEL",
+    "source": "--source",
+    "tier": "TIER",
+    "until": "--until",
+    "what": "What is decided,",
+}
+"""What an operator's arguments are called on the command line."""
+_OTHER: Final = "The port is where the policy's `console.listen` says, not the app's own; --url names it."
 _PATIENCE: Final = Duration.parse("5s")
 """A command may take longer than a request."""
 _UNUSED_KEY: Final = "-" * 64
@@ -62,6 +78,14 @@ class Reach(Protocol):
         """See `Operator.find`."""
         ...
 
+    async def why(self, decision: str) -> list[str] | None:
+        """A decision in the words of the server that made it, which has the policy; None where no server is asked."""
+        ...
+
+    async def identify(self, credential: str, source: str | None = None) -> dict[str, Any]:
+        """See `Operator.identify`."""
+        ...
+
 
 class Near(Operator):
     """By the shared store. Decisions are not in it: each server keeps its own."""
@@ -69,6 +93,10 @@ class Near(Operator):
     async def find(self, decision: str) -> dict[str, Any] | None:  # type: ignore[override] # a question, wherever it is asked
         """None: it is not this process that decided."""
         return super().find(decision)
+
+    async def why(self, decision: str) -> list[str] | None:
+        """None: no server is asked."""
+        return None
 
 
 class Far:
@@ -107,6 +135,16 @@ class Far:
         """See `Operator.find`."""
         return await self._ask("GET", f"/v1/decisions/{quote(decision, safe='')}", missing=True) or None
 
+    async def why(self, decision: str) -> list[str] | None:
+        """None where the server does not know it any more."""
+        found = await self._ask("GET", f"/v1/decisions/{quote(decision, safe='')}/explanation", missing=True)
+        lines: list[str] | None = found.get("lines")
+        return lines
+
+    async def identify(self, credential: str, source: str | None = None) -> dict[str, Any]:
+        """See `Operator.identify`."""
+        return await self._ask("POST", "/v1/accounts/id", json={"credential": credential, "source": source})
+
     async def _ask(self, method: str, path: str, *, missing: bool = False, **rest: Any) -> dict[str, Any]:
         """The answer's JSON; with `missing`, {} where there is nothing.
 
@@ -115,25 +153,34 @@ class Far:
         """
         import httpx2
 
+        base = self._client.base_url
         try:
             answer = await self._client.request(method, path, **rest)
-            if missing and answer.status_code == httpx2.codes.NOT_FOUND:
-                return {}
             said = answer.json()
         except httpx2.HTTPError as error:
-            raise Cannot(
-                f"The operator's port at {self._client.base_url} cannot be reached: {type(error).__name__}."
-            ) from error
+            cure = "Is the server running, and has its policy a `console`, which is where its `listen` says?"
+            raise Cannot(f"Nothing answers at {base} ({type(error).__name__}). {cure}") from error
         except ValueError as error:
-            raise Cannot(
-                f"{self._client.base_url} answered {answer.status_code}, and not as an operator's port does."
-            ) from error
+            raise Cannot(f"{base} answered {answer.status_code}, and not as an operator's port does. {_OTHER}") from error
         if answer.is_success and isinstance(said, dict):
             return said
-        if answer.status_code == httpx2.codes.UNAUTHORIZED:
+        said = said if isinstance(said, dict) else {}
+        if answer.status_code == httpx2.codes.UNAUTHORIZED and said.get("code") in {"no_token", "invalid_token"}:
             raise Cannot("The operator's port does not accept the token. Set GUARDRAIL_OPERATOR_TOKEN to the server's.")
-        why = said.get("detail") or said.get("title") if isinstance(said, dict) else None
-        raise Cannot(f"The operator's port refuses: {why or 'no reason is given'} ({answer.status_code})")
+        if said.get("code") == "misuse" and said.get("argument") in _CALLED:
+            argument = said["argument"]
+            raise Cannot(_called(argument, str(said.get("detail")).removeprefix(f"`{argument}` ")))
+        if "code" not in said:
+            raise Cannot(f"{base} answered {answer.status_code}, and is no operator's port. {_OTHER}")
+        if missing and answer.status_code == httpx2.codes.NOT_FOUND:
+            return {}
+        why = said.get("detail") or said.get("title") or "no reason is given"
+        raise Cannot(f"The operator's port refuses: {why} ({answer.status_code})")
+
+
+def _called(argument: str, text: str) -> str:
+    """What is wrong with an argument, which is called as on the command line."""
+    return f"{_CALLED.get(argument, argument)} {text}"
 
 
 def _of(account: str) -> str:
@@ -245,10 +292,25 @@ def run(where: Where, ask: Callable[[Reach], Awaitable[_T]], *, keyless: bool = 
         async with reach(where, keyless=keyless) as found:
             return await ask(found)
 
+    return here(asking)
+
+
+def here(ask: Callable[[], Coroutine[Any, Any, _T]]) -> _T:
+    """Run it.
+
+    Raises:
+        Cannot: what was asked for cannot be, or the store does not answer.
+    """
     try:
         with quiet():
-            return asyncio.run(asking())
+            return asyncio.run(ask())
     except MisuseError as error:
-        raise Cannot(f"{error.argument} {error.text}") from error
+        raise Cannot(_called(error.argument, error.text)) from error
     except StoreError as error:
-        raise Cannot(f"The store did not do it: {error}") from error
+        raise Cannot(f"The store did not do it: {_once(error)}") from error
+
+
+def _once(error: StoreError) -> str:
+    """What is said of a store's error: its detail, and what is public of it where that is not in there."""
+    detail, public = error.detail.strip(), error.public
+    return detail if public.rstrip(".") in detail else f"{public} {detail}".strip()

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 __all__ = ["tell"]
 
+_NAMES, _COSTS = 22, 16
+"""Columns of the table of limits, at least."""
 _SHOWN = (b"ratelimit", b"retry-after", b"x-ratelimit", b"anthropic-ratelimit", b"x-should-retry", b"www-authenticate")
 
 
@@ -72,9 +74,14 @@ def _limits(exchange: Exchange) -> Iterator[str]:
     then = "; then" if exchange.receipt.code == "admitted" else ";"
     steps = [step for entry in exchange.receipt.bill.entries for step in entry.steps]
     shape = exchange.tariff.shape
-    for slot, place in zip(shape.slots, shape.places, strict=True):
-        step, reading = steps[place], exchange.receipt.readings[place]
-        yield f"  {_name(slot):<22} {_cost(slot, step):>16}  {_state(slot, reading, then)}"
+    rows = [
+        (_name(slot), _cost(slot, steps[place]), _state(slot, exchange.receipt.readings[place], then))
+        for slot, place in zip(shape.slots, shape.places, strict=True)
+    ]
+    wide = max([_NAMES, *(len(name) for name, _, _ in rows)])
+    figures = max([_COSTS, *(len(cost) for _, cost, _ in rows)])
+    for name, cost, state in rows:
+        yield f"  {name:<{wide}} {cost:>{figures}}  {state}"
     if not exchange.tariff.slots:
         yield "  none hold"
 

@@ -42,7 +42,8 @@ def attempt(policy: str, request_file: str, repeat: int, every: Duration | None)
     """Say what POLICY would do to one request: its route, who pays, each limit and its cost, and the answer.
 
     REQUEST.json (- for standard input) holds {"path": …} and, where it has them, "method", "headers", "body" and "client"
-    (an address). Counters begin empty, in memory; the app is taken to accept it and to use what was reserved. Keys are not shown.
+    (an address). Counters begin empty, in memory, and nothing goes to the policy's sinks; the app is taken to accept it and to
+    use what was reserved. Keys are not shown.
 
     Exit codes: 0 it was tried, whatever came out; 1 the policy is bad; 2 the request is.
     """
@@ -50,8 +51,7 @@ def attempt(policy: str, request_file: str, repeat: int, every: Duration | None)
     request = parse(_read(request_file), "<stdin>" if request_file == "-" else request_file)
     clock = Still()
     with quiet():
-        alone = found.model_copy(update={"console": None})  # nobody is to operate a trial
-        guardrail = Guardrail(alone, store=MemoryStore(clock=clock), clock=clock)
+        guardrail = Guardrail(found.unwatched(), store=MemoryStore(clock=clock), clock=clock)
         seen = asyncio.run(_attempts(guardrail, request, clock, repeat, every.us if every is not None else 0))
     passing = "GUARDRAIL_ID_KEY" in guardrail.secrets.made_up
 

@@ -46,6 +46,7 @@ class Api:
         """All of them."""
         account = "/v1/accounts/{account}"
         seen = [
+            Route("/v1/accounts/id", self.identify, methods=["POST"]),
             Route("/live", self.live),
             Route("/openapi.json", self.openapi),
             Route("/metrics", self.metrics),
@@ -107,6 +108,16 @@ class Api:
             text = "It is not among the latest decisions of the process that answers here."
             raise ProblemError(404, "unknown_decision", text)
         return event
+
+    async def identify(self, request: Request) -> Response:
+        """The account of a credential. It comes in the body: an address would stand in logs."""
+        given = await _body(request)
+        for name in given:
+            if name not in {"credential", "source"}:
+                raise _misuse(name, "is not known here. There are credential and source.")
+        if "credential" not in given:
+            raise _misuse("credential", "is missing.")
+        return answer(await self._operator.identify(given["credential"], given.get("source")))
 
     async def account(self, request: Request) -> Response:
         """All that is remembered of an account."""

@@ -4,12 +4,24 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from guardrail_mw.friction import memory
 from guardrail_mw.quantities import Duration, QuantityError
 
-__all__ = ["KEPT", "LONGEST", "MisuseError", "decode", "home_of", "line_of", "moment", "slug_of"]
+__all__ = [
+    "KEPT",
+    "LONGEST",
+    "MisuseError",
+    "Ruled",
+    "decode",
+    "home_of",
+    "line_of",
+    "moment",
+    "ruled",
+    "slug_of",
+    "told_tier",
+]
 
 KEPT: Final = 20
 """Notes of what operators did that a standing keeps."""
@@ -93,20 +105,49 @@ def moment(until: Duration | str | None, now: int) -> int:
         raise MisuseError("until", f"{error}") from error
 
 
+class Ruled(NamedTuple):
+    """The tier that an account has by its standing, whatever its credential says."""
+
+    name: str
+    until: int
+    """µs; 0 is for good."""
+
+
+def ruled(fields: Mapping[str, str], now: int) -> Ruled | None:
+    """The tier that holds `now`, if one does: the standing's `tier`, a name, and behind a space the µs at which it ends."""
+    text = fields.get("tier")
+    if text is None:
+        return None
+    name, _, end = text.rpartition(" ")
+    found = Ruled(name, memory.whole(end)) if name and end.isdecimal() else Ruled(text, 0)
+    return found if not found.until or now < found.until else None
+
+
+def told_tier(fields: Mapping[str, str], told: str) -> str:
+    """What a credential says of a tier, after an event: nothing is known of it where the event's was an operator's word."""
+    given = any(name.startswith("did.") and said.startswith(f"tier {told} ") for name, said in fields.items())
+    return "" if given else told
+
+
 def decode(fields: Mapping[str, str], now: int) -> dict[str, Any]:
-    """A standing in words and figures; labels and overrides that have run out are left out."""
+    """A standing in words and figures; what has run out of labels, overrides and tiers is left out."""
     on = memory.rung(fields)
-    ruled = memory.override(fields, now)
+    override = memory.override(fields, now)
+    tier = ruled(fields, now)
     return {
         "proved": fields.get("proved") == "1",
         "since": _whole(fields.get("since")),
         "verified": fields.get("verified") == "1",
         "verdict": fields.get("verdict", "none"),
-        **{name: fields.get(name, "") for name in ("cluster", "tier", "acr", "ial")},
+        "cluster": fields.get("cluster", ""),
+        "tier": "" if tier is None else tier.name,
+        "tier_until": None if tier is None else tier.until or None,
+        "tier_why": "" if tier is None else fields.get("tier.why", ""),
+        **{name: fields.get(name, "") for name in ("acr", "ial")},
         "rung": {"name": on.name, "since": on.since, "met": memory.whole(fields.get("met"))} if on.name else None,
         "override": None
-        if ruled is None
-        else {"what": ruled.what, "until": ruled.until or None, "why": fields.get("override.why", "")},
+        if override is None
+        else {"what": override.what, "until": override.until or None, "why": fields.get("override.why", "")},
         "labels": _labels(fields, now),
         "done": _done(fields),
     }

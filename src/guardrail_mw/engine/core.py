@@ -12,10 +12,12 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Self
 
 from guardrail_mw.conditions import Traits
 from guardrail_mw.engine import refusals
+from guardrail_mw.engine.accounts import ruled
 from guardrail_mw.engine.budgets import Budgets
 from guardrail_mw.engine.exchange import NOTHING, Exchange
 from guardrail_mw.engine.identifiers import identifiers
 from guardrail_mw.engine.judgement import Judge, Judgement
+from guardrail_mw.engine.missed import Missed
 from guardrail_mw.engine.outline import is_plain, outlined
 from guardrail_mw.engine.recording import record
 from guardrail_mw.engine.routes import Router
@@ -137,6 +139,7 @@ class Engine:
         """In place of the engine in keys: they are numbers and text then, which the garbage collector passes over."""
         self._kept = 0
         """Tariffs made since all subjects were last forgotten."""
+        self._missed = Missed(observer)
         self._full: dict[tuple[str, bool], tuple[int, int]] = {}
         """Shared request limits that refused: until when, and when they will admit (monotonic µs)."""
 
@@ -158,7 +161,10 @@ class Engine:
         candidate = subject.candidate
         standing = exchange.standing = self._standings.get(candidate)
         exchange.subject = subject
-        key = (self._serial, exchange.route.index, exchange.route.method, exchange.model, standing.version)
+        version: int | str = standing.version
+        if "tier" in standing.fields and ruled(standing.fields, self._clock.now()) is None:
+            version = str(version)  # what was planned before it ran out holds no longer, though the version is the same
+        key = (self._serial, exchange.route.index, exchange.route.method, exchange.model, version)
         memo = subject.memo
         if memo is None or memo[0] != key:
             memo = self._planned(exchange, subject, standing, key)
@@ -197,13 +203,14 @@ class Engine:
         route = exchange.route
         authenticated = subject.authenticated or (bool(subject.candidate) and fields.get("proved") == "1")
         known = authenticated or "since" in fields  # was proved once: a 401 now must not move its costs to its network
+        tier = ruled(fields, self._clock.now()) if "tier" in fields else None
         traits = Traits(
             route=route.names,
             method=exchange.route.method,
             model=exchange.model,
             authenticated=authenticated,
             verified=subject.verified or fields.get("verified") == "1",
-            tier=fields.get("tier", subject.tier),
+            tier=subject.tier if tier is None else tier.name,
             organisation=subject.organisation_name,
             verdict=fields.get("verdict", "none"),
             acr=fields.get("acr", subject.acr),
@@ -219,6 +226,7 @@ class Engine:
             cluster=f"c:{fields['cluster']}" if fields.get("cluster") else "",
             authenticated=authenticated,
             device=_device(subject, account),
+            seen=subject.device_kind == "seen",
         )
         plan = self.planner.plan(route.limits, traits, metered=route.metered)
         return plan.tariff(place, exchange.model, route.label), authenticated, traits
@@ -242,9 +250,10 @@ class Engine:
             bill = self._bill(exchange, subject, tariff)
             refused = self._refused_before(exchange, tariff)
             if refused is not None:
+                self._missed.note(bill)
                 return refused
             try:
-                receipt = await self._store.charge(bill)
+                receipt = await (self._charge_missed(bill) if self._missed else self._store.charge(bill))
             except StoreError as error:
                 return self._without_store(exchange, error)
             if receipt.code == "late":
@@ -259,6 +268,20 @@ class Engine:
             self._standings.put(subject.candidate, receipt.standing or Standing())
             tariff = self.plan(exchange, subject)
         return await self._stale_twice(exchange, self._bill(exchange, subject, tariff))
+
+    async def _charge_missed(self, bill: Bill) -> Receipt:
+        """Charge, and count what was refused from memory before."""
+        carrying, taken = self._missed.take(bill)
+        carried = False
+        try:
+            receipt = await self._store.charge(carrying)
+            carried = receipt.code in {"admitted", "denied"}
+        finally:
+            if not carried:
+                self._missed.put_back(taken)
+        if receipt.code == "denied":
+            self._missed.refused(bill, taken)
+        return receipt
 
     def _bill(self, exchange: Exchange, subject: Subject, tariff: Tariff) -> Bill:
         notes: Tariff | None = tariff
@@ -354,11 +377,13 @@ class Engine:
             if judgement is None or judgement.step.rung is None:
                 return Allow(exchange.id)
             return self.judge.decision(exchange, judgement.step.rung)
-        assert exchange.tariff is not None  # noqa: S101 - charged
-        refusal = exchange.tariff.shape.refusal(receipt.readings)
+        tariff, subject = exchange.tariff, exchange.subject
+        assert tariff is not None  # noqa: S101 - charged
+        refusal = tariff.shape.refusal(receipt.readings)
         if refusal is None:  # denied by nobody: a store that breaks its contract must not refuse people
             return Allow(exchange.id)
-        return refusals.by_limit(exchange.id, refusal)
+        unproved = subject is not None and bool(subject.candidate) and tariff.payer != subject.candidate
+        return refusals.by_limit(exchange.id, refusal, unproved=unproved)
 
     # Settle
 

@@ -7,11 +7,12 @@ What changes something needs a reason. It is kept in the account's standing, the
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from difflib import get_close_matches
 from inspect import signature
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
+from guardrail_mw.engine import naming
 from guardrail_mw.engine.accounts import KEPT, MisuseError, decode, home_of, line_of, moment, slug_of
 from guardrail_mw.errors import StoreError
 from guardrail_mw.quantities import Duration
@@ -26,7 +27,7 @@ __all__ = ["ACTS", "MisuseError", "Operator"]
 
 logger = logging.getLogger("guardrail_mw.operators")
 
-ACTS: Final = ("reset", "refill", "label", "unlabel", "override", "erase")
+ACTS: Final = ("reset", "refill", "tier", "label", "unlabel", "override", "erase")
 """What changes an account: methods of `Operator`, and words of `Operator.act`."""
 Until: TypeAlias = Duration | str | None
 """For how long: `7d`, from now by the store's clock. None is for good."""
@@ -54,8 +55,9 @@ class Operator:
     async def show(self, account: str) -> dict[str, Any]:
         """All that is remembered of an account, in words and figures, and its latest decisions in this process.
 
-        `account`, `now`, `known`, `proved`, `since`, `verified`, `verdict`, `cluster`, `tier`, `acr`, `ial`; `risk` (what is
-        remembered, 0 to 100), `rung` (`{name, since, met}` or null), `rungs` (`[{name, do, at, shadow}]`, the thresholds of
+        `account`, `now`, `known`, `proved`, `since`, `verified`, `verdict`, `cluster`, `tier` (an operator's,
+        not what its credential says; empty for none), `tier_until`, `tier_why`, `acr`, `ial`; `risk` (what is remembered, 0 to
+        100), `rung` (`{name, since, met}` or null), `rungs` (`[{name, do, at, shadow}]`, the thresholds of
         this account), `override` (`{what, until, why}` or null), `labels` (`[{label, until, why}]`), `done` (`[{at, verb, what,
         why}]`, the newest first), `decisions` (events, the newest first). `until` is null for good.
         """
@@ -85,6 +87,16 @@ class Operator:
         """All that the store keeps of an account."""
         return await self._desk().export(home_of(account))
 
+    async def identify(self, credential: str, source: str | None = None) -> dict[str, Any]:
+        """The account of a credential: a key, a token, a proxy's name for the account. `{"account", "source"}`.
+
+        `source` is whose it must be; whichever recognises it unless given. The credential is kept nowhere.
+        """
+        for argument, text in (("credential", credential), ("source", source)):
+            if not isinstance(text, str) and not (argument == "source" and text is None):
+                raise MisuseError(argument, "is not text.")
+        return (await naming.name(self._guardrail, credential, source))._asdict()
+
     def find(self, decision: str) -> dict[str, Any] | None:
         """The event of a decision, if it is among this process's latest."""
         return self._guardrail.recorder.find(decision)
@@ -109,6 +121,13 @@ class Operator:
         engine = self._guardrail.engine
         limits = [limit.name for limit in engine.planner.limits]
         return tuple(dict.fromkeys([*limits, *engine.judge.panel.names, *engine.policy.friction.names()]))
+
+    def tiers(self) -> tuple[str, ...]:
+        """Tiers that rules of the policy ask for, in its order."""
+        policy = self._guardrail.policy
+        whens = [*(limit.when for limit in policy.limits), *(rule.when for rule in policy.velocity)]
+        asked = [*whens, *(when for _, when in policy.friction.whens())]
+        return tuple(dict.fromkeys(tier for when in asked if when is not None for tier in when.tier or ()))
 
     # Doing
 
@@ -157,6 +176,28 @@ class Operator:
         await self._note(peeked, "refill", limit, reason)
         return {"fields": count}
 
+    async def tier(self, account: str, tier: str, reason: str, until: Until = None) -> dict[str, Any]:
+        """Give an account a tier, whatever its credential says, for a time; `none` takes it back. `{"tier", "until"}`.
+
+        Limits and lanes of the policy with `when: {tier: …}` then hold for it in every process, from its next request on.
+        """
+        reason, tier = line_of("reason", reason), line_of("tier", tier)
+        tiers = self.tiers()
+        if tier != "none" and tier not in tiers:
+            has = f"Its tiers are {', '.join(tiers)}." if tiers else "It names none: write a limit with `when: {tier: …}`."
+            raise MisuseError("tier", f"{tier!r} is no tier that the policy's rules ask for. {has}")
+        if tier != "none" and until is None:
+            raise MisuseError("until", "is missing. A tier is given for a time, such as 7d.")
+        peeked = await self._peek(account, only="a")
+        if not (peeked.standing.seen or peeked.standing.version):
+            raise MisuseError("account", "is not known: nobody has called with it, or it was long ago. Is the digest right?")
+        end = 0 if tier == "none" else moment(until, peeked.now)
+        changes = [Change("set", "tier", f"{tier} {end}"), Change("set", "tier.why", reason)]
+        if tier == "none":
+            changes = [Change("unset", "tier"), Change("unset", "tier.why")]
+        await self._note(peeked, "tier", tier, reason, changes)
+        return {"tier": tier, "until": end or None}
+
     async def label(self, account: str, slug: str, reason: str, until: Until = None) -> dict[str, Any]:
         """Put a label on an account, which scorers and people can read. `{"label", "until"}`."""
         reason, slug = line_of("reason", reason), slug_of(slug)
@@ -178,11 +219,10 @@ class Operator:
         `{"override", "until"}`. Limits hold all the same.
         """
         reason = line_of("reason", reason)
-        known = dict.fromkeys(["allow", "deny", "none", *self._guardrail.policy.friction.names()])
-        if what not in known:
-            raise MisuseError(
-                "what", f"{line_of('what', what)!r} is neither allow, deny, none nor a rung. {_near(what, known)}"
-            )
+        rungs = self._guardrail.policy.friction.names()
+        if what not in {"allow", "deny", "none", *rungs}:  # nobody's word is guessed to be the opposite of another
+            has = f"The policy's rungs are {', '.join(rungs)}." if rungs else "The policy has no rungs."
+            raise MisuseError("what", f"{line_of('what', what)!r} is neither allow, deny, none nor a rung. {has}")
         peeked = await self._peek(account, only="a")
         end = moment(until, peeked.now)
         changes = [Change("set", "override", f"{what} {end}"), Change("set", "override.why", reason)]
@@ -211,7 +251,8 @@ class Operator:
     async def switch(self, rule: str, mode: str | None, reason: str = "") -> dict[str, Any]:
         """Switch everything (rule "") to shadow, enforce or off, or one rule to shadow, in every process; None takes it back.
 
-        Other processes obey within a second. Answers as `modes`.
+        Other processes obey within a second. `off` needs a reason. Answers as `modes`, and with `then`: what follows from it that
+        is not meant by everybody, a line each.
         """
         rule = "" if rule == "" else line_of("rule", rule)  # null is nobody's word for everything
         reason = line_of("reason", reason) if reason else ""
@@ -223,10 +264,21 @@ class Operator:
             raise MisuseError("mode", "of a rule can only be shadow. Clear its switch, and it does as the policy says.")
         if rule and rule not in rules and (mode is not None or rule not in await switches.read_switches()):
             raise MisuseError("rule", f"{rule!r} is no limit, scorer or rung of the policy. {_near(rule, rules)}")
+        if mode == "off" and not reason:
+            raise MisuseError("reason", "is missing. Off lets everything through; whoever comes after you will ask why.")
         await switches.write_switch(rule, mode)
-        _log("", f"switch {rule or 'everything'}", mode or "clear", reason)
+        logger.warning("switch %s: %s: %s", rule or "everything", mode or "clear", reason or "no reason was given")
         await self._guardrail.read_switches()
-        return await self.modes()
+        return {**await self.modes(), "then": list(self._follows(rule, mode))}
+
+    def _follows(self, rule: str, mode: str | None) -> Iterator[str]:
+        """What a scorer in shadow leaves behind: the risk that accounts have by now."""
+        engine = self._guardrail.engine
+        if mode == "shadow" and rule in engine.judge.panel.names:
+            yield (
+                f"Accounts keep the risk that {rule} has given them by now; half of it is gone every "
+                f"{engine.policy.friction.decay}. To stop at once what it leads to, switch the rung."
+            )
 
     # What these share
 
@@ -298,4 +350,4 @@ def _near(name: str, known: Sequence[str] | Mapping[str, Any]) -> str:
 
 
 def _log(account: str, verb: str, what: str, reason: str) -> None:
-    logger.warning("%s %s %s: %s", verb, what or "-", account or "-", reason or "no reason was given")
+    logger.warning("%s %s %s: %s", verb, what or "-", account, reason)

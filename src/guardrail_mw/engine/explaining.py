@@ -21,12 +21,13 @@ WHY: Final[Mapping[str, str]] = {
     "budget": "the rung's budget of established accounts is spent, so it met a lower one",
     "capped": "a cap of the policy keeps rungs stricter than it away from this caller",
     "cleared": "it has passed what the rung asks for",
+    "delays-full": "it was to wait, and no more requests may wait at once: it was trimmed instead, where the caps let it",
     "hysteresis": "the risk is below the threshold again, but not yet by enough to leave the rung",
     "not-rolled-out": "the rung is not rolled out to this account yet",
     "one-family": "the evidence is of one family; deny and verify need two",
     "otherwise": "it cannot solve what the rung asks, and meets what stands in `otherwise`",
     "override": "an operator's override decides, not the risk",
-    "shadow": "the rung is in shadow: recorded only",
+    "shadow": "the rung, or a scorer that speaks against it, is in shadow: recorded only",
     "unknown-override": "its override names a rung that the policy does not have; it is ignored",
     "up": "it went on although the rung held, and was led up to the next",
 }
@@ -91,7 +92,7 @@ def _request(event: Mapping[str, Any]) -> str:
     likely, used = event["estimate"], event["used"]
     parts = [f"{event['method'] or 'an unusual method'} on {route}, model {event['model']}"]
     if likely["input"] or likely["output"]:
-        parts.append(f"likely {likely['input']} tokens in, {likely['output']} out")
+        parts.append(f"likely {plural(likely['input'], 'token')} in, {likely['output']} out")
     if likely["items"] != 1:
         parts.append(f"counts as {likely['items']} requests")
     if used is not None:
@@ -129,8 +130,11 @@ def _answer(event: Mapping[str, Any]) -> str:
     if event["trimmed"]:
         done += f" of {', '.join(event['trimmed'])}"
     code = f" ({event['code']})" if event["code"] else ""
+    outcome = _OUTCOMES[event["outcome"]]
+    if event["outcome"] == "denied":
+        return f"{done} with {event['status']}{code}; {outcome}" if event["status"] else f"{done}{code}; {outcome}"
     status = f" {event['status']}" if event["status"] else ", no answer began"
-    return f"{done}{code}; {_OUTCOMES[event['outcome']]}{status}"
+    return f"{done}{code}; {outcome}{status}"
 
 
 def _would(would: Mapping[str, Any]) -> str:
@@ -222,11 +226,14 @@ def _account(shown: Mapping[str, Any], limits: Iterable[Mapping[str, Any]] | Non
         yield f"Rung     {on['name']}, {ago(on['since'], now)}{met}"
     for rung in shown["rungs"]:
         far = rung["at"] - shown["risk"]
-        side = f"{number(far)} away" if far > 0 else f"{number(-far)} below what is remembered"
+        side = f"{number(far)} away" if far > 0 else f"{number(abs(far))} below what is remembered"
         yield f"  {rung['name']:<22} begins at {number(rung['at'])}, {side}{', in shadow' if rung['shadow'] else ''}"
     ruled = shown["override"]
     if ruled is not None:
         yield f"Override {ruled['what']} {_until(ruled['until'])}: {ruled['why']}"
+    if shown["tier"]:
+        why = f": {shown['tier_why']}" if shown["tier_why"] else ""
+        yield f"Tier     {shown['tier']} {_until(shown['tier_until'])}{why}"
     for label in shown["labels"]:
         yield f"Label    {label['label']} {_until(label['until'])}: {label['why']}"
     if limits is not None:
@@ -244,7 +251,7 @@ def _standing(shown: Mapping[str, Any]) -> str:
         return "nothing is remembered of it"
     since = f"known {ago(shown['since'], shown['now'])}" if shown["since"] else "known"
     parts = [since, *(["proved by the app"] if shown["proved"] else []), *(["verified"] if shown["verified"] else [])]
-    parts += [f"{name} {shown[name]}" for name in ("tier", "acr", "ial", "cluster") if shown[name]]
+    parts += [f"{name} {shown[name]}" for name in ("acr", "ial", "cluster") if shown[name]]
     return ", ".join([*parts, f"verdict {shown['verdict']}"])
 
 

@@ -22,8 +22,8 @@ from guardrail_mw.engine.standings import Standings
 from guardrail_mw.errors import PluginError, PolicyError, Problem
 from guardrail_mw.identity.keys import Secrets, derive
 from guardrail_mw.identity.resolver import Resolver
-from guardrail_mw.policy import Policy, load
-from guardrail_mw.policy.document import SCHEMES
+from guardrail_mw.policy import Policy, describe, load
+from guardrail_mw.policy.document import SCHEMES, url_trouble
 from guardrail_mw.policy.reload import Watcher
 from guardrail_mw.stores.base import Store, Switches
 from guardrail_mw.stores.memory import MemoryStore
@@ -132,6 +132,10 @@ class Guardrail:
 
     def _open(self, settings: StoreSettings, clock: Clock | None) -> Store:
         url = self._url(settings)
+        place, source = ("store.url", "") if url == settings.url else ("GUARDRAIL_STORE", "environment")
+        trouble = url_trouble(url)
+        if trouble is not None:
+            raise PolicyError([Problem(place, *trouble, source=source)])
         scheme = url.partition("://")[0]
         kind = plugins.load("stores", _KINDS.get(scheme, scheme))
         try:
@@ -139,7 +143,6 @@ class Guardrail:
                 url, deadline=settings.deadline.us, max_subjects=settings.max_subjects, clock=clock, observer=self.counts
             )
         except ValueError as error:
-            place, source = ("store.url", "") if url == settings.url else ("GUARDRAIL_STORE", "environment")
             raise PolicyError([Problem(place, str(error), source=source)]) from error
         except ImportError as error:
             cure = "Install it with: pip install 'guardrail-mw[redis]'"
@@ -236,7 +239,7 @@ class Guardrail:
             len(policy.limits),
             len(policy.risk.scorers),
             len(policy.friction.ladder),
-            _shown(self._url(policy.store)) if self._shared else "in this process's memory",
+            describe.place(self._url(policy.store)) if self._shared else "in this process's memory",
             f", operator's port {policy.console.listen}" if policy.console is not None else "",
         )
 
@@ -286,7 +289,8 @@ class Guardrail:
             self.engine = self._compile(self.engine.policy)
             self._resolver.forget()
             self.counts.count("switches.changed")
-            logger.warning("Switches: %s. Mode %s.", switches or "none", self.engine.mode)
+            said = [f"{rule or 'everything'} to {mode}" for rule, mode in sorted(switches.items())]
+            logger.warning("Switches: %s. Mode %s.", ", ".join(said) or "none", self.engine.mode)
 
     # Its life
 
@@ -349,9 +353,3 @@ class Guardrail:
         await self._resolver.aclose()
         await self.store.close()
         await self.recorder.aclose()
-
-
-def _shown(url: str) -> str:
-    """A store's URL without whoever logs in there, and without what follows it."""
-    scheme, _, rest = url.partition("://")
-    return f"{scheme}://{rest.partition('?')[0].rpartition('@')[2]}"

@@ -10,6 +10,7 @@ from guardrail_mw.friction.delays import Waiting
 from guardrail_mw.friction.ladder import Ladder, Person, Rung, Step
 from guardrail_mw.friction.trim import Trimmer, TrimSettings
 from guardrail_mw.risk.base import Count, RiskContext, Velocity
+from guardrail_mw.risk.combination import Risk
 from guardrail_mw.risk.runner import NOTHING, Panel, Scored
 from guardrail_mw.values import Allow, Challenge, Decision, Delay, Deny, Trim, Verify
 
@@ -108,8 +109,16 @@ class Judge:
         return Judgement(scored, self._step(exchange, scored))
 
     def _step(self, exchange: Exchange, scored: Scored) -> Step:
-        families = sum([score >= EVIDENCE for _, score in scored.risk.families])
-        return self.ladder.step(self.person(exchange), scored.risk.score, families)
+        person, ladder = self.person(exchange), self.ladder
+        step = ladder.step(person, scored.risk.score, _families(scored.risk))
+        if scored.would.score <= scored.risk.score:
+            return step
+        other = ladder.step(person, scored.would.score, _families(scored.would))
+        would = max([each for each in (other.rung, other.would) if each is not None], key=_place, default=None)
+        if would is None or _place(would) <= max(_place(step.rung), _place(step.would)):
+            return step
+        why = step.why if "shadow" in step.why else (*step.why, "shadow")
+        return step._replace(would=would, why=why, at=other.at if step.rung is None else step.at)
 
     def person(self, exchange: Exchange) -> Person:
         """Who stands before the ladder. What nobody has proved is remembered of nobody.
@@ -143,6 +152,14 @@ class Judge:
                 return Verify(identity, "", reasons=reasons)
             case _:
                 return Allow(identity, reasons)
+
+
+def _families(risk: Risk) -> int:
+    return sum([score >= EVIDENCE for _, score in risk.families])
+
+
+def _place(rung: Rung | None) -> int:
+    return -1 if rung is None else rung.index
 
 
 def _counts(shape: Shape, receipt: Receipt) -> dict[str, Count]:

@@ -14,7 +14,7 @@ __all__ = ["PLAIN", "Decided", "Past", "Seed", "past"]
 _LARGEST: Final = 2**53
 _MS: Final = 1_000
 _TEXTS: Final = (
-    "id", "policy", "mode", "route", "method", "model", "account", "candidate", "network", "organisation", "device",
+    "id", "policy", "identity", "mode", "route", "method", "model", "account", "candidate", "network", "organisation", "device",
     "device_kind", "tier", "acr", "ial", "source", "decision", "code", "outcome", "verdict",
 )  # fmt: skip
 _WHOLES: Final = ("v", "at", "status", "delay_ms")
@@ -74,6 +74,8 @@ class Past(NamedTuple):
     id: str
     policy: str
     """The hash."""
+    identity: str
+    """The hash of the policy's `identity`."""
     route: str
     """The label."""
     method: str
@@ -147,6 +149,7 @@ def _past(event: Mapping[str, Any]) -> Past:
         at,
         event["id"],
         event["policy"],
+        event["identity"],
         event["route"],
         event["method"],
         event["model"],
@@ -248,7 +251,7 @@ def _findings(found: list[Mapping[str, Any]]) -> tuple[tuple[str, str, int | flo
 def _shadowed(event: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
     found = [("limit", str(each["name"])) for each in event["limits"] if each["shadow"] and not each["ok"]]
     would = event["would"]
-    if would is not None and would["rung"]:
+    if would is not None and would["rung"] and would["rung"] != event["rung"]:  # else it is the mode that is shadow
         found.append(("rung", str(would["rung"])))
     return tuple(found)
 

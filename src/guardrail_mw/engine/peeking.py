@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from guardrail_mw.conditions import OTHER
-from guardrail_mw.engine.accounts import MisuseError
+from guardrail_mw.engine.accounts import MisuseError, told_tier
 from guardrail_mw.engine.identifiers import identifiers
 from guardrail_mw.friction import memory
 from guardrail_mw.limits.tariff import Slot, Tariff
@@ -97,7 +97,7 @@ async def look(
     receipt = await store.peek(Bill(identifiers(), (Entry(account, ()),), account, candidate))
     standing = receipt.standing or Standing()
     know(standing)
-    subject = _subject(account, event)
+    subject = _subject(account, event, standing.fields)
     limits: dict[tuple[str, str | None], Held] = {}
     for model in [*engine.policy.models, OTHER]:
         exchange = engine.begin(chosen, Facts("POST", route, []))
@@ -120,7 +120,7 @@ async def look(
     )
 
 
-def _subject(account: str, event: Mapping[str, Any] | None) -> Subject:
+def _subject(account: str, event: Mapping[str, Any] | None, fields: Mapping[str, str]) -> Subject:
     """Whom the next request would be attributed to, as far as it is known."""
     told = event or {}
     is_account = account.startswith("a:")
@@ -131,7 +131,7 @@ def _subject(account: str, event: Mapping[str, Any] | None) -> Subject:
         authenticated=is_account and told.get("authenticated", True),
         verified=told.get("verified", False),
         organisation=told.get("organisation", ""),
-        tier=told.get("tier", ""),
+        tier=told_tier(fields, told.get("tier", "")),
         acr=told.get("acr", ""),
         ial=told.get("ial", ""),
         source=told.get("source", "anonymous"),

@@ -53,6 +53,7 @@ def record(exchange: Exchange, outcome: str, *, status: int, usage: Usage | None
         "id": exchange.id,
         "at": at,
         "policy": exchange.engine.policy.hash,
+        "identity": exchange.engine.policy.identity_hash,
         "mode": exchange.engine.mode,
         "route": exchange.route.label,
         "method": exchange.route.method,
@@ -90,7 +91,7 @@ def subject_of(exchange: Exchange, fields: Mapping[str, str]) -> dict[str, Any]:
         "cluster": fields.get("cluster", ""),
         "device": subject.device,
         "device_kind": subject.device_kind,
-        "tier": fields.get("tier", subject.tier),
+        "tier": exchange.traits.tier,
         "acr": fields.get("acr", subject.acr),
         "ial": fields.get("ial", subject.ial),
         "authenticated": exchange.authenticated,
@@ -113,7 +114,8 @@ def used_of(usage: Usage) -> dict[str, Any]:
 def _would(exchange: Exchange) -> dict[str, Any] | None:
     """What shadow kept from happening: all of it, or a rung's alone."""
     would = exchange.would
-    rung = exchange.judgement.step.would if exchange.judgement is not None else None
+    step = exchange.judgement.step if exchange.judgement is not None else None
+    rung = None if step is None else step.would or (None if would is None else step.rung)
     if would is None and rung is None:
         return None
     refusal = would.refusal if isinstance(would, Deny) else None

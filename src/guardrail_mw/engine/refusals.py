@@ -29,12 +29,17 @@ _SMALLER: Final = {
 _SHED_WAIT: Final = 1_000_000
 
 
-def by_limit(identity: str, refusal: Refusal) -> Deny:
-    """A limit refused: 429, or, where the limit is everyone's, 503: the caller did nothing wrong."""
+def by_limit(identity: str, refusal: Refusal, *, unproved: bool = False) -> Deny:
+    """A limit refused: 429, or, where the limit is everyone's, 503: the caller did nothing wrong.
+
+    `unproved`: its key was not accepted yet, so that its network pays, and it may have sent nothing yet.
+    """
     if refusal.shared:
         message = "The server is at capacity."
         return Deny(identity, "overloaded", 503, message, ("shed",), refusal, retry=True, wait=refusal.wait)
     message = f"{_WORDS[refusal.kind]}: {refusal.unit} {refusal.amount}."
+    if unproved:
+        message += " It is your network's, for this key has not been accepted yet."
     return Deny(identity, "rate_limited", 429, message, (refusal.kind,), refusal, retry=True, wait=refusal.wait)
 
 

@@ -83,17 +83,25 @@ def remedies(event: Mapping[str, Any], policy: Policy | None) -> Iterator[str]:
     if refusal is not None:
         wait = span(refusal["wait_ms"] * 1000)
         yield f"The limit {refusal['limit']}: the same request is admitted in {wait}, if nothing else comes."
-        yield f"Or: guardrail-mw accounts refill {_account(event)} --limit {refusal['limit']} --reason …"
+        if _is_own(refusal["limit"], event, policy):
+            yield f"Or: guardrail-mw accounts refill {_account(event)} --limit {refusal['limit']} --reason …"
     if event["rung"] is None or event["rung_at"] is None:
         return
     leave = _leave(event["rung_at"], policy)
     yield from _smaller(event, policy, leave)
     yield from _calm(event, policy, leave)
-    yield f"Or: guardrail-mw accounts override {_account(event)} allow --until 7d --reason …"
+    if _account(event).startswith("a:"):
+        yield f"Or: guardrail-mw accounts override {_account(event)} allow --until 7d --reason …"
 
 
 def _account(event: Mapping[str, Any]) -> str:
     return str(event["candidate"] or event["account"])
+
+
+def _is_own(name: str, event: Mapping[str, Any], policy: Policy | None) -> bool:
+    """Whether a limit is counted for the account itself, as far as the policy is at hand; no other can be refilled."""
+    limits = policy.limits if policy is not None else []
+    return _account(event).startswith("a:") and all([each.per[:1] == ["account"] for each in limits if each.name == name])
 
 
 def _leave(at: float, policy: Policy | None) -> float:

@@ -42,7 +42,8 @@ class Step(NamedTuple):
     """The threshold, for this account, of the rung that acts (or would); None where there is none."""
     why: tuple[str, ...]
     """What had a say besides the risk: `override`, `unknown-override`, `allow-lane`, `capped`, `hysteresis`, `up`,
-    `one-family`, `not-rolled-out`, `shadow`, `otherwise`, `cleared`, `budget`."""
+    `one-family`, `not-rolled-out`, `shadow`, `otherwise`, `cleared`, `budget`;
+    `delays-full` where it was to wait and nobody more could."""
     entered: bool
     """Whether the account comes onto this rung from a lower one, or none, with this request."""
     changes: tuple[Change, ...]

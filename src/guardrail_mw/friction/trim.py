@@ -50,7 +50,8 @@ class TrimSettings(Settings):
     """`with` of a `trim`: what is taken out of requests, and which requests are refused for what they ask.
 
     `logprobs` (prompt ones too), `reasoning` (its traces, not its effort), `n` (and `best_of`) above 1, `batch` (several
-    prompts in one, and batch endpoints), `stream`, and `{max_tokens: 1024}`, a cap on the output.
+    prompts in one, and batch endpoints), `stream`, and `{max_tokens: 1024}`, a cap on the output; where
+    an answer has no end of its own (chat, responses), a request that names no cap asks for more than any.
     """
 
     rewrite: list[Item] | None = Field(default=None, min_length=1, max_length=16)
@@ -266,12 +267,17 @@ class Trimmer:
         """
         path = path.rstrip("/")
         _, scratch = _copied(body)
-        refused = [name for name, cap in self._refuse if any([_EDITS[name](part, path, cap) for part, _ in scratch])]
+        refused = [name for name, cap in self._refuse if any([self._asks(name, *part, path, cap) for part in scratch])]
         if refused:
             return Trimmed(None, (), tuple(refused))
         whole, parts = _copied(body)
         names = [name for name, cap in self._rewrite if any([self._edit(name, *part, path, cap) for part in parts])]
         return Trimmed(whole, tuple(names)) if names else Trimmed(None)
+
+    @staticmethod
+    def _asks(name: str, part: dict[str, Any], whole: bool, path: str, cap: int) -> bool:  # noqa: FBT001 - see `_copied`
+        """Whether a request asks for something: for more output than a cap also by naming none."""
+        return _EDITS[name](part, path, cap) or (name == "max_tokens" and bool(_endless(part, whole, path)))
 
     def _edit(self, name: str, part: dict[str, Any], whole: bool, path: str, cap: int) -> bool:  # noqa: FBT001 - see `_copied`
         """Take one thing out, and put into a whole request what keeps the app from doing it unasked."""
@@ -282,12 +288,17 @@ class Trimmer:
         if name == "reasoning" and self._quiet and chat and part.get("include_reasoning") is not False:
             part["include_reasoning"] = False
             return True
-        if name == "max_tokens" and all([part.get(each) is None for each in _CAPS]):
-            told = next((parameter for end, parameter in _CAPPED_BY.items() if path.endswith(end)), None)
-            if told is not None:
-                part[told] = cap
-                return True
-        return found
+        told = _endless(part, whole, path) if name == "max_tokens" else ""
+        if told:
+            part[told] = cap
+        return found or bool(told)
+
+
+def _endless(part: Mapping[str, Any], whole: bool, path: str) -> str:  # noqa: FBT001 - see `_copied`
+    """The parameter that would cap the output, where a request names no cap and its endpoint has none of its own."""
+    if not whole or any([part.get(each) is not None for each in _CAPS]):
+        return ""
+    return next((parameter for end, parameter in _CAPPED_BY.items() if path.endswith(end)), "")
 
 
 def _copied(body: Mapping[str, Any]) -> tuple[dict[str, Any], list[tuple[dict[str, Any], bool]]]:

@@ -193,7 +193,7 @@ def _reader(document: Mapping[str, Any]) -> str:
     kind, curve = document.get("kty"), document.get("crv")
     if kind == "RSA":
         return "RS256"
-    if kind == "OKP" and curve in {"Ed25519", "Ed448"}:
+    if kind == "OKP" and isinstance(curve, str) and curve in {"Ed25519", "Ed448"}:
         return "EdDSA"
     by_curve = {"P-256": "ES256", "P-384": "ES384", "P-521": "ES512", "secp256k1": "ES256K"}
     if kind == "EC" and isinstance(curve, str) and curve in by_curve:
@@ -205,7 +205,7 @@ def _oct(kid: str | None, document: Mapping[str, Any], *, symmetric: bool) -> Ke
     if not symmetric:
         raise ValueError("it is a shared secret, which no public set may hold")
     name = document.get("alg", "HS256")
-    if name not in SYMMETRIC:
+    if not isinstance(name, str) or name not in SYMMETRIC:
         raise ValueError("its alg is not one that a shared secret can verify")
     try:
         secret = PyJWK(dict(document), name).key

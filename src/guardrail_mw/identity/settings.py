@@ -158,7 +158,7 @@ class IdentitySettings(BaseModel):
     assurance: list[Annotated[str, Field(min_length=1, max_length=255)]] = Field(default=[], max_length=64)
     """The order of `acr` values, lowest first."""
     device: DeviceSettings | None = None
-    """How devices are told apart; without it they are not."""
+    """How devices are told apart; without it by what they show, and only where a rule names them."""
 
     @field_validator("trusted_proxies")
     @classmethod

@@ -34,6 +34,9 @@ class Place(NamedTuple):
     cluster: str = ""
     authenticated: bool = False
     device: str = ""
+    seen: bool = False
+    """Whether the device is one that anybody could show. Those are counted apart from signed ones: a browser that keeps its
+    cookie was seen once before, and is one device in either count."""
 
     def home(self, dimension: str) -> str:
         """The home of a dimension. Who has no organisation or cluster is one by itself; no dimension is everyone."""
@@ -184,7 +187,7 @@ class Plan:
             return _tariff(self._shape(place, model, route), place, model, route)
         kind = (
             place.account == place.network, not place.organisation, not place.cluster, not place.device,
-            place.authenticated, model, route,
+            place.authenticated, place.seen, model, route,
         )  # fmt: skip
         shape = self._shapes.get(kind)
         if shape is None:
@@ -207,7 +210,8 @@ class Plan:
         for watch in self._watches:
             home = place.home(watch.home)
             whose.setdefault(home, watch.home)
-            watched.setdefault(home, []).append((watch, _field(watch.code, watch.dimensions, place, model, route)))
+            code = f"{watch.code}s" if place.seen and watch.distinct == "device" else watch.code
+            watched.setdefault(home, []).append((watch, _field(code, watch.dimensions, place, model, route)))
         groups = [_group(shape, whose[home], tuple(lines.get(home, ())), tuple(watched.get(home, ()))) for home in whose]
         return Shape(groups, measured=self.measured, authenticated=place.authenticated)
 

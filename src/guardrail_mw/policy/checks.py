@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from difflib import get_close_matches
 from fnmatch import fnmatchcase
-from typing import TYPE_CHECKING, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
 
 from guardrail_mw.conditions import WhenSettings
 from guardrail_mw.friction.settings import FrictionSettings
@@ -28,6 +28,9 @@ __all__ = ["MOST_MODELS", "Finding", "Parts", "check", "nearest", "rules", "sour
 
 MOST_MODELS = 32
 """Models that `per: [account, model]` tells apart, `other` among them: so many counters a subject has at most for a limit."""
+
+_BEGUN: Final = 3
+"""Letters that must stand before a name counts as begun."""
 
 Finding: TypeAlias = tuple[Path, str, str]
 """Path, message, hint."""
@@ -82,8 +85,9 @@ def rules(settings: Iterable[VelocitySettings]) -> dict[str, Velocity]:
 
 
 def nearest(name: str, known: Collection[str], word: str = "Known here") -> str:
-    """A hint: the nearest known name, else all that are known."""
-    near = get_close_matches(name, list(known), n=1, cutoff=0.6)
+    """A hint: the nearest known name, that which begins alike before others, else all that are known."""
+    begun = sorted(each for each in known if len(name) >= _BEGUN and each.startswith(name))
+    near = begun[:1] or get_close_matches(name, list(known), n=1, cutoff=0.6)
     if near:
         return f"Did you mean `{near[0]}`?"
     return f"{word}: {', '.join(f'`{each}`' for each in sorted(known))}." if known else "There is none."

@@ -15,16 +15,15 @@ from guardrail_mw.errors import Problem
 from guardrail_mw.settings import Settings, refuse
 from guardrail_mw.telemetry.extras import needs
 
-__all__ = ["Address", "ConsoleSettings"]
+__all__ = ["GENERATOR", "Address", "ConsoleSettings"]
 
 SHORTEST: Final = 32
 LONGEST: Final = 512
 VARIED: Final = 10
 """Different characters that a token must have: `x` written forty times is no secret."""
 _TOKEN: Final = re.compile(r"[A-Za-z0-9._~+/=-]+", re.ASCII)
-_CURE: Final = (
-    "Make one with: python -c 'import secrets; print(secrets.token_urlsafe(32))', and write ${GUARDRAIL_OPERATOR_TOKEN}."
-)
+GENERATOR: Final = "Make one with: python -c 'import secrets; print(secrets.token_urlsafe(32))'"
+_CURE: Final = f"{GENERATOR}, and write ${{GUARDRAIL_OPERATOR_TOKEN}}."
 _ADDRESS: Final = "Write 127.0.0.1:9900 or [::1]:9900."
 
 

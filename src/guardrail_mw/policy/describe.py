@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Final
+from collections.abc import Iterator, Mapping
+from typing import Final, get_args
 
 from guardrail_mw.limits.settings import LimitSettings
-from guardrail_mw.policy import judging
-from guardrail_mw.policy.document import Policy, RouteSettings, StoreSettings
+from guardrail_mw.policy import identifying, judging
+from guardrail_mw.policy.document import Policy, RouteSettings, StoreSettings, url_trouble
 from guardrail_mw.policy.words import conditions, either, period
 from guardrail_mw.settings import MICRO
+from guardrail_mw.values import Mode
 
-__all__ = ["describe", "sentence"]
+__all__ = ["describe", "place", "sentence"]
 
 _MODES: Final = {
     "shadow": "shadow: what would be refused is recorded, and every request passes",
@@ -29,26 +30,47 @@ _STORES: Final = {
 _NOUNS: Final = {"input_tokens": "input tokens", "output_tokens": "output tokens"}
 
 
-def describe(policy: Policy) -> str:
-    """What a policy does, for people: its mode and store, its limits, then each route in the order they are tried."""
-    lines = [f"Mode {_MODES[policy.mode]}.", f"Policy {policy.hash}."]
-    lines += _store(policy.store)
-    if not getattr(policy.identity, "sources", ()):
-        lines.append("No source of identity is configured: every caller counts as its network.")
+def describe(policy: Policy, environ: Mapping[str, str] | None = None) -> str:
+    """What a policy does, for people: its mode and store, its limits, then each route in the order they are tried.
+
+    Args:
+        policy: any.
+        environ: where `GUARDRAIL_MODE` and `GUARDRAIL_STORE` stand above what the policy says; nothing does unless given.
+    """
+    environ = environ or {}
+    mode = next((mode for mode in get_args(Mode) if mode == environ.get("GUARDRAIL_MODE", "").strip()), policy.mode)
+    acts, _, means = _MODES[mode].partition(":")
+    lines = [f"Mode {acts}{'' if mode == policy.mode else ', from GUARDRAIL_MODE'}:{means}.", f"Policy {policy.hash}."]
+    lines += _store(policy.store, environ.get("GUARDRAIL_STORE", "").strip())
     if policy.console is not None:
         lines.append(f"The operator's port is {policy.console.address.url}.")
+    lines += identifying.describe(policy)
     lines += ["", "Limits"]
     lines += [f"  {limit.name}: {sentence(limit)}" for limit in policy.limits] or ["  none: nothing is refused."]
     lines += judging.describe(policy)
     lines += ["", "Routes, the first that matches wins"]
-    for route in policy.routes:
-        lines += _route(policy, route)
-    lines += _route(policy, None)
+    for route in (*policy.routes, None):
+        lines += _route(policy, route, mode)
     return "\n".join(lines) + "\n"
 
 
-def _store(store: StoreSettings) -> Iterator[str]:
+def place(url: str) -> str:
+    """A store's URL without whoever logs in there, and without its options: either may hold a password."""
+    scheme, _, rest = url.partition("://")
+    before, _, options = rest.partition("?")
+    return f"{scheme}://{'…' if '@' in options else before.rpartition('@')[2]}"
+
+
+def _store(store: StoreSettings, instead: str) -> Iterator[str]:
+    """Where counters are. `instead`: the URL in the environment, or empty; one that is none is not shown."""
+    if instead and url_trouble(instead) is not None:
+        yield "Counters are nowhere: GUARDRAIL_STORE is no URL of a store."
+        return
+    store = store.model_copy(update={"url": instead}) if instead else store
     where = _STORES.get(store.scheme, f"in the store {store.scheme}")
+    named = [] if store.scheme == "memory" else [place(store.url)]
+    named += ["from GUARDRAIL_STORE"] if instead else []
+    where += f" ({', '.join(named)})" if named else ""
     share = f"1/{store.processes}" if store.processes > 1 else "the whole"
     failing = {
         "allow": "requests pass",
@@ -104,7 +126,7 @@ def _quantity(limit: LimitSettings, units: int) -> str:
     return f"{units} {noun if units != 1 else noun.removesuffix('s')}"
 
 
-def _route(policy: Policy, route: RouteSettings | None) -> Iterator[str]:
+def _route(policy: Policy, route: RouteSettings | None, mode: Mode) -> Iterator[str]:
     """What happens to what matches `route`, or (None) no route."""
     methods = f" ({', '.join(route.methods)})" if route is not None and route.methods else ""
     yield f"  {'everything else' if route is None else ', '.join(route.path)}{methods}"
@@ -114,8 +136,21 @@ def _route(policy: Policy, route: RouteSettings | None) -> Iterator[str]:
     dialect = "problem" if route is None else route.dialect
     errors = "problem details (RFC 9457)" if dialect == "problem" else f"the way {dialect}'s clients expect"
     yield f"    Errors are written {'as ' if dialect == 'problem' else ''}{errors}; {_metering(route)}."
+    proving = _proving(policy, route)
+    if proving:
+        yield f"    A 2xx to {proving} proves the key that came with it."
     yield f"    Limits: {', '.join(limit.name for limit in limits) or 'none'}."
-    yield from _refusals(policy, limits, dialect)
+    if mode == "enforce":
+        yield from _refusals(limits, dialect)
+
+
+def _proving(policy: Policy, route: RouteSettings | None) -> str:
+    """The methods to which the app's 2xx proves a key; empty where none does."""
+    if route is None or not identifying.trusts_app(policy):
+        return ""
+    if route.methods is None and (route.proves or (route.proves is None and route.metered)):
+        return "any method"
+    return either([each for each in route.methods or ("POST",) if route.is_proof(each)] or [""])
 
 
 def _metering(route: RouteSettings | None) -> str:
@@ -125,9 +160,7 @@ def _metering(route: RouteSettings | None) -> str:
     return f"{text} read for tokens"
 
 
-def _refusals(policy: Policy, limits: list[LimitSettings], dialect: str) -> Iterator[str]:
-    if policy.mode != "enforce":
-        return
+def _refusals(limits: list[LimitSettings], dialect: str) -> Iterator[str]:
     acting = [limit for limit in limits if not limit.shadow]
     timed = [limit.name for limit in acting if not limit.shared and limit.budget is None]
     spent = [limit.name for limit in acting if not limit.shared and limit.budget is not None]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from functools import cached_property
 from typing import Annotated, Any, Final, Literal, Self, TypeAlias
 from urllib.parse import urlsplit
@@ -26,13 +27,16 @@ from guardrail_mw.settings import OneOrMany, Settings, Slug, Word, refuse
 from guardrail_mw.telemetry.settings import TelemetrySettings
 from guardrail_mw.values import Dialect, Mode
 
-__all__ = ["LATER", "InspectSettings", "Policy", "RouteSettings", "StoreSettings"]
+__all__ = ["LATER", "SCHEMES", "InspectSettings", "Policy", "RouteSettings", "StoreSettings", "url_trouble"]
 
 LATER: Final = ("clusters", "audit", "public_url")
 """Sections that are known and not available yet."""
 
 _NETWORKED: Final = ("redis", "redis+sentinel", "redis+cluster", "rediss", "rediss+sentinel", "rediss+cluster")
 SCHEMES: Final = ("memory", "unix", *_NETWORKED)
+"""Of URLs that the stores which ship understand."""
+_PLACE: Final = re.compile(r"(?:redis:/?)?([A-Za-z0-9.-]+:[0-9]{1,5})", re.ASCII)
+"""What somebody writes who means `redis://host:port`."""
 _MS: Final = 1_000
 
 _Method: TypeAlias = Annotated[str, StringConstraints(pattern=r"^[A-Z]{1,20}$")]
@@ -56,7 +60,7 @@ class StoreSettings(Settings):
     @field_validator("url")
     @classmethod
     def _url(cls, url: str) -> str:
-        problem = _url_trouble(url)
+        problem = url_trouble(url)
         if problem is not None:
             refuse([Problem("", *problem)])
         return url
@@ -74,12 +78,13 @@ class StoreSettings(Settings):
         return self.url.partition("://")[0]
 
 
-def _url_trouble(url: str) -> tuple[str, str] | None:
-    """What is wrong with a store's URL, never quoting it: it may hold a password."""
+def url_trouble(url: str) -> tuple[str, str] | None:
+    """What is wrong with a store's URL, and what to do; None when it is sound. Never quotes a password."""
     example = "Write memory:// or redis://host:6379/0, for instance."
     scheme, separator, rest = url.partition("://")
     if not separator or any(character.isspace() for character in url):
-        return "is not a URL.", example
+        meant = _PLACE.fullmatch(url)
+        return "is not a URL.", f"Write redis://{meant[1]}/0." if meant is not None else example
     if scheme not in SCHEMES:
         if scheme in plugins.installed("stores"):
             return None
@@ -251,6 +256,27 @@ class Policy(Settings):
         said = self.model_dump(mode="json", by_alias=True, exclude=left_out, fallback=repr)
         return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()[:16]
 
+    @cached_property
+    def identity_hash(self) -> str:
+        """Eight hex digits of `identity`, defaults included."""
+        said = self.identity.model_dump(mode="json", by_alias=True, fallback=repr)
+        return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()[:8]
+
+    def unwatched(self) -> Policy:
+        """It without sinks, metrics, spans and the operator's port: for requests that are only tried."""
+        return self.model_copy(update={"console": None, "telemetry": TelemetrySettings()})
+
     def written(self) -> dict[str, Any]:
         """What was set, as written, what it extends included: loads to the same policy."""
-        return self.model_dump(mode="json", by_alias=True, exclude={"extends"}, exclude_unset=True, fallback=repr)
+        said = self.model_dump(mode="json", by_alias=True, exclude={"extends"}, exclude_unset=True, fallback=repr)
+        found: dict[str, Any] = _plain(said)
+        return found
+
+
+def _plain(value: Any) -> Any:
+    """A text with `${` in it as a policy must write it: else it would be a reference to a variable once it is read again."""
+    if isinstance(value, str):
+        return value.replace("${", "$${")
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    return [_plain(item) for item in value] if isinstance(value, list) else value

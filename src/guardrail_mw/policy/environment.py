@@ -10,11 +10,14 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Final
 
+from guardrail_mw.policy.console import GENERATOR
 from guardrail_mw.policy.nodes import Node, Path, Reader
 
 __all__ = ["hide", "mask", "substitute"]
 
 _REFERENCE: Final = re.compile(r"\$\$\{|\$\{(?:(?P<name>[A-Za-z_][A-Za-z0-9_]*)(?::-(?P<default>[^}]*))?\})?", re.ASCII)
+_SECRETS: Final = {"KEY", "KEYS", "PASSWD", "PASSWORD", "SECRET", "SECRETS", "TOKEN"}
+"""Words in a variable's name."""
 _GIVEAWAY: Final = 4
 """Characters in a row of a variable's value that may not show."""
 
@@ -43,7 +46,7 @@ def _substitute(node: Node, path: Path, environ: Mapping[str, str], reader: Read
         if default is not None and not text:
             return default
         if name not in environ:
-            hint = f"Set it, or write ${{{name}:-default}}."
+            hint = _cure(name, path)
             reader.complain(node, path, f"needs the environment variable {name}, which is not set.", hint)
             node.broken = True
         elif text:
@@ -51,6 +54,15 @@ def _substitute(node: Node, path: Path, environ: Mapping[str, str], reader: Read
         return text
 
     node.value = _REFERENCE.sub(value, node.value)
+
+
+def _cure(name: str, path: Path) -> str:
+    """What to do about a variable that is not set. A secret's default would put the secret into the file."""
+    if path == ("console", "token"):
+        return f"Set it. {GENERATOR}"
+    if path[-1:] in {("secret",), ("token",), ("password",)} or _SECRETS & set(name.upper().split("_")):
+        return "Set it: a secret does not belong in the file."
+    return f"Set it, or write ${{{name}:-default}}."
 
 
 def hide(text: str, node: Node, otherwise: str) -> str:

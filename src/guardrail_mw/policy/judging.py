@@ -6,13 +6,15 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Final
 
 from guardrail_mw.policy.words import conditions, either, period
+from guardrail_mw.risk.automation import AutomationSettings
+from guardrail_mw.risk.velocity import VelocitySettings as Ramps
 
 if TYPE_CHECKING:
     from guardrail_mw.friction.rungs import RungSettings
     from guardrail_mw.friction.settings import FrictionSettings
     from guardrail_mw.limits.velocity import VelocitySettings
     from guardrail_mw.policy.document import Policy
-    from guardrail_mw.risk.settings import RiskSettings
+    from guardrail_mw.risk.settings import RiskSettings, ScorerSettings
 
 __all__ = ["describe"]
 
@@ -56,11 +58,23 @@ def _risk(risk: RiskSettings) -> Iterator[str]:
         named = f" ({scorer.use})" if scorer.label != scorer.use else ""
         weight = f", counted {scorer.weight:g} times" if scorer.weight != 1 else ""
         yield f"  {scorer.label}{named}{weight}{'; recorded only' if scorer.shadow else ''}."
+        yield from _scores(scorer)
     weights = risk.weighing()
     if weights:
         listed = ", ".join(f"{family} {weight:g}" for family, weight in sorted(weights.items()))
         yield f"  Families of evidence that count less than whole: {listed}."
     yield "  Of each family the strongest finding counts; families add up as independent evidence does."
+
+
+def _scores(scorer: ScorerSettings) -> Iterator[str]:
+    """From what on it says how much; of a plugin's own settings, which may hold secrets, nothing."""
+    settings = scorer.with_
+    if isinstance(settings, Ramps):
+        for rule, ramp in settings.root.items():
+            yield f"    {rule}: 0 up to {ramp.from_}, 100 from {ramp.full}, and evenly between them."
+    elif isinstance(settings, AutomationSettings):
+        signs = [(name, value) for name, value in settings if not isinstance(value, bool) and value]
+        yield f"    {', '.join(f'{name} {value}' for name, value in signs) or 'nothing'}."
 
 
 def _friction(friction: FrictionSettings) -> Iterator[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import suppress
 from typing import Any, NamedTuple, TypeVar
 
@@ -26,19 +26,25 @@ __all__ = ["Examined", "examine", "load", "loads"]
 _T = TypeVar("_T", bound=BaseModel)
 
 
-def load(source: str | os.PathLike[str] | Mapping[str, Any] | Policy, *, environ: Mapping[str, str] | None = None) -> Policy:
+def load(
+    source: str | os.PathLike[str] | Mapping[str, Any] | Policy,
+    *,
+    environ: Mapping[str, str] | None = None,
+    without: Collection[str] = (),
+) -> Policy:
     """Read a policy.
 
     Args:
         source: a file's path, the name of a policy that ships (`guardrail:balanced`), a mapping, or a policy (given back).
         environ: what `${NAME}` refers to; the process's environment unless given.
+        without: sections that are not read, as if they did not stand there; not of a `Policy`.
 
     Raises:
         PolicyError: every problem that was found, in the order of the document and then of what it extends.
     """
     if isinstance(source, Policy):
         return source
-    return _Loading(environ).policy(source)
+    return _Loading(environ, without).policy(source)
 
 
 def loads(text: str | bytes, *, source: str = "<text>", environ: Mapping[str, str] | None = None) -> Policy:
@@ -73,8 +79,9 @@ def examine(source: str | os.PathLike[str] | Mapping[str, Any], *, environ: Mapp
 class _Loading:
     """One document on its way."""
 
-    def __init__(self, environ: Mapping[str, str] | None) -> None:
+    def __init__(self, environ: Mapping[str, str] | None, without: Collection[str] = ()) -> None:
         self._environ = os.environ if environ is None else environ
+        self._without = without
         self._reader = Reader()
         self.sources: list[str] = []
         self.digests: dict[str, str] = {}
@@ -125,6 +132,8 @@ class _Loading:
             text = source if isinstance(source, bytes) else merge.read(name)
             self.digests[name] = merge.digest(name, text)
             root = self._reader.text(text, name)
+        for section in self._without if isinstance(root.value, dict) else ():
+            root.value.pop(section, None)
         substitute(root, self._environ, self._reader)
         return root
 

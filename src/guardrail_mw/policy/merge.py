@@ -57,8 +57,10 @@ def read(source: str) -> bytes:
             return file.read(1 << 20)
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else "not a path"
+        if isinstance(error, FileNotFoundError) and not FilePath(source).is_absolute():
+            reason += f"; looked for {FilePath(source).absolute()}"
         hint = "Name a file that can be read, or a policy that ships: " + ", ".join(builtins()) + "."
-        raise PolicyError([Problem("", f"cannot be read: {reason.lower()}.", hint, source)]) from error
+        raise PolicyError([Problem("", f"cannot be read: {reason[:1].lower()}{reason[1:]}.", hint, source)]) from error
 
 
 def digest(source: str, content: bytes | None = None) -> str:
@@ -85,7 +87,8 @@ def _merge(base: Node, over: Node, lists: dict[str, Callable[[Node, Node], Node]
             merged[key] = lists[key](merged[key], node) if key in lists else _merge(merged[key], node, {})
         else:
             merged[key] = node
-    return replace(over, value=merged, key_lines=base.key_lines | over.key_lines)
+    lines = base.key_lines | dict.fromkeys(over.value) | over.key_lines  # a mapping has none, and must not get the other's
+    return replace(over, value=merged, key_lines=lines)
 
 
 def _limits(base: Node, over: Node) -> Node:

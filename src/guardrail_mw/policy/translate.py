@@ -13,11 +13,12 @@ from pydantic_core import ErrorDetails
 
 from guardrail_mw import plugins
 from guardrail_mw.errors import PluginError, Problem
+from guardrail_mw.policy import units
 from guardrail_mw.policy.checks import nearest
 from guardrail_mw.policy.document import LATER, Policy
 from guardrail_mw.policy.environment import hide
 from guardrail_mw.policy.nodes import Node, Path, scalar
-from guardrail_mw.quantities import QuantityError
+from guardrail_mw.quantities import Budget, Duration, QuantityError, Rate
 
 __all__ = ["Found", "translate"]
 
@@ -39,6 +40,11 @@ _PATTERNS: Final = {
     r"^[A-Z]{1,20}$": "an HTTP method in capitals, such as POST",
     r"^[A-Za-z0-9][A-Za-z0-9._:-]{0,39}$": "up to 40 letters, digits, dots, colons, hyphens and underscores",
 }
+_MEANT: Final = dict.fromkeys(("user", "user_id", "key", "api_key", "customer", "client"), "account") | {
+    **dict.fromkeys(("ip", "ip_address", "address"), "network"),
+    **dict.fromkeys(("org", "organization", "tenant", "team", "company"), "organisation"),
+}
+"""What other libraries call the subjects of limits."""
 _BOUNDS: Final = {
     "greater_than": ("gt", "above"),
     "greater_than_equal": ("ge", "at least"),
@@ -62,7 +68,7 @@ def translate(error: ErrorDetails, root: Node) -> Iterator[Found]:
     context: dict[str, Any] = error.get("ctx") or {}
     if error["type"] == "problems":
         for problem in context["problems"]:
-            yield _relative(path, problem)
+            yield _relative(path, problem, root)
         return
     if error["type"] in {"extra_forbidden", "missing"}:
         yield _key(error, path, root)
@@ -71,7 +77,10 @@ def translate(error: ErrorDetails, root: Node) -> Iterator[Found]:
         wanted = _PATTERNS.get(context.get("pattern", ""), "a shorter or longer one")
         yield Found(path, f"is not a name; expected {wanted}.", "", keyed=True)
         return
-    yield Found(path, *_message(error["type"], context, error["msg"], node))
+    message, hint = _message(error["type"], context, error["msg"], node)
+    if path[-1:] == ("seconds",) and not node.variables:
+        hint = units.seconds(node.value) or hint
+    yield Found(path, message, hint)
 
 
 def _locate(loc: tuple[int | str, ...], root: Node) -> tuple[Path, Node]:
@@ -82,24 +91,33 @@ def _locate(loc: tuple[int | str, ...], root: Node) -> tuple[Path, Node]:
         found = node.at((part,))
         if found is not None:
             path, node = (*path, part), found
+        elif part == "with":  # left out: what stands below it stands nowhere, and not in what it was left out of
+            break
     return path, node
 
 
-def _relative(path: Path, problem: Problem) -> Found:
+def _relative(path: Path, problem: Problem, root: Node) -> Found:
+    """A problem of our own, at its place. Where a variable brought the text, it is named: it is what has to be changed."""
     below = [int(part) if part.isdigit() else part for part in problem.path.split(".")] if problem.path else []
     where = (*path, *below)
-    return Found(where, problem.message, problem.hint)
+    node = root.at(where)
+    held = " and ".join(f"${{{name}}}" for name in node.variables) if node is not None else ""
+    return Found(where, f"is what {held} holds, and {problem.message}" if held else problem.message, problem.hint)
 
 
 def _key(error: ErrorDetails, path: Path, root: Node) -> Found:
     if error["type"] == "missing":
-        key = str(error["loc"][-1])
+        *above, key = [str(part) for part in error["loc"]]
         hint = "Write `version: 1`." if (path, key) == ((), "version") else f"Add `{key}: …`."
+        if above[-1:] == ["with"] and path[-1:] != ("with",):
+            path, hint = (*path, "with"), f"Add `with: {{{key}: …}}`."
         return Found((*path, key), "is missing.", hint, keyed=True)
     key = str(path[-1]) if path else ""
     if len(path) == 1 and key in LATER:
         return Found(path, f"`{key}` is not available in this version.", "Leave this section out.", keyed=True)
     names = _keys(path[:-1], root)
+    if "with" in names and key in _keys((*path[:-1], "with"), root):
+        return Found(path, "is not a known key here.", f"Put it into `with`: `with: {{{key}: …}}`.", keyed=True)
     near = get_close_matches(key, LATER, n=1, cutoff=0.8) if len(path) == 1 else []
     if near and not get_close_matches(key, names, n=1, cutoff=0.8):
         hint = f"Did you mean `{near[0]}`? It is not available in this version."
@@ -140,7 +158,7 @@ def _message(kind: str, context: dict[str, Any], said: str, node: Node) -> tuple
     stands = _stands(node)
     cause = context.get("error")
     if isinstance(cause, QuantityError):
-        return f"{_stands(node, cause.wrong)}; expected {cause.expected}.", ""
+        return f"{_stands(node, cause.wrong)}; expected {cause.expected}.", _rewritten(node, cause.expected)
     if kind == "literal_error":
         return _choice(context["expected"], node)
     wanted = _wanted(kind, context)
@@ -150,6 +168,14 @@ def _message(kind: str, context: dict[str, Any], said: str, node: Node) -> tuple
     if other is not None:
         return other(context), ""
     return hide(_detail(cause, said), node, "is not valid; it comes from the environment and is not shown."), ""
+
+
+def _rewritten(node: Node, expected: str) -> str:
+    """What was meant, where that is plain; never what a variable holds."""
+    kind = next((each for each in (Rate, Budget, Duration) if each.expected == expected), None)
+    if kind is None or node.variables or not isinstance(node.value, str):
+        return ""
+    return units.meant(kind, node.value)
 
 
 def _detail(cause: object, said: str) -> str:
@@ -206,7 +232,8 @@ def _choice(expected: str, node: Node) -> tuple[str, str]:
     names = [name.strip("'") for name in expected.replace(" or ", ", ").split(", ")]
     listed = " or ".join([", ".join(names[:-1]), names[-1]]) if len(names) > 1 else names[0]
     text = str(node.value) if isinstance(node.value, str) else ""
-    near = get_close_matches(text.lower(), names, n=1, cutoff=0.6)
+    meant = _MEANT.get(text.lower().replace("-", "_"), "")
+    near = [meant] if meant in names else get_close_matches(text.lower(), names, n=1, cutoff=0.6)
     hint = f"Did you mean `{near[0]}`?" if near and not node.variables else ""
     if names == ["1"]:
         hint = "Write `version: 1`."

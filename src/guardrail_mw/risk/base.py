@@ -76,7 +76,8 @@ class RiskContext:
         self.subject = subject
         """Whom it is attributed to. Subjects are reused between requests: what is worked out of one may be kept by identity."""
         self.standing = standing
-        """What is remembered of the account; `fields` holds `verdict`, `label.*`, `since` and the like."""
+        """What is remembered of the account; `fields` holds `verdict`, `since` and the like, and `labels(now)` says what
+        operators have put on it and still holds."""
         self.counts = counts
         """By the name of the velocity rule. A rule that does not hold for this request is not there."""
         self.now = now

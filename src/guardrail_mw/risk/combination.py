@@ -69,8 +69,9 @@ def explain(risk: Risk, findings: Sequence[Weighed] = ()) -> list[str]:
         reasons = sorted({each.finding.reason for each in findings if each.finding.family == family and not each.shadow})
         found = f" ({', '.join(reasons)})" if reasons else ""
         adds = round(risk.score - without, 2)
+        would = f"{without:g}, not {risk.score:g}" if adds else f"the same, {risk.score:g}"
         lines.append(
-            f"{family} {score:g}{found} adds {adds:g}: without it the risk would be {without:g}, not {risk.score:g}"
+            f"{family} {score:g}{found} adds {f'{adds:g}' if adds else 'nothing'}: without it the risk would be {would}"
         )
     return lines
 

@@ -128,7 +128,7 @@ def plains(bill: Bill) -> Sequence[Plain] | None:
         return notes.kept
     found = []
     for entry in bill.entries:
-        steps = plain(entry, bill)
+        steps = _of_entry(entry, bill)
         if steps is None:
             return None
         found.append(steps)
@@ -138,7 +138,7 @@ def plains(bill: Bill) -> Sequence[Plain] | None:
     return kept
 
 
-def plain(entry: Entry, bill: Bill) -> Plain | None:
+def _of_entry(entry: Entry, bill: Bill) -> Plain | None:
     """The entry's steps where they are buckets whose cost is no estimate, then counts; kept with them if others follow."""
     notes = entry.notes
     if notes is None:

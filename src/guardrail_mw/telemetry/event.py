@@ -100,6 +100,7 @@ FIELDS: Final[Mapping[str, Field]] = {
     "id": Field("text", "The decision's id, as in `x-guardrail-decision`."),
     "at": Field("integer", "When it was charged, by the store's clock.", "µs since 1970, UTC"),
     "policy": Field("text", "The hash of the policy that decided."),
+    "identity": Field("text", "The hash of its `identity`: what accounts are. Events of two are not comparable."),
     "mode": Field("text", "", words=("shadow", "enforce")),
     "route": Field("text", "The route's name or first path; empty where none matched."),
     "method": Field("text", "The HTTP method, or `WEBSOCKET`."),

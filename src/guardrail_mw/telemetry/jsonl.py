@@ -8,6 +8,7 @@ would not do: it says nothing of a write that stops half-way, and nothing of rot
 from __future__ import annotations
 
 import asyncio
+import errno
 import fcntl
 import gzip
 import os
@@ -40,7 +41,8 @@ class JsonlSettings(Settings):
     """`with` of `use: jsonl`."""
 
     path: str = Field(min_length=1, max_length=4096)
-    """The file. `{pid}` in it is the process's number: a file a process, for file systems without locks."""
+    """The file; a relative one is beside wherever the server was started. `{pid}` in it is the process's number: a file a
+    process, for file systems without locks."""
     rotate: Size = Size.parse("100MiB")
     """The size beyond which it is put aside under its name and the time, `events.20260101T000000000000.jsonl`."""
     keep: int = Field(default=5, ge=1, le=10_000)
@@ -87,6 +89,29 @@ class JsonlFile:
             _append(opened, data, size)
         if aside is not None and self._settings.gzip:
             _compress(aside)
+
+    def trial(self) -> None:
+        """Open the file as a write does, and leave nothing behind that was not there.
+
+        Raises:
+            OSError: it cannot be written.
+        """
+        path = self.path
+        missing = [folder for folder in path.parents if not folder.exists()]
+        new = not path.exists()
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            os.close(os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, _MODE))
+            lock = Path(f"{path}.lock")
+            if not os.access(lock if lock.exists() else path.parent, os.W_OK):
+                raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(lock))
+        finally:
+            with suppress(OSError):
+                if new and not path.stat().st_size:
+                    path.unlink()
+            for folder in missing:
+                with suppress(OSError):
+                    folder.rmdir()
 
     def idle(self) -> None:
         """Lines are in the file as soon as they are written."""

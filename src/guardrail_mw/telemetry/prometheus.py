@@ -78,6 +78,8 @@ class Metrics:
             for kind in _KINDS:
                 if used[kind]:
                     self._tokens.of(event["model"], kind).observe(used[kind])
+        if not event["limits"] and event["refusal"] is not None:  # refused from memory: no limit was asked
+            self._refusals.of(event["refusal"]["limit"], "false").inc()
         if event["decision"] != "allow" or event["would"] is not None or event["rung"] is not None:
             self._touched(event)
 
@@ -85,7 +87,7 @@ class Metrics:
         would = event["would"]
         if would is not None:
             self._would.of(event["route"], would["decision"], would["code"]).inc()
-        if event["rung"] is not None:
+        if event["rung"] is not None and (event["would"] or {}).get("rung") != event["rung"]:
             self._rungs.of(event["rung"]).inc()
         if event["delay_ms"]:
             self._delays.of().inc(event["delay_ms"] * _MS)

@@ -196,7 +196,10 @@ class Writer:
         if count:
             self._observer.count("events.dropped", count)
         if self._speaks(why):
-            logger.warning("Events were dropped by %s: %s.", self._name, why, exc_info=error)
+            cause = error.__cause__ if isinstance(error, Unwritten) else error
+            known = isinstance(cause, OSError)  # the disk's or the operator's: where in our code it came out tells nothing
+            said = f"{why}: {cause}" if known else why
+            logger.warning("Events were dropped by %s: %s.", self._name, said, exc_info=None if known else error)
 
 
 class _Worker:

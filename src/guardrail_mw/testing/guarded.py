@@ -11,12 +11,15 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from collections.abc import Coroutine, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
 
 from guardrail_mw.asgi.middleware import GuardrailMiddleware
 from guardrail_mw.engine import Guardrail
+from guardrail_mw.errors import PolicyError, Problem
 from guardrail_mw.policy import Policy, load
 from guardrail_mw.quantities import Duration
 from guardrail_mw.stores.memory import MemoryStore
@@ -39,6 +42,7 @@ ENVIRON: Final[Mapping[str, str]] = {
     "GUARDRAIL_KEYS": "the same in every test: cookies do too",
 }
 """What a `Guarded` is run in besides what it is given: nothing of the machine's own environment."""
+_UNSET: Final = re.compile(r"environment variable (\w+), which is not set")
 _ALL: Final = 10_000
 _PATIENT: Final = Duration.parse("10s")
 """A test asks what a store answers, not how soon."""
@@ -220,7 +224,16 @@ class Guarded:
 
 def _alone(policy: PolicySource, environ: Mapping[str, str]) -> Policy:
     """The policy, heard and watched by nobody else, and patient with its store."""
-    read = policy if isinstance(policy, Policy) else load(policy, environ=environ)
+    try:
+        read = load(policy, environ=environ, without={"console"})
+    except PolicyError as error:
+        raise PolicyError([_told(each) for each in error.problems]) from error.__cause__
     quiet = read.telemetry.model_copy(update={"events": []})
     patient = read.store.model_copy(update={"deadline": _PATIENT})
     return read.model_copy(update={"console": None, "telemetry": quiet, "store": patient})
+
+
+def _told(problem: Problem) -> Problem:
+    """What a variable that is missing wants in a test: nothing of the machine's own environment is read."""
+    missing = _UNSET.search(problem.message)
+    return problem if missing is None else replace(problem, hint=f"In a test: guarded(…, environ={{{missing[1]!r}: …}}).")

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import ClassVar
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -14,7 +13,6 @@ __all__ = ["NightOwl", "NightOwlSettings"]
 
 HOUR = 3_600_000_000
 """µs."""
-EXPIRY = re.compile(r"[0-9]{1,18}")
 
 
 class NightOwlSettings(BaseModel):
@@ -47,7 +45,6 @@ class NightOwl:
             known = ", ".join(sorted(scope.velocity)) or "none"
             raise ValueError(f"`rule` names `{settings.rule}`, which is no velocity rule; there are: {known}.")
         self._settings = settings
-        self._label = f"label.{settings.excused}"
 
     def score(self, context: RiskContext, /) -> Sequence[Finding]:
         """One finding, or none. The time is the store's: the same in every process."""
@@ -56,7 +53,7 @@ class NightOwl:
         if count is None or count.value <= settings.more_than:
             return ()
         hour = (context.now // HOUR + settings.utc_offset) % 24
-        if not self._is_night(hour) or self._is_excused(context.standing.fields, context.now):
+        if not self._is_night(hour) or settings.excused in context.standing.labels(context.now):
             return ()
         figures = {"count": count.value, "more_than": settings.more_than, "hour": hour}
         return (Finding("timing", settings.score, "busy-at-night", figures),)
@@ -64,8 +61,3 @@ class NightOwl:
     def _is_night(self, hour: int) -> bool:
         begins, ends = self._settings.from_, self._settings.until
         return begins <= hour < ends if begins < ends else hour >= begins or hour < ends
-
-    def _is_excused(self, fields: Mapping[str, str], now: int) -> bool:
-        """A label is its expiry in µs (0: none), a space, and why it was given."""
-        expires, _, _ = fields.get(self._label, "-").partition(" ")
-        return EXPIRY.fullmatch(expires) is not None and (expires == "0" or int(expires) > now)

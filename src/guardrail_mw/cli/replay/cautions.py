@@ -23,7 +23,6 @@ def cautions(
 ) -> list[str]:
     """A sentence or two for each."""
     return [
-        *_about_identity(policy, old, events),
         *_about_events(events, comparison),
         *_about_policy(policy, old, events),
         *_about_run(replay, keyless=keyless and bool(policy.friction.ladder)),
@@ -48,15 +47,6 @@ def _different(new: Any, old: Any, path: str) -> Iterator[str]:
             yield from _different(one, other, f"{path}[{index}]")
     elif new != old:
         yield path
-
-
-def _about_identity(policy: Policy, old: Sequence[Policy], events: Events) -> Iterator[str]:
-    unknown = sorted(events.policies.keys() - {policy.hash} - {each.hash for each in old})
-    if unknown:
-        yield (
-            f"`identity` was not compared with that of the policies {', '.join(unknown)}: events carry a policy's hash "
-            "only. Give the files as --recorded. Where it differs, the accounts here are not those that the policy would see."
-        )
 
 
 def _about_events(events: Events, comparison: Comparison) -> Iterator[str]:

@@ -100,6 +100,11 @@ def _replayed(events: Events, new: Policy, name: str, old: Sequence[tuple[str, P
     with _bar(events.size, "Reading  ") as bar:
         events.read(bar.update)
     _recorded_by(events, old)
+    if events.identities != {new.identity_hash}:
+        raise Cannot(
+            f"{name} cannot be replayed: it attributes requests in another way than what recorded these events ({by(events)}). "
+            f"{_WHY} --recorded OLD.yaml says in what the two differ."
+        )
     policies = [each for _, each in old]
     paths = {route.label: route.path[0] for each in policies for route in each.routes}
     replaying = Replay(new, mode=mode, key=derive(secrets.id_key, "friction"), paths=paths)
@@ -125,6 +130,9 @@ def _bar(length: int, label: str) -> Any:
     return click.progressbar(length=length, label=label, file=sys.stderr, hidden=not sys.stderr.isatty(), width=0)
 
 
+_WHY = "Events hold digests of accounts and networks, not what those were made from. Give both the same `identity`."
+
+
 def _same_identity(new: Policy, name: str, old: Policy, recorded: str) -> None:
     """Refuse to compare what cannot be compared.
 
@@ -135,8 +143,7 @@ def _same_identity(new: Policy, name: str, old: Policy, recorded: str) -> None:
     if found:
         raise Cannot(
             f"{name} cannot be replayed: it attributes requests in another way than {recorded}, by which they were recorded "
-            f"({', '.join(found)}). Events hold digests of accounts and networks, not what those were made from. "
-            "Give both the same `identity`."
+            f"({', '.join(found)}). {_WHY}"
         )
 
 

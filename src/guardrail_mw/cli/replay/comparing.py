@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from heapq import nsmallest
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from guardrail_mw.friction.rung import SEVERITY
@@ -13,12 +14,14 @@ if TYPE_CHECKING:
     from guardrail_mw.engine.replaying import Ruling
     from guardrail_mw.policy import Policy
 
-__all__ = ["BINS", "SPANS", "Comparison", "Line", "Span"]
+__all__ = ["BINS", "MOST", "SPANS", "Comparison", "Line", "Span", "Touched"]
 
 SPANS: Final = 60
 """Parts that the time is divided into."""
 BINS: Final = 20
 """Parts that the risk is divided into, 5 points each."""
+MOST: Final = 10
+"""Accounts that are named."""
 _MILLION: Final = 1_000_000
 REFUSING: Final = frozenset({"deny", "challenge", "verify"})
 
@@ -75,6 +78,19 @@ class Line(NamedTuple):
     """Of the new, those that had been known for 30 days; a floor: what is older than the events may not be known."""
 
 
+class Touched(NamedTuple):
+    """An account, or a network that paid for those without one, and what would be done to it."""
+
+    account: str
+    """Its digest, as events have it."""
+    requests: int
+    """That would be touched."""
+    before: int
+    """That were, as they were recorded."""
+    rules: tuple[tuple[str, int], ...]
+    """Names of the limits and rungs, and how often each; the one that acts most first."""
+
+
 class Comparison:
     """Counts decisions as they come.
 
@@ -104,6 +120,11 @@ class Comparison:
         """Requests by risk, then and now; without those at 0."""
         self._rules: dict[tuple[str, str], _Rule] = {}
         self._accounts: set[int] = set()
+        self._networks: set[int] = set()
+        """Those among them that are networks, which paid for callers without an account."""
+        self._whom: dict[str, dict[str, int]] = {}
+        """Whom something would be done to: how often, by the rule's name."""
+        self._whom_before: dict[str, int] = {}
         self._touched: tuple[set[int], set[int]] = (set(), set())
         self._established: set[int] = set()
 
@@ -118,6 +139,8 @@ class Comparison:
         self.requests += 1
         account = hash(past.payer)
         self._accounts.add(account)
+        if past.payer.startswith("n:"):
+            self._networks.add(account)
         then, now = past.decided, ruling.decided
         span = self.spans[min((past.at - self.start) * SPANS // (self.end - self.start + 1), SPANS - 1)]
         span.requests += 1
@@ -141,6 +164,7 @@ class Comparison:
         if kind:
             (span.refused if action in REFUSING else span.slowed)[0] += 1
             self._touched[0].add(account)
+            self._whom_before[past.payer] = self._whom_before.get(past.payer, 0) + 1
             for rule in self._involved(kind, name, [each[0] for each in past.findings if each[2] and not each[4]]):
                 rule.before += 1
                 rule.fewer += gain < 0
@@ -148,6 +172,8 @@ class Comparison:
         if now.kind:
             (span.refused if now.action in REFUSING else span.slowed)[1] += 1
             self._touched[1].add(account)
+            rules = self._whom.setdefault(past.payer, {})
+            rules[now.rule] = rules.get(now.rule, 0) + 1
             if ruling.established:
                 self._established.add(account)
             for rule in self._involved(now.kind, now.rule, ruling.scorers):
@@ -197,6 +223,19 @@ class Comparison:
         """In a million of all that were compared."""
         return round(requests * _MILLION / self.requests, 1) if self.requests else 0.0
 
+    def most(self) -> list[Touched]:
+        """The accounts to which most would be done, and what; those to which nothing was done then come first."""
+        found = [
+            Touched(
+                account,
+                sum(rules.values()),
+                self._whom_before.get(account, 0),
+                tuple(sorted(rules.items(), key=lambda each: (-each[1], each[0]))),
+            )
+            for account, rules in self._whom.items()
+        ]
+        return nsmallest(MOST, found, key=lambda each: (each.before > 0, -each.requests, each.account))
+
     @property
     def totals(self) -> Mapping[str, int]:
         """Requests and accounts, all rules together."""
@@ -212,6 +251,7 @@ class Comparison:
             "newly_slowed": sum(times for gain, now, times in gains if gain > 0 and now not in REFUSING),
             "milder": sum(times for gain, _, times in gains if gain < 0),
             "accounts": len(self._accounts),
+            "networks": len(self._networks),
             "accounts_touched_before": len(self._touched[0]),
             "accounts_touched_after": len(self._touched[1]),
             "accounts_newly_touched": len(new),
@@ -228,6 +268,7 @@ class Comparison:
             "left_out": {"warming": self.warming, **self.undecided},
             "moved": [{"then": then, "now": now, "requests": times} for (then, now), times in sorted(self.moved.items())],
             "rules": [line._asdict() for line in self.lines()],
+            "most_touched": [{**each._asdict(), "rules": dict(each.rules)} for each in self.most()],
             "spans": [{"requests": span.requests, "refused": span.refused, "slowed": span.slowed} for span in self.spans],
             "risks": {"then": self.risks[0], "now": self.risks[1]},
         }

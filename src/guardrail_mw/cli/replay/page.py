@@ -77,6 +77,7 @@ def page(told: Told) -> str:
             "<main>",
             *_head(told, title),
             *_table(told.comparison),
+            *_most(told.comparison),
             *_plots(told.comparison),
             *_care(told),
             "</main>",
@@ -112,6 +113,22 @@ def _table(comparison: Comparison) -> Iterator[str]:
     yield "<details><summary>What the columns mean</summary><dl>"
     yield from (f"<dt>{escape(head)}</dt><dd>{escape(meaning)}.</dd>" for head, meaning in _MEANINGS.items())
     yield "</dl></details>"
+
+
+def _most(comparison: Comparison) -> Iterator[str]:
+    """The accounts to which most would be done."""
+    found = comparison.most()
+    if not found:
+        return
+    yield "<h2>Whom it would touch most</h2>"
+    yield "<p>Digests, as events have them; those to which nothing was done then come first.</p>"
+    heads = "".join(f'<th scope="col">{head}</th>' for head in ("then", "now", "by"))
+    yield f'<div class="wide"><table><thead><tr><th scope="col">account</th>{heads}</tr></thead><tbody>'
+    for each in found:
+        rules = escape(", ".join(f"{name} {times:,}" for name, times in each.rules))
+        cells_of = f"<td>{each.before:,}</td><td>{each.requests:,}</td><td>{rules}</td>"
+        yield f'<tr><th scope="row">{escape(each.account)}</th>{cells_of}</tr>'
+    yield "</tbody></table></div>"
 
 
 def _plots(comparison: Comparison) -> Iterator[str]:

@@ -59,6 +59,8 @@ class Events:
         """Events that were read twice: the same id at the same time. Known once all have been given out."""
         self.policies: dict[str, int] = {}
         """Hashes of the policies that decided, and how many events each has."""
+        self.identities: set[str] = set()
+        """Hashes of what those say of identity."""
         self.scorers: set[str] = set()
         """That found something in any event."""
         self.measured = False
@@ -140,6 +142,7 @@ class Events:
         self.first = min(self.first, at) if self.count else at
         self.last = max(self.last, at)
         self.policies[found.policy] = self.policies.get(found.policy, 0) + 1
+        self.identities.add(found.identity)
         self.scorers.update([finding[0] for finding in found.findings])
         self.measured = self.measured or found.used is not None or found.estimate[:2] != _UNMEASURED
         self.clusters = self.clusters or (found.seed is not None and bool(found.seed[2]))

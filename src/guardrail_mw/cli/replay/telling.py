@@ -98,12 +98,20 @@ def sentences(comparison: Comparison) -> Iterator[str]:
     share = 100 * totals["same"] / requests
     yield (
         f"For {totals['same']:,} of {requests:,} requests ({share:.2f}%) the same would be done. Newly refused "
-        f"{totals['newly_refused']:,} ({comparison.per_million(totals['newly_refused']):,} in a million), newly slowed "
-        f"{totals['newly_slowed']:,} ({comparison.per_million(totals['newly_slowed']):,}), dealt with more mildly "
+        f"{totals['newly_refused']:,} ({comparison.per_million(totals['newly_refused']):,} in a million), newly slowed or "
+        f"trimmed {totals['newly_slowed']:,} ({comparison.per_million(totals['newly_slowed']):,}), dealt with more mildly "
         f"{totals['milder']:,}."
     )
+    networks = totals["networks"]
+    payers = _plural(totals["accounts"] - networks, "account")
+    if networks:
+        payers += f", and {_plural(networks, 'network')} that paid for who had none,"
     yield (
-        f"Of {totals['accounts']:,} accounts {totals['accounts_newly_touched']:,} would be touched to which nothing was done, "
+        f"Of {payers} {totals['accounts_newly_touched']:,} would be touched to which nothing was done, "
         f"{totals['established_newly_touched']:,} of them known for 30 days; {totals['accounts_no_longer_touched']:,} would no "
         "longer be touched."
     )
+
+
+def _plural(count: int, noun: str) -> str:
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"

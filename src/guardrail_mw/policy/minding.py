@@ -1,0 +1,110 @@
+"""What is sound in a policy and yet may not be what was meant: rules that can do nothing, and what takes people by surprise."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from itertools import pairwise
+from typing import TYPE_CHECKING, Final
+
+from guardrail_mw.policy.identifying import gives, trusts_app
+
+if TYPE_CHECKING:
+    from guardrail_mw.conditions import WhenSettings
+    from guardrail_mw.limits.settings import LimitSettings
+    from guardrail_mw.policy.document import Policy, RouteSettings
+
+__all__ = ["mind"]
+
+_ATTRIBUTES: Final = ("tier", "organisation", "acr", "ial")
+"""What `when` asks of an account and only a source of identity tells; all but the organisation an operator may set, too."""
+
+
+def mind(policy: Policy) -> Iterator[str]:
+    """A sentence or two about each, with what to do."""
+    yield from _strangers(policy)
+    yield from _uncounted(policy)
+    yield from _untold(policy)
+    yield from _unclimbed(policy)
+    yield from _overtaking(policy)
+
+
+def _strangers(policy: Policy) -> Iterator[str]:
+    """Keys that are not proved yet, and nothing said of how much they may use."""
+    own = [limit.name for limit in policy.limits if limit.when is None and not limit.shadow and _charges_networks(limit)]
+    apart = any(limit.when is not None and limit.when.authenticated is False for limit in policy.limits)
+    if own and not apart and trusts_app(policy):
+        yield (
+            "With `trust: app` a key that the app has not accepted yet pays from its network: keys that somebody invents use "
+            f"up what the first call of an honest one there needs ({', '.join(own)}). Say how much that may be: "
+            "{name: strangers, per: [network], when: {authenticated: false}, rate: 60/minute}."
+        )
+
+
+def _charges_networks(limit: LimitSettings) -> bool:
+    """Whether who has no account pays as his network."""
+    return bool(limit.per) and limit.per[0] in {"account", "network"}
+
+
+def _uncounted(policy: Policy) -> Iterator[str]:
+    """Limits in tokens or dollars that hold on no route whose answers are read."""
+    for limit in policy.limits:
+        if limit.concurrency is None and limit.unit != "requests" and not _metered(policy, limit):
+            yield (
+                f"`{limit.name}` counts nothing by itself: on no route where it holds are requests and answers read for "
+                "tokens. Give a route a dialect (`dialect: openai`), or `metered: true`. Only what the app adds is counted."
+            )
+
+
+def _metered(policy: Policy, limit: LimitSettings) -> bool:
+    return any(_reads(route) for route in policy.routes if any(each is limit for each in policy.limits_of(route)))
+
+
+def _reads(route: RouteSettings) -> bool:
+    return route.metered or any(map(route.is_metered, route.methods or ("GET", "POST")))
+
+
+def _untold(policy: Policy) -> Iterator[str]:
+    """Conditions on what no source of identity tells."""
+    for what, when in _whens(policy):
+        for name in _ATTRIBUTES:
+            if getattr(when, name) is not None and not gives(policy, name):
+                but = "" if name == "organisation" else " unless an operator gave the account one"
+                yield f"{what} asks for `{name}`, which no source of identity tells: it holds for nobody{but}."
+
+
+def _whens(policy: Policy) -> Iterator[tuple[str, WhenSettings]]:
+    rules: Iterable[tuple[str, WhenSettings | None]] = [
+        *((f"The limit `{limit.name}`", limit.when) for limit in policy.limits),
+        *((f"The velocity rule `{rule.name}`", rule.when) for rule in policy.velocity),
+        *((f"friction.allow[{index}]", when) for index, when in enumerate(policy.friction.allow)),
+        *((f"friction.caps[{index}]", cap.when) for index, cap in enumerate(policy.friction.caps)),
+    ]
+    for what, when in rules:
+        if when is not None:
+            yield what, when
+
+
+def _unclimbed(policy: Policy) -> Iterator[str]:
+    """A ladder that no request climbs."""
+    ladder, scorers = policy.friction.ladder, policy.risk.scorers
+    if not ladder or not all(scorer.shadow for scorer in scorers):
+        return
+    if not scorers:
+        yield "There is a ladder and no scorer, so nothing adds to the risk: a rung is met only by an operator's override."
+    elif not all(rung.shadow for rung in ladder):
+        yield (
+            "All scorers are in shadow: what they find adds nothing to the risk, and no rung acts on it. Events say in `would` "
+            "what one would have done."
+        )
+
+
+def _overtaking(policy: Policy) -> Iterator[str]:
+    """Stricter rungs that act on more accounts than milder ones."""
+    friction = policy.friction
+    acting = [(rung.label, rung.rollout or friction.rollout) for rung in friction.ladder if not rung.shadow]
+    for (milder, few), (stricter, many) in pairwise(acting):
+        if many.percent > few.percent:
+            yield (
+                f"`{stricter}` acts on {many} of accounts and `{milder}`, the milder rung below it, on {few}: some accounts meet "
+                "the stricter one first. `friction.rollout` is one share for all rungs."
+            )

@@ -1,0 +1,177 @@
+"""The examples of docs/reference/operators-port.md: each endpoint is asked once, and what it answered is what the page shows."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+from collections.abc import Awaitable, Callable
+from functools import cache
+from typing import Any, Final, NamedTuple
+
+import httpx2
+
+from guardrail_mw import Guardrail, GuardrailMiddleware
+from guardrail_mw.console.app import app, openapi
+from guardrail_mw.stores.memory import MemoryStore
+from guardrail_mw.testing.clock import FakeClock
+from guardrail_mw.testing.guarded import ENVIRON
+from guardrail_mw.testing.upstream import Upstream
+
+__all__ = ["BODIES", "POLICY", "QUERIES", "Played", "play", "printed"]
+
+POLICY: Final[dict[str, Any]] = {
+    "version": 1,
+    "mode": "enforce",
+    "identity": {"sources": [{"use": "api_key", "with": {"headers": ["authorization"], "trust": "gateway"}}]},
+    "routes": [{"path": "/v1/**", "dialect": "openai"}],
+    "limits": [
+        {"name": "requests", "per": ["account"], "rate": "60/minute"},
+        {"name": "partners", "replaces": "requests", "when": {"tier": "partner"}, "per": ["account"], "rate": "600/minute"},
+    ],
+    "velocity": [{"name": "attempts", "count": "attempts", "per": "account", "over": "10m"}],
+    "risk": {"scorers": [{"use": "velocity", "with": {"attempts": {"from": 2, "full": 12}}}]},
+    "friction": {"ladder": [{"at": 30, "do": "trim"}, {"at": 95, "do": "deny"}]},
+    "telemetry": {"metrics": True},
+}
+QUERIES: Final = {"decisions": "account={account}&n=1", "limits": "route=/v1/models"}
+"""Of the examples that have one, by the operation's id."""
+BODIES: Final[dict[str, dict[str, Any]]] = {
+    "reset": {"reason": "load test, agreed with their team"},
+    "refill": {"limit": "requests", "reason": "load test, agreed with their team"},
+    "identify": {"credential": "sk-example"},
+    "tier": {"tier": "partner", "reason": "contract signed in May", "until": "90d"},
+    "label": {"slug": "research-partner", "reason": "contract signed in May", "until": "90d"},
+    "unlabel": {"slug": "research-partner", "reason": "contract has ended"},
+    "override": {"what": "allow", "reason": "known to us; their exports come in bursts", "until": "7d"},
+    "erase": {"reason": "asked for by its owner"},
+    "switch": {"rule": "requests", "mode": "shadow", "reason": "half of support is refused"},
+}
+"""Of the examples that have one."""
+
+METHODS: Final = ("get", "put", "post", "delete")
+_EVENT: Final = ("v", "id", "at", "account", "decision", "status", "risk", "rung")
+_MORE: Final = "…"
+_WIDTH: Final = 110
+_ID: Final = re.compile(r"\b[0-9a-f]{24}\b")
+
+
+class Played(NamedTuple):
+    """One example: what was asked, and what was answered."""
+
+    method: str
+    target: str
+    """The path with its query."""
+    sent: Any
+    """The body; None for none."""
+    status: int
+    kind: str
+    """The media type of the answer."""
+    said: Any
+    """The answer whole: its JSON, or its text."""
+
+
+@cache
+def play() -> dict[str, Played]:
+    """Every operation in the document's order, by its id: what an account did, seen and then changed."""
+    return asyncio.run(_play())
+
+
+async def _play() -> dict[str, Played]:
+    clock = FakeClock()
+    token = "an-example-of-0123456789-characters"  # noqa: S105 - made up, opens nothing
+    guardrail = Guardrail(POLICY, store=MemoryStore(clock=clock), clock=clock, environ=ENVIRON)
+    async with (
+        _client(GuardrailMiddleware(Upstream(), guardrail), "sk-example") as caller,
+        _client(app(guardrail, token, clock=clock), token) as operator,
+    ):
+
+        async def calls() -> None:
+            await caller.post("/v1/chat/completions", json={"model": "large", "messages": [], "n": 4})
+            clock.advance(0.25)
+            await guardrail.drain()
+
+        for _ in range(8):
+            await calls()
+        found = await _asked(operator, guardrail, calls)
+    await guardrail.close()
+    return {name: _named(each, guardrail.policy.hash) for name, each in found.items()}
+
+
+def _client(guarded: Any, key: str) -> httpx2.AsyncClient:
+    head = {"authorization": f"Bearer {key}"}
+    return httpx2.AsyncClient(transport=httpx2.ASGITransport(guarded), base_url="http://t", headers=head, trust_env=False)
+
+
+async def _asked(
+    operator: httpx2.AsyncClient, guardrail: Guardrail, calls: Callable[[], Awaitable[None]]
+) -> dict[str, Played]:
+    latest = guardrail.recorder.latest(1)[0]
+    named = {"account": latest["account"], "decision": latest["id"]}
+    for verb in ("label", "override"):  # so that there is something to see
+        await operator.post(f"/v1/accounts/{named['account']}/{verb}", json=BODIES[verb])
+    found = {}
+    for path, item in openapi()["paths"].items():
+        for method in [each for each in METHODS if each in item]:
+            name = item[method]["operationId"]
+            query = QUERIES.get(name, "").format(**named)
+            target = path.format(**named) + (f"?{query}" if query else "")
+            if method == "post":
+                await calls()  # so that there is something to change
+            answer = await operator.request(method, target, json=BODIES.get(name))
+            kind = answer.headers["content-type"]
+            said = answer.json() if kind == "application/json" else answer.text
+            found[name] = Played(method.upper(), target, BODIES.get(name), answer.status_code, kind, said)
+    return found
+
+
+def _named(played: Played, policy: str) -> Played:
+    """With ids of decisions that are the same each time, and a hash that no new key of policies changes."""
+    seen: dict[str, str] = {}
+
+    def known(found: re.Match[str]) -> str:
+        return seen.setdefault(found[0], f"{0x5D1C0A7E3B << 56 | 0x9F24 + len(seen):024x}")
+
+    text = _ID.sub(known, json.dumps([played.target, played.said])).replace(policy, "3f0c9a41d27be658")
+    target, said = json.loads(text)
+    return played._replace(target=target, said=said)
+
+
+def printed(name: str, said: Any) -> str:
+    """An answer as the page shows it: `…` for what is left out."""
+    if isinstance(said, str):
+        return "\n".join([*said.splitlines()[:3], _MORE])
+    if name == "openapi":
+        said = {"openapi": said["openapi"], "info": said["info"], _MORE: _MORE}
+    if name == "export":
+        said = {**said, "counters": {_MORE: _MORE}}
+    return _json(_shortened(said), 0)
+
+
+def _shortened(said: Any) -> Any:
+    if isinstance(said, dict):
+        if {"v", "id", "policy"} <= said.keys():  # an event
+            said = {**{name: said[name] for name in _EVENT}, _MORE: _MORE}
+        return {name: _shortened(each) for name, each in said.items()}
+    if isinstance(said, list):
+        return [_shortened(each) for each in said[:1]] + [_MORE] * (len(said) > 1) if _are_events(said) else list(said)
+    return said
+
+
+def _are_events(said: list[Any]) -> bool:
+    return bool(said) and isinstance(said[0], dict) and "policy" in said[0]
+
+
+def _json(said: Any, indent: int) -> str:
+    """On one line where it fits."""
+    flat = json.dumps(said, ensure_ascii=False)
+    if len(flat) + indent <= _WIDTH or not isinstance(said, dict | list):
+        return flat
+    inner = indent + 2
+    if isinstance(said, dict):
+        lines = [f"{json.dumps(name, ensure_ascii=False)}: {_json(each, inner)}" for name, each in said.items()]
+    else:
+        lines = [_json(each, inner) for each in said]
+    opening, closing = "{}" if isinstance(said, dict) else "[]"
+    body = ",\n".join(" " * inner + line for line in lines)
+    return f"{opening}\n{body}\n{' ' * indent}{closing}"

@@ -1,0 +1,1 @@
+"""A fuzzer over everything that reads what strangers send: `python -m tests.fuzz`."""

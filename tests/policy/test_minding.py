@@ -1,0 +1,164 @@
+"""What is sound and perhaps not meant. Each finding is held against what the policy really does."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from guardrail_mw.policy import load
+from guardrail_mw.policy.minding import mind
+from guardrail_mw.testing.guarded import Guarded
+
+Make = Callable[..., Guarded]
+
+APP = {"sources": [{"use": "api_key", "with": {"trust": "app"}}]}
+GATEWAY = {"sources": [{"use": "api_key", "with": {"trust": "gateway"}}]}
+REQUESTS = {"name": "requests", "per": ["account"], "rate": "3/hour"}
+STRANGERS = {"name": "strangers", "per": ["network"], "when": {"authenticated": False}, "rate": "9/hour"}
+TOKENS = {"name": "tokens", "per": ["account"], "unit": "tokens", "rate": "2000/hour"}
+
+
+def policy(**sections: Any) -> dict[str, Any]:
+    return {"version": 1, "mode": "enforce", **sections}
+
+
+def minded(**sections: Any) -> list[str]:
+    return list(mind(load(policy(**sections))))
+
+
+def judged(*, scorer: bool, rungs: tuple[bool, bool], **more: Any) -> dict[str, Any]:
+    """A scorer and two rungs, each in shadow or not; the second attempt has a risk of 100."""
+    return {
+        "identity": GATEWAY,
+        "velocity": [{"name": "attempts", "count": "attempts", "per": "account", "over": "10m"}],
+        "risk": {"scorers": [{"use": "velocity", "shadow": scorer, "with": {"attempts": {"from": 0, "full": 2}}}]},
+        "friction": {
+            "ladder": [{"at": 30, "do": "delay", "shadow": rungs[0]}, {"at": 60, "do": "trim", "shadow": rungs[1]}],
+            **more,
+        },
+    }
+
+
+def test_keys_that_are_not_proved_and_no_limit_for_them(guarded: Make) -> None:
+    """The fourth call, with a key that the app would accept, is refused for three that were invented."""
+    (said,) = minded(identity=APP, limits=[REQUESTS, TOKENS], routes=[{"path": "/v1/**", "dialect": "openai"}])
+    assert said.startswith("With `trust: app` a key that the app has not accepted yet pays from its network: ")
+    assert "needs (requests, tokens)." in said
+    api = guarded(policy(identity=APP, limits=[REQUESTS], routes=[{"path": "/v1/**"}]))
+    assert [api.chat(key=f"sk-{name}").status for name in ("a", "b", "c", "honest")] == [200, 200, 200, 429]
+
+
+@pytest.mark.parametrize(
+    ("identity", "limits"),
+    [
+        (APP, [REQUESTS, STRANGERS]),
+        (GATEWAY, [REQUESTS]),
+        (APP, []),
+        (APP, [{"name": "all", "per": [], "rate": "9/second"}]),
+        (APP, [{**REQUESTS, "shadow": True}]),
+    ],
+)
+def test_nothing_to_say_of_strangers(identity: dict[str, Any], limits: list[dict[str, Any]]) -> None:
+    assert minded(identity=identity, limits=limits) == []
+
+
+@pytest.mark.parametrize(
+    ("route", "counts"),
+    [
+        ({"path": "/v1/**"}, False),
+        ({"path": "/v1/**", "dialect": "openai", "metered": False}, False),
+        ({"path": "/v1/**", "dialect": "openai", "methods": ["GET"]}, False),
+        ({"path": "/v1/**", "dialect": "openai", "limits": []}, False),
+        ({"path": "/v1/**", "dialect": "openai"}, True),
+        ({"path": "/v1/**", "metered": True}, True),
+        ({"path": "/v1/**", "metered": True, "methods": ["POST"]}, True),
+    ],
+)
+def test_tokens_that_nothing_counts(guarded: Make, route: dict[str, Any], *, counts: bool) -> None:
+    """Where something is said, a thousand tokens leave the limit as it was; where nothing is, they do not."""
+    said = minded(identity=GATEWAY, limits=[TOKENS], routes=[route])
+    assert [each.partition(":")[0] for each in said] == ([] if counts else ["`tokens` counts nothing by itself"])
+    api = guarded(policy(identity=GATEWAY, limits=[TOKENS], routes=[route]))
+    answer = api.chat(1000)
+    left = {held.name: held.remaining for held in api.peek(answer, "/v1/chat/completions").limits}
+    assert (left.get("tokens", 2000) != 2000) == counts
+
+
+def test_requests_and_slots_count_everywhere() -> None:
+    assert minded(identity=GATEWAY, limits=[REQUESTS, {"name": "slots", "per": ["account"], "concurrency": 2}]) == []
+
+
+def test_a_tier_that_nobody_has(guarded: Make) -> None:
+    pro = {"name": "pro", "per": ["account"], "when": {"tier": "pro"}, "rate": "1/hour"}
+    assert minded(identity=GATEWAY, limits=[pro]) == [
+        (
+            "The limit `pro` asks for `tier`, which no source of identity tells: it holds for nobody unless an operator gave the "
+            "account one."
+        )
+    ]
+    api = guarded(policy(identity=GATEWAY, limits=[pro]))
+    assert [api.chat().status for _ in range(3)] == [200] * 3
+
+
+def test_each_place_of_a_condition_is_named() -> None:
+    said = minded(
+        identity=GATEWAY,
+        velocity=[{"name": "v", "count": "attempts", "per": "account", "over": "1h", "when": {"acr": "a"}}],
+        friction={"allow": [{"organisation": "us"}], "caps": [{"when": {"ial": "2"}, "most": "allow"}]},
+    )
+    assert [each.partition(",")[0] for each in said] == [
+        "The velocity rule `v` asks for `acr`",
+        "friction.allow[0] asks for `organisation`",
+        "friction.caps[0] asks for `ial`",
+    ]
+    assert said[1].endswith("it holds for nobody.")  # of an organisation no operator's word counts
+
+
+def test_a_ladder_without_a_scorer() -> None:
+    assert minded(friction={"ladder": [{"at": 30, "do": "delay"}]}) == [
+        "There is a ladder and no scorer, so nothing adds to the risk: a rung is met only by an operator's override."
+    ]
+
+
+@pytest.mark.parametrize(
+    ("scorer", "rungs", "said"),
+    [
+        (True, (False, False), True),
+        (True, (True, False), True),
+        (True, (True, True), False),
+        (False, (True, True), False),
+    ],
+)
+def test_what_is_in_shadow(guarded: Make, *, scorer: bool, rungs: tuple[bool, bool], said: bool) -> None:
+    """No rung acts on what scorers in shadow find; events say what would have been done. Rungs in shadow promise nothing."""
+    sections = judged(scorer=scorer, rungs=rungs)
+    found = minded(**sections)
+    assert [each.partition(":")[0] for each in found] == ["All scorers are in shadow"] * said
+    api = guarded(policy(**sections))
+    events = [api.chat().event for _ in range(3)]
+    assert [event["decision"] for event in events] == ["allow"] * 3
+    assert events[-1]["would"]["rung"] == "trim"
+
+
+def test_a_stricter_rung_for_more_accounts() -> None:
+    sections = judged(scorer=False, rungs=(False, False))
+    milder, stricter = sections["friction"]["ladder"]
+    milder["rollout"] = "5%"
+    assert minded(**sections) == [
+        (
+            "`trim` acts on 100% of accounts and `delay`, the milder rung below it, on 5%: some accounts meet the stricter one "
+            "first. `friction.rollout` is one share for all rungs."
+        )
+    ]
+    stricter["rollout"] = "5%"
+    assert minded(**sections) == []
+    stricter["rollout"] = "2.5%"
+    assert minded(**sections) == []
+    milder["shadow"], stricter["rollout"] = True, "100%"
+    assert minded(**sections) == []  # it acts on nobody
+
+
+def test_policies_that_ship_are_as_they_are_meant() -> None:
+    assert [list(mind(load(name))) for name in ("guardrail:balanced", "guardrail:watch")] == [[], []]
