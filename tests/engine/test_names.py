@@ -16,6 +16,7 @@ from guardrail_mw.engine.peeking import _example
 from guardrail_mw.engine.replaying import Replay
 from guardrail_mw.engine.routes import OTHER, Router
 from guardrail_mw.policy import load
+from guardrail_mw.stores.base import Change
 from guardrail_mw.values import Facts
 
 from ..asgi.kit import Guarded, Upstream, policy  # noqa: TID252 - the kit of the pipeline's tests
@@ -131,5 +132,27 @@ async def test_an_exchange_that_has_just_begun() -> None:
 async def test_a_home_as_it_is_known_by_nobody() -> None:
     for wrong in (7, None, "", "a:short", "b:longenoughtobeone", "a:with space in it"):
         with pytest.raises(MisuseError):
-            home_of(wrong)  # type: ignore[arg-type]
+            home_of(wrong)
     assert home_of("a:longenoughtobeone") == "a:longenoughtobeone"
+
+
+def test_limits_have_a_heading() -> None:
+    assert "Limits" in explain(event())
+
+
+async def test_an_event_says_what_the_standing_does() -> None:
+    guarded = Guarded(
+        Upstream(), policy({"name": "a", "rate": "9/minute"}, friction={"ladder": [{"at": 90, "do": "delay"}]})
+    )
+    await guarded.post("/v1/x")
+    await guarded.store.remember(guarded.bills[0].candidate, [Change("set", "ial", "2"), Change("set", "acr", "gold")])
+    await guarded.post("/v1/x")
+    found = guarded.guardrail.recorder.latest(1)[0]
+    assert (found["ial"], found["acr"]) == ("2", "gold")
+
+
+async def test_a_look_by_path_is_that_of_a_post() -> None:
+    routes = [{"path": "/v1/**", "methods": ["POST"], "limits": ["a"]}, {"path": "/**", "limits": []}]
+    document = {**policy({"name": "a", "rate": "9/minute"}), "routes": routes}
+    peeked = await Guarded(Upstream(), document).guardrail.peek("a:longenoughtobeone", "/v1/x")
+    assert [held.name for held in peeked.limits] == ["a"]

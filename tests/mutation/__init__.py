@@ -1,0 +1,1 @@
+"""Mutation testing of the packages that decide: `python -m tests.mutation`."""
