@@ -84,7 +84,7 @@ async def test_after_ten_failures_an_address_is_told_so_for_a_while(caplog: pyte
     with caplog.at_level(logging.WARNING, "guardrail_mw.operators"):
         codes = [problem(await operated.at("GET", "/v1/mode", None, WRONG)) for _ in range(PER_MINUTE + 3)]
     assert codes == [(401, "invalid_token")] * 10 + [(429, "too_many_failures")] * 3
-    assert len(caplog.records) == 10
+    assert len([each for each in caplog.records if each.name == "guardrail_mw.operators"]) == 10
     assert "127.0.0.1" in caplog.text
     assert TOKEN[10:20] not in caplog.text
     assert operated.guardrail.counts.read()["console.refused"] == 13
