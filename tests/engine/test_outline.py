@@ -91,6 +91,19 @@ async def test_what_is_remembered_of_an_account_is_told(both: list[Any]) -> None
     assert all(long == short for long, short in both)
 
 
+async def test_a_risk_that_is_remembered_alone_is_told(both: list[Any]) -> None:
+    """Nothing is found of the request, and what is remembered reaches no rung: plain, and yet not without risk."""
+    guarded = Guarded(Upstream(), policy(*LIMITS, **JUDGING))
+    await guarded.post(CHAT, chat())
+    [bill] = guarded.bills
+    half_hour = 1_800_000_000  # halved four times until it is one point, it is 16 now
+    await guarded.store.remember(bill.candidate, [Change("max", "heat", str(guarded.clock.now() + 4 * half_hour))])
+    await guarded.post(CHAT, chat())
+    long, short = both[-1]
+    assert (len(both), short["findings"], short["rung"]) == (2, [], None)
+    assert short["effective"] == long["effective"] == 16.0
+
+
 async def test_what_is_not_plain_goes_the_long_way(both: list[Any]) -> None:
     risk = {"scorers": [{"use": "velocity", "with": {"attempts": {"from": 1, "full": 10}}}]}
     guarded = Guarded(Upstream(), policy(*LIMITS, **{**JUDGING, "risk": risk}))
