@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .kit import ROOT, Part
+from .kit import CHAT, ROOT, Part
 
 __all__ = ["PART"]
 
@@ -22,7 +22,7 @@ PART = Part(
     ready="Service Shout initialized",
     health="/readyz",
     also=(("{python}", "-P", "-m", "tests.model_servers.held_bentoml", "{folder}/example", "{folder}/held"),),
-    calls=("chat", "chat_stream", "chat_stream_usage", "chat_broken"),
+    calls=CHAT,
     silent=("chat_stream",),
     key="sk-example-alice",
     model="mine",

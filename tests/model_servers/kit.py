@@ -64,7 +64,21 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-__all__ = ["KINDS", "LIMITS", "PRICE", "PROMPTS", "REQUESTS", "ROOT", "Kind", "Part", "Place", "amended", "api_of"]
+__all__ = [
+    "CHAT",
+    "COMPLETIONS",
+    "KINDS",
+    "LIMITS",
+    "PRICE",
+    "PROMPTS",
+    "REQUESTS",
+    "ROOT",
+    "Kind",
+    "Part",
+    "Place",
+    "amended",
+    "api_of",
+]
 
 ROOT = Path(__file__).resolve().parents[2]
 """The project."""
@@ -86,6 +100,9 @@ Kind = Literal[
     "messages_broken",
 ]
 KINDS: tuple[Kind, ...] = get_args(Kind)
+CHAT: tuple[Kind, ...] = ("chat", "chat_stream", "chat_stream_usage", "chat_broken")
+COMPLETIONS: tuple[Kind, ...] = ("completions", "completions_stream", "completions_stream_usage")
+"""All kinds of those APIs, which most servers answer."""
 
 PROMPTS = {
     "prose": (

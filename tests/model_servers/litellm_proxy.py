@@ -7,7 +7,7 @@ knows. The calls within are guarded and accounted for as well.
 
 from __future__ import annotations
 
-from .kit import Part
+from .kit import CHAT, COMPLETIONS, Part
 
 __all__ = ["PART"]
 
@@ -41,13 +41,8 @@ PART = Part(
     health="/health/liveliness",
     calls=(
         "models",
-        "chat",
-        "chat_stream",
-        "chat_stream_usage",
-        "chat_broken",
-        "completions",
-        "completions_stream",
-        "completions_stream_usage",
+        *CHAT,
+        *COMPLETIONS,
         "responses",
         "responses_stream",
         "messages",

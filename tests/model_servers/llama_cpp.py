@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .kit import Part
+from .kit import CHAT, COMPLETIONS, Part
 
 __all__ = ["PART"]
 
@@ -25,13 +25,8 @@ PART = Part(
     health="/.guardrail/live",
     calls=(
         "models",
-        "chat",
-        "chat_stream",
-        "chat_stream_usage",
-        "chat_broken",
-        "completions",
-        "completions_stream",
-        "completions_stream_usage",
+        *CHAT,
+        *COMPLETIONS,
         "embeddings",
     ),
     silent=("chat_stream", "chat_stream_usage", "completions_stream", "completions_stream_usage"),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .kit import ROOT, Part
+from .kit import CHAT, ROOT, Part
 
 __all__ = ["PART"]
 
@@ -34,10 +34,7 @@ PART = Part(
         ),
     ),
     calls=(
-        "chat",
-        "chat_stream",
-        "chat_stream_usage",
-        "chat_broken",
+        *CHAT,
         "messages",
         "messages_stream",
         "messages_broken",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .kit import Part
+from .kit import CHAT, COMPLETIONS, Part
 
 __all__ = ["PART"]
 
@@ -29,13 +29,8 @@ PART = Part(
     ),
     calls=(
         "models",
-        "chat",
-        "chat_stream",
-        "chat_stream_usage",
-        "chat_broken",
-        "completions",
-        "completions_stream",
-        "completions_stream_usage",
+        *CHAT,
+        *COMPLETIONS,
         "responses",
         "responses_stream",
     ),

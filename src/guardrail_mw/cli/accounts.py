@@ -17,7 +17,6 @@ from guardrail_mw.engine.explaining import explain_account, explain_limits
 from guardrail_mw.engine.figures import plural, utc
 from guardrail_mw.policy import Policy
 from guardrail_mw.stores.memory import MemoryStore
-from guardrail_mw.telemetry.settings import TelemetrySettings
 
 __all__ = ["accounts"]
 
@@ -202,7 +201,7 @@ def _sources(where: Where) -> Policy:
 
 
 async def _account(policy: Policy, credential: str, source: str | None) -> dict[str, Any]:
-    guardrail = Guardrail(policy.model_copy(update={"telemetry": TelemetrySettings(), "console": None}), store=MemoryStore())
+    guardrail = Guardrail(policy.unwatched(), store=MemoryStore())
     try:
         return await Operator(guardrail).identify(credential, source)
     finally:
