@@ -19,6 +19,14 @@ from pydantic import BaseModel
 from pydantic.json_schema import GenerateJsonSchema
 
 from guardrail_mw.cli import main
+from guardrail_mw.clusters.settings import (
+    ApprovalSettings,
+    ClustersSettings,
+    FloorSettings,
+    KindSettings,
+    MaterialSettings,
+    VerdictSettings,
+)
 from guardrail_mw.conditions import WhenSettings
 from guardrail_mw.friction.rungs import RungSettings, WaitSettings
 from guardrail_mw.friction.settings import CapSettings, DelaysSettings, FrictionSettings
@@ -59,6 +67,7 @@ MODELS: dict[str, type[BaseModel]] = {
         JwtSettings, ClaimNames, HeaderSettings, RouteSettings, ReserveSettings, InspectSettings, ModelSettings, PriceSettings,
         LimitSettings, WhenSettings, DeviceSettings, VelocitySettings, RiskSettings, ScorerSettings, AutomationSettings,
         ClusterSettings, Ramp, FrictionSettings, DelaysSettings, CapSettings, RungSettings, WaitSettings, TrimSettings,
+        ClustersSettings, KindSettings, FloorSettings, MaterialSettings, ApprovalSettings, VerdictSettings,
         TelemetrySettings, ConsoleSettings, SinkSettings, LogSettings, JsonlSettings, ParquetSettings,
     )
 }  # fmt: skip
@@ -85,6 +94,10 @@ WORDS = {
     "ClusterSettings.confirmed": "What `confirmed` is worth.",
     "FrictionSettings.delays": "How much waiting a process takes upon itself: [delays](#delays).",
     "CapSettings.when": "Who they are: [when](#when).",
+    "ClustersSettings.floor": "Below what no cluster is judged: [floor](#floor).",
+    "ClustersSettings.material": "From what on a cluster shares one budget: [material](#material).",
+    "ClustersSettings.approval": "How much a verdict may do unseen: [approval](#approval).",
+    "ClustersSettings.verdict": "From what on a cluster is suspect: [verdict](#verdict).",
     "IdentitySettings.network": "How addresses become networks: [network](#network).",
     "IdentitySettings.anonymous": "Who pays where no credential is presented: [anonymous](#anonymous).",
     "ListedKey.organisation": "The organisation that it belongs to.",
@@ -104,7 +117,7 @@ WORDS = {
     "PriceSettings.input": "Input that no cache spared.",
     "PriceSettings.output": "Output.",
     "WhenSettings.tier": "The account's tier, as its credential says.",
-    "WhenSettings.verdict": "Of the account's cluster; nothing sets it yet.",
+    "WhenSettings.verdict": "Of the account's cluster: [clusters](#clusters) makes it.",
     "WhenSettings.ial": "The identity assurance level.",
     "WhenSettings.method": "HTTP methods in capitals.",
 }

@@ -10,6 +10,7 @@ that `rate: 60` or `keep: 0.3` is refused with the reason. `str()` gives the tex
 | `Duration` | `250ms`, `30s`, `5m`, `1h`, `7d` | `us` |
 | `Size` | `32MiB`, `64KB` | `bytes` |
 | `Share` | `30%` | `of(n)`, rounded down |
+| `Moment` | `2026-11-24`, `2026-11-24T16:00:00Z` | `us` since 1970, UTC |
 | `Network` | `10.0.0.0/8`, `2001:db8::/32` | |
 """
 
@@ -17,6 +18,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from decimal import Decimal
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from typing import Any, ClassVar, Final, Literal, Self, TypeAlias, get_args
@@ -25,7 +27,7 @@ import limits
 from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
 from pydantic_core import CoreSchema, core_schema
 
-__all__ = ["Budget", "Calendar", "Duration", "Network", "Quantity", "QuantityError", "Rate", "Share", "Size"]
+__all__ = ["Budget", "Calendar", "Duration", "Moment", "Network", "Quantity", "QuantityError", "Rate", "Share", "Size"]
 
 Calendar: TypeAlias = Literal["minute", "hour", "day", "week", "month", "year"]
 
@@ -336,3 +338,30 @@ class Network(Quantity):
         if network.network_address != ip_network(address).network_address:
             raise cls._error(text, "has bits set beyond its prefix: clear them, or leave the prefix out")
         return cls(text, network)
+
+
+@dataclass(frozen=True, slots=True)
+class Moment(Quantity):
+    """A day, or a time of one; UTC where no zone is named."""
+
+    us: int
+    """µs since 1970-01-01T00:00:00Z."""
+
+    expected = "a day or a time such as 2026-11-24 or 2026-11-24T16:00:00Z"
+    pattern = r"^\s*[0-9]{4}-[0-9]{2}-[0-9]{2}([T ][0-9:.]+(Z|[+-][0-9]{2}:?[0-9]{2})?)?\s*$"
+    examples = ("2026-11-24", "2026-11-24T16:00:00Z")
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Read a moment (RFC 3339)."""
+        text = cls._trim(text)
+        if re.fullmatch(cls.pattern, text, re.ASCII) is None:
+            raise cls._error(text, "is no day and no time")
+        try:
+            moment = datetime.fromisoformat(text)
+        except ValueError:
+            raise cls._error(text, "is a day or a time that there is not") from None
+        if moment.tzinfo is None:
+            moment = moment.replace(tzinfo=UTC)
+        since = moment - datetime(1970, 1, 1, tzinfo=UTC)
+        return cls(text, (since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds)

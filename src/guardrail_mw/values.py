@@ -14,6 +14,7 @@ from typing import Any, Literal, NamedTuple, Protocol, TypeAlias
 __all__ = [
     "Allow",
     "Challenge",
+    "Content",
     "Credential",
     "Decision",
     "Delay",
@@ -90,6 +91,8 @@ class Estimate(NamedTuple):
     """Requests that this one stands for: a batch's items."""
     most: int = 0
     """Tokens: all the output that the request allows, for limits with `strict`."""
+    content: Content | None = None
+    """What of the body is evidence; None where the policy does not want it."""
 
 
 class Usage(NamedTuple):
@@ -127,6 +130,26 @@ class Credential(NamedTuple):
     ial: str = ""
     expires: int | None = None
     """µs since the epoch after which this must be looked at anew."""
+    domain: str = ""
+    """Of the e-mail address, in small letters; empty where there is none, or where anybody can have one there."""
+    domain_verified: bool = False
+    """Whether the issuer says that the address is the account's."""
+    created: int | None = None
+    """µs since the epoch at which the account was opened, as the issuer says."""
+
+
+class Content:
+    """What of a body is evidence: keyed digests, never the text."""
+
+    __slots__ = ("message", "shingles", "system")
+
+    def __init__(self, system: int = 0, shingles: tuple[int, ...] = (), message: int = 0) -> None:
+        self.system = system
+        """Key of the whole system prompt; 0 where there is none."""
+        self.shingles = shingles
+        """Keys of pieces of the last user message, the lowest first."""
+        self.message = message
+        """Tells this user message from others, in this process only: one that is sent again is not another."""
 
 
 class Subject:
@@ -138,13 +161,16 @@ class Subject:
         "authenticated",
         "cache",
         "candidate",
+        "created",
         "device",
         "device_due",
         "device_kind",
+        "evidence",
         "ial",
         "memo",
         "network",
         "network_parent",
+        "noted",
         "organisation",
         "organisation_name",
         "payment",
@@ -172,6 +198,8 @@ class Subject:
         source: str = "anonymous",
         device: str = "",
         device_kind: Literal["", "signed", "seen"] = "",
+        created: int | None = None,
+        evidence: tuple[int, ...] = (),
     ) -> None:
         self.account = account
         """Home of who pays: `a:…`, or the network's `n:…` for the anonymous and for keys nobody has proved yet."""
@@ -196,6 +224,13 @@ class Subject:
         """Home `d:…`, or empty."""
         self.device_kind = device_kind
         """How the device is known: `signed`, by a cookie of ours; `seen`, by what anybody can show; empty where it is not."""
+        self.created = created
+        """µs since the epoch at which the account was opened, as its issuer says; None where nobody said."""
+        self.evidence = evidence
+        """Keys of what the account shows with this request, whatever is in its body; empty where the policy has no clusters,
+        and for the anonymous."""
+        self.noted = -1
+        """For the collector: the last day (UTC, since the epoch) on which all of `evidence` was noted."""
         self.device_due = False
         """Whether the answer should set the device's cookie."""
         self.until: int | None = None

@@ -76,6 +76,7 @@ def test_what_a_rung_asked_for(code: str, action: str, words: str) -> None:
 
 def test_a_limit_as_it_prints() -> None:
     assert repr(Limited("tokens", "tokens", 7, 1_500_000)) == "<tokens: 7 tokens left, whole in 1.5 s>"
+    assert repr(Limited("a", "requests", 0, 999_999_000_000)) == "<a: 0 requests left, whole in 999999 s>"
 
 
 def test_what_holds_against_an_account() -> None:

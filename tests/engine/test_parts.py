@@ -36,6 +36,22 @@ def test_ids_are_24_hexadecimal_digits_and_never_the_same() -> None:
     assert all(len(each) == 24 and int(each, 16) >= 0 for each in ids)
 
 
+def test_ids_are_twelve_bytes_of_a_block_each(monkeypatch: pytest.MonkeyPatch) -> None:
+    """None has bytes in common with another; a new block is drawn once one is used up."""
+    drawn: list[int] = []
+
+    def urandom(size: int) -> bytes:
+        drawn.append(size)
+        return b"".join(number.to_bytes(12, "big") for number in range(len(drawn) * 1000, len(drawn) * 1000 + size // 12))
+
+    monkeypatch.setattr(os, "urandom", urandom)
+    identifiers.forget()
+    ids = [int(identifiers(), 16) for _ in range(2 * _BLOCK)]
+    identifiers.forget()
+    assert sorted(ids) == [*range(1000, 1000 + _BLOCK), *range(2000, 2000 + _BLOCK)]
+    assert drawn == [_BLOCK * 12] * 2
+
+
 def test_a_forked_process_draws_its_own() -> None:
     identifiers()
     reading, writing = os.pipe()
@@ -63,6 +79,19 @@ def test_standings_give_up_whom_they_met_least_recently() -> None:
     assert standings.get("a").version == standings.get("c").version == 1
 
 
+def test_standings_below_the_most_keep_all_as_they_were_last_told() -> None:
+    standings = Standings(most=3)
+    for number, name in enumerate(("a", "b", "c", "a", "b"), 1):
+        standings.put(name, Standing(0, {}, number))
+    assert [(name, standings.get(name).seen) for name in "abc"] == [("a", 4), ("b", 5), ("c", 3)]
+    standings.get("c")
+    standings.put("d", Standing(7))
+    assert [standings.get(name) == Standing() for name in "abcd"] == [True, False, False, False]
+    standings.put("b", Standing())
+    assert list(standings._kept) == ["c", "d"]
+    assert Standings()._most == 100_000
+
+
 def test_an_unknown_accounts_standing_is_not_kept() -> None:
     standings = Standings(most=2)
     standings.put("a", Standing(5))
@@ -85,7 +114,14 @@ def test_counts_pass_on() -> None:
     counts.count("b")
     counts.count("a", 3)
     assert counts.read() == {"a": 3, "b": 1}
+    assert list(counts.read()) == ["a", "b"]
     assert heard == [("b", 1), ("a", 3)]
+    later = Counts()
+    later.count("a")
+    later.tell(Hears())
+    later.tell(Hears())
+    later.count("a", 2)
+    assert (later.read(), heard[2:]) == ({"a": 3}, [("a", 2)] * 2)
 
 
 # The keeper

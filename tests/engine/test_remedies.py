@@ -42,7 +42,7 @@ def finding(count: int, **more: Any) -> dict[str, Any]:
 
 
 def said(given: Policy | None, **more: Any) -> list[str]:
-    return list(remedies.remedies(event(rung="delay", rung_at=65.0, **more), given))
+    return list(remedies.remedies(event(**{"rung": "delay", "rung_at": 65.0, **more}), given))
 
 
 def test_a_smaller_count() -> None:
@@ -51,6 +51,33 @@ def test_a_smaller_count() -> None:
     assert smaller == "attempts: at most 16 within 10 min instead of 25, all else as it was."
     assert calm == "Calm: what is remembered halves every 30m; from 100 it is below 60 in 22.1 min."  # 30 x log2(100 / 60)
     assert override == f"Or: guardrail-mw accounts override {ACCOUNT} allow --until 7d --reason …"
+
+
+@pytest.mark.parametrize(
+    ("count", "full", "at", "most"),
+    [
+        (7, 7, 19.2, 1),  # left below 14.2: one of seven is 14, for points are whole
+        (7, 7, 19.0, 0),  # left below 14
+        (8, 4, 80.0, 2),  # left below 75, which three are
+        (8, 4, 80.5, 3),
+    ],
+)
+def test_how_small_a_count(count: int, full: int, at: float, most: int) -> None:
+    """From 0 to `full`; without the finding there is no risk."""
+    figures = {"count": count, "floor": 0, "from": 0, "full": full, "window_s": 600}
+    found = {**finding(count), "figures": figures, "score": 100}
+    lines = said(policy(), risk=100.0, effective=100.0, findings=[found], rung_at=at)
+    expected = f"attempts: at most {most} within 10 min instead of {count}, all else as it was."
+    assert [line for line in lines if "instead of" in line] == [expected]
+
+
+def test_without_the_policy_a_rung_is_left_where_it_begins() -> None:
+    """Below 60.5, which 17 are, five points each above five; how fast a memory fades nobody knows."""
+    found = said(None, risk=100.0, effective=100.0, findings=[finding(25)], rung_at=60.5)
+    assert found == [
+        "attempts: at most 17 within 10 min instead of 25, all else as it was.",
+        f"Or: guardrail-mw accounts override {ACCOUNT} allow --until 7d --reason …",
+    ]
 
 
 def test_a_risk_that_is_too_small_already_needs_no_smaller_count() -> None:

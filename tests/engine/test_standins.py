@@ -2,53 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 import pytest
 
-from guardrail_mw.engine.past import Past, past
-from guardrail_mw.engine.replaying import Replay
-from guardrail_mw.engine.standins import Keyed, ReplayClock, Subjects
+from guardrail_mw.engine.standins import Keyed, Recorded, ReplayClock, Subjects, remembering
 from guardrail_mw.policy import load
+from guardrail_mw.risk.base import Finding
 
-from ..telemetry.kit import ACCOUNT, AT, denied, event  # noqa: TID252 - the kit of events
+from ..telemetry.kit import ACCOUNT, AT, denied  # noqa: TID252 - the kit of events
+from .kit import came, replay, ruled
 
 pytestmark = pytest.mark.anyio
 
 NETWORK = "n:Zl2hO0eYqf3rG4mSPc9xUw"
-SECOND = 1_000_000
-CALM: dict[str, Any] = {"risk": 0.0, "effective": 0.0, "findings": [], "limits": [], "velocity": {}}
-
-
-def came(at: float = 0, *, like: Any = event, **more: Any) -> Past:
-    """A request so many seconds after the first."""
-    found = like(
-        **CALM
-        | {"id": f"{round(at * 10):024x}", "at": AT + round(at * SECOND), "route": "/v1/**", "duration_ms": 0.0}
-        | more
-    )
-    return past(found)
-
-
-def replay(limits: Any = None, *, paths: Mapping[str, str] | None = None, **rest: Any) -> Replay:
-    document = {
-        "version": 1,
-        "routes": [
-            {"path": "/health", "exempt": True},
-            {"path": "/v1/models", "methods": ["GET"], "limits": []},
-            {"path": "/v1/**", "dialect": "openai"},
-        ],
-        "limits": limits or [{"name": "requests", "per": ["account"], "rate": "2/hour"}],
-        **rest,
-    }
-    return Replay(load(document), mode="enforce", key=b"k" * 32, paths=paths)
-
-
-async def ruled(of: Replay, *all_of_them: Past) -> list[str]:
-    """The rule, or what was done, for each."""
-    rulings = [await of.decide(each) for each in all_of_them]
-    return ["-" if ruling is None else ruling.decided.rule or ruling.decided.action for ruling in rulings]
 
 
 def test_a_clock_that_is_set_and_never_goes_back() -> None:
@@ -72,6 +37,68 @@ def test_subjects_are_made_once() -> None:
     before = subjects.find(one)
     subjects.forget()
     assert subjects.find(one) is not before
+
+
+def test_whom_an_event_is_attributed_to() -> None:
+    who = came(
+        organisation="o:1", device_kind="signed", acr="gold", ial="2", verified=True, source="jwt", candidate="a:other"
+    ).who
+    found = Subjects().find(who)
+    expected = {
+        "account": ACCOUNT, "candidate": "a:other", "network": NETWORK, "network_parent": "", "organisation": "o:1",
+        "organisation_name": "", "device": "d:XyO4vS0kC2u1mE7bJ5aTqg", "device_kind": "signed", "device_due": False,
+        "tier": "pro", "acr": "gold", "ial": "2", "payment": "", "authenticated": False, "verified": True, "source": "jwt",
+        "until": None, "memo": None, "cache": None,
+    }  # fmt: skip
+    assert {name: getattr(found, name) for name in expected} == expected
+
+
+def test_subjects_are_kept_as_long_as_there_is_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("guardrail_mw.engine.standins._KEPT", 2)
+    subjects = Subjects()
+    one, two, three = (came(account=f"n:{number}").who for number in range(3))
+    first, second = subjects.find(one), subjects.find(two)
+    assert (subjects.find(one), subjects.find(two)) == (first, second)
+    third = subjects.find(three)
+    assert subjects.find(three) is third
+    assert subjects.find(one) is not first
+
+
+def test_a_request_of_which_only_findings_are_left() -> None:
+    of_all = [("a", "volume", 5, "x"), ("b", "timing", 7.5, "y"), ("a", "device", 9, "z")]
+    names = ("scorer", "family", "score", "reason")
+    findings = [{**dict(zip(names, each, strict=True)), "figures": {}, "shadow": False} for each in of_all]
+    found = Recorded(came(findings=findings, method="PUT"))
+    assert (found.method, found.path, found.headers, found.kind, found.peer) == ("PUT", "", [], "http", "")
+    assert found.findings == {
+        "a": [Finding("volume", 5, "x"), Finding("device", 9, "z")],
+        "b": [Finding("timing", 7.5, "y")],  # type: ignore[arg-type]
+    }
+    assert Recorded(came(status=0)).kind == "websocket"
+    assert Recorded(came()).findings == {}
+
+
+def test_a_policy_whose_scorers_say_what_they_said() -> None:
+    velocity = [{"name": "attempts", "count": "attempts", "per": "account", "over": "10m"}]
+    scorers = [
+        {"use": "velocity", "with": {"attempts": {"from": 0, "full": 10}}},
+        {"use": "automation", "name": "robots", "weight": 0.5, "shadow": True},
+        {"use": "cluster"},
+    ]
+    given = load({"version": 1, "velocity": velocity, "risk": {"scorers": scorers}})
+    found = remembering(given).risk.scorers
+    assert [(each.label, each.weight, each.shadow) for each in found] == [
+        ("velocity", 1.0, False), ("robots", 0.5, True), ("cluster", 1.0, False),
+    ]  # fmt: skip
+    assert [each is before for each, before in zip(found, given.risk.scorers, strict=True)] == [True, False, True]
+    assert remembering(given).velocity == given.velocity
+
+
+async def test_a_scorer_that_said_nothing_then_says_nothing() -> None:
+    of = replay(risk={"scorers": [{"use": "automation"}]}, friction={"ladder": [{"at": 50, "do": "delay"}]})
+    ruling = await of.decide(came())
+    assert ruling is not None
+    assert (ruling.decided.action, ruling.effective, ruling.scorers) == ("allow", 0.0, ())
 
 
 def test_models_are_named_by_their_keys() -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from guardrail_mw.identity.claims import check_claims, peek_claims, read_claims, text_claim
+from guardrail_mw.identity.claims import check_claims, flag_claim, past_claim, peek_claims, read_claims, text_claim
 from guardrail_mw.identity.jws import BadToken
 
 from .kit import NOW, claims, token
@@ -113,3 +113,50 @@ def test_a_payload_must_be_an_object(payload: bytes) -> None:
 def test_text_claims(value: object, text: str) -> None:
     assert text_claim({"x": value}, "x") == text
     assert text_claim({"x": value}, "") == ""
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [(True, True), ("true", True), (1, False), ("True", False), ("yes", False), ([True], False), ({}, False), (None, False)],
+)
+def test_what_says_yes(value: object, said: bool) -> None:
+    assert flag_claim({"x": value}, "x") is said
+    assert flag_claim({"x": value}, "") is False
+
+
+@pytest.mark.parametrize(
+    ("value", "us"),
+    [
+        (1_700_000_000, 1_700_000_000_000_000),
+        (1_700_000_000.5, 1_700_000_000_500_000),
+        (1_700_000_000_123, 1_700_000_000_123_000),  # milliseconds
+        ("2023-11-14T22:13:20Z", 1_700_000_000_000_000),
+        ("2023-11-14T23:13:20+01:00", 1_700_000_000_000_000),
+        ("2023-11-14T22:13:20", 1_700_000_000_000_000),
+        ("2023-11-14", 1_699_920_000_000_000),
+        (NOW, NOW_US),
+        (NOW + 1, None),
+        (631_152_000, 631_152_000_000_000),
+        (631_151_999, None),  # 1989: rather a count of days, or nothing at all
+        (0, None),
+        (-5, None),
+        (10**15, None),
+        (float("nan"), None),
+        (float("inf"), None),
+        (10**400, None),
+        (True, None),
+        (None, None),
+        ([], None),
+        ({"$date": 5}, None),
+        ("", None),
+        ("1970-01-01T00:00:00Z", None),
+        ("1700000000", None),
+        ("yesterday", None),
+        ("2023-11-14T22:13:20Z" + " " * 9000, None),
+        ("0001-01-01T00:00:00+23:59", None),
+        ("9999-12-31T23:59:59-23:59", None),
+    ],
+)
+def test_when_something_was(value: object, us: int | None) -> None:
+    assert past_claim({"x": value}, "x", NOW_US) == us
+    assert past_claim({"x": value}, "", NOW_US) is None

@@ -54,3 +54,25 @@ def test_another_key_gives_other_digests() -> None:
 def test_a_key_of_the_wrong_length_is_refused(length: int) -> None:
     with pytest.raises(ValueError, match=f"has {length} bytes; it needs 16 to 64"):
         Digester(bytes(length))
+
+
+def test_a_key_of_evidence_by_hand() -> None:
+    """The kind's code, then the first 57 bits of BLAKE2b over the code and the value behind its length."""
+    raw = blake2b(b"\x01" + b"\x00\x00\x00\x04card", digest_size=8, key=ID_KEY, person=b"key").digest()
+    bits = "".join(f"{byte:08b}" for byte in raw)[:57]
+    assert DIGESTER.key(1, "card") == int("000001" + bits, 2)
+    assert DIGESTER.key(1, b"card") == DIGESTER.key(1, "card")
+
+
+@given(code=st.integers(0, 63), values=st.lists(st.binary(max_size=80), max_size=8))
+def test_many_keys_are_each_ones_own(code: int, values: list[bytes]) -> None:
+    found = DIGESTER.keys(code, values)
+    assert found == [DIGESTER.key(code, value) for value in values]
+    assert len(set(found)) == len(set(values))
+    assert all(key >> 57 == code for key in found)
+
+
+def test_keys_hang_on_their_kind_and_on_the_secret() -> None:
+    mask = (1 << 57) - 1
+    assert len({DIGESTER.key(code, "card") & mask for code in range(64)}) == 64
+    assert Digester(b"another key of 32 bytes, no less").key(1, "card") != DIGESTER.key(1, "card")

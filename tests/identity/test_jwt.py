@@ -57,6 +57,26 @@ def test_what_a_token_says() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("more", "domain", "verified", "created"),
+    [
+        ({"mail": "Ann@Lab.Example.COM", "email_verified": True, "made": 1_700_000_000}, "example.com", True, 1_700_000_000),
+        ({"mail": "ann@example.com", "made": "2023-11-14T22:13:20Z"}, "example.com", False, 1_700_000_000),
+        ({"mail": "ann@gmail.com", "email_verified": True}, "", True, None),
+        ({"mail": ["ann@example.com"], "email_verified": "no", "made": [1]}, "", False, None),
+        ({"mail": 5, "made": NOW + 3600}, "", False, None),
+        ({"mail": "", "made": ""}, "", False, None),
+        ({"mail": "a" * 250 + "@example.com"}, "", False, None),
+        ({"email": "ann@example.com", "created": 5}, "", False, None),
+    ],
+)
+def test_evidence_of_a_token(more: dict[str, Any], domain: str, verified: bool, created: int | None) -> None:
+    found = source(claims={"email": "mail", "created": "made"}).identify(presented(token(**more)))
+    assert isinstance(found, Credential)
+    assert (found.domain, found.domain_verified) == (domain, verified)
+    assert found.created == (created * 1_000_000 if created is not None else None)
+
+
 def test_claims_that_are_not_named_are_not_read() -> None:
     found = source(claims={"acr": None}).identify(presented(token(organisation="acme", tier="pro", acr="urn:kyc")))
     assert isinstance(found, Credential)

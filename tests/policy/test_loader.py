@@ -176,8 +176,8 @@ def test_sections_of_later_are_known_and_not_available(problems: Problems, secti
 
 
 def test_a_misspelt_later_section_says_both(problems: Problems) -> None:
-    (problem,) = problems("version: 1\ncluster: {}\n")
-    assert problem.hint == "Did you mean `clusters`? It is not available in this version."
+    (problem,) = problems("version: 1\naudits: {}\n")
+    assert problem.hint == "Did you mean `audit`? It is not available in this version."
 
 
 @pytest.mark.parametrize(

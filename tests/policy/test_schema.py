@@ -47,6 +47,17 @@ def test_what_ships_is_valid(validator: Draft202012Validator, name: str) -> None
             "limits": [{"name": "a", "per": [], "rate": "10 PER Minute", "when": {"tier": "x", "verdict": ["none"]}}],
         },
         {"version": 1, "routes": [{"path": "/a", "methods": ["GET"], "limits": []}], "headers": []},
+        {"version": 1, "clusters": {}},
+        {
+            "version": 1,
+            "clusters": {
+                "every": "${EVERY:-10m}",
+                "content": False,
+                "shared_networks": ["100.64.0.0/10", "2001:db8::/32"],
+                "kinds": {"badge": {"family": "reputation", "bound": True, "code": 40}},
+                "material": {"accounts": 50, "tokens": "1%"},
+            },
+        },
     ],
 )
 def test_valid_documents(validator: Draft202012Validator, document: dict[str, Any]) -> None:
@@ -60,7 +71,10 @@ def test_valid_documents(validator: Draft202012Validator, document: dict[str, An
         {"version": 2},
         {"version": 1, "mode": "on"},
         {"version": 1, "stor": {}},
-        {"version": 1, "clusters": {}},
+        {"version": 1, "audit": {}},
+        {"version": 1, "clusters": {"every": 600}},
+        {"version": 1, "clusters": {"kinds": {"Badge": {"family": "reputation"}}}},
+        {"version": 1, "clusters": {"kinds": {"badge": {"family": "badges"}}}},
         {"version": 1, "store": {"deadline": "25"}},
         {"version": 1, "store": {"deadline": 25}},
         {"version": 1, "store": {"processes": 0}},

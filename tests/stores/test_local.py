@@ -220,3 +220,13 @@ async def test_receipts_without_leases_are_not_taken_over() -> None:
     one.hold(await held(clock, 1, Gcra("g", 1, 1, SECOND, 5, reserved=True)))
     await one.charge(bill(2, Lease("f", 1)))
     assert not one._adopted
+
+
+async def test_what_a_bill_shows_is_not_noted() -> None:
+    """It would be known to this process alone."""
+    own = MemoryStore(clock=FakeClock())
+    one = Alone(own, 4)
+    asked = bill(1, Gcra("f", 1, 1, SECOND, 8))._replace(candidate="a:1", proved=True, edges=(1 << 57,))
+    receipt = await one.charge(asked)
+    assert (receipt.code, receipt.records) == ("admitted", ())
+    assert [batch async for batch in own.read(0)] == []

@@ -4,14 +4,30 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Sequence
 from contextlib import asynccontextmanager
 from threading import Event, Thread
+from typing import Any
 
 import pytest
 
+from guardrail_mw.algorithms import edges
 from guardrail_mw.errors import StoreError, StoreTimeout
-from guardrail_mw.stores.base import Bill, Change, Entry, Gcra, Lease, Receipt, Settlement, Store, Switches
+from guardrail_mw.stores.base import (
+    Activity,
+    Bill,
+    Change,
+    Entry,
+    Gcra,
+    Graph,
+    Held,
+    Lease,
+    Receipt,
+    Record,
+    Settlement,
+    Store,
+    Switches,
+)
 from guardrail_mw.stores.memory import MemoryStore
 from guardrail_mw.stores.resilient import Resilient
 from guardrail_mw.testing.clock import FakeClock
@@ -639,3 +655,65 @@ async def test_a_store_without_switches() -> None:
             await call
     with pytest.raises(StoreError, match="keeps no budgets of members"):
         await bare.take("deny", "a:1", 1, SECOND)
+    for work in graph_calls(bare):
+        with pytest.raises(StoreError, match="keeps no evidence"):
+            await work
+
+
+def graph_calls(graph: Graph) -> list[Awaitable[Any]]:
+    """Everything that is done to evidence, once."""
+    return [
+        graph.note([Activity("a:1", 9000, 2, 30)]),
+        graph.link("a:1", [7, 8], 5),
+        graph.unlink("a:1", [8]),
+        graph.mark({7: (("0" * 12, 5),)}, {}),
+        graph.assign([("a:1", [Change("set", "cluster", "0" * 12)])]),
+        graph.elect("rebuild", "w1", SECOND),
+        graph.keep("state", b"x"),
+        graph.recall("state"),
+        reading(graph),
+        graph.sweep(0),
+    ]
+
+
+async def reading(graph: Graph) -> list[Held]:
+    return [each async for batch in graph.read(0) for each in batch]
+
+
+async def test_evidence_is_the_shared_store_s() -> None:
+    async with world() as w:
+        shown = await w.store.charge(w.bill()._replace(proved=True, edges=(9,)))
+        assert shown.records == (Record(1, "1AAAAAAA", 0, ()),)
+        found = [await call for call in graph_calls(w.store)]
+        assert found[:9] == [None] * 5 + [True, None, b"x", await reading(w.shared)]
+        assert found[9] == 0
+        [held] = found[8]
+        assert [edge.key for edge in edges.unpack(held.edges)] == [9, 7]
+        assert (held.cluster, held.created) == ("0" * 12, 5)
+        assert not await w.store.elect("rebuild", "w2", SECOND)
+
+
+async def test_evidence_waits_for_the_store() -> None:
+    async with world() as w:
+        await w.refused()
+        receipt = await w.store.charge(w.bill()._replace(proved=True, edges=(9,)))
+        assert (receipt.local, receipt.records) == (True, ())
+        for call in graph_calls(w.store):
+            with pytest.raises(StoreError, match="unavailable"):
+                await call
+        assert await reading(w.shared) == []
+
+
+async def test_bulk_work_that_fails_says_nothing_of_requests(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with world() as w:
+
+        async def fail(*_: object) -> None:
+            raise StoreTimeout("a mark that takes too long")
+
+        monkeypatch.setattr(w.shared, "mark", fail)
+        for _ in range(9):
+            with pytest.raises(StoreTimeout, match="takes too long"):
+                await w.store.mark({}, {})
+            w.clock.advance(0.1)
+        assert w.store.available
+        assert not w.counts

@@ -92,9 +92,11 @@ class Http(Edge):
                 return self.unless_shadow(exchange, refusals.overloaded(exchange.id)) if shed else None
             arguments = (exchange.facts.headers, body, reserve)
             if should_offload(len(body)):
-                estimate = await asyncio.to_thread(inspect, *arguments, path=exchange.facts.path)
+                estimate = await asyncio.to_thread(
+                    inspect, *arguments, path=exchange.facts.path, content=engine.read_content
+                )
             else:
-                estimate = inspect(*arguments, path=exchange.facts.path)
+                estimate = inspect(*arguments, path=exchange.facts.path, content=engine.read_content)
         except TokenError as error:
             return self.bad(exchange, error)
         exchange.estimate = exchange.facts.body = estimate

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable
-from typing import Any, NamedTuple, NoReturn, Protocol
+from collections.abc import Callable, Iterable
+from typing import Any, NamedTuple, NoReturn, Protocol, TypeAlias
 
 from guardrail_mw.asgi.body import BodyBudget, BodyReader, Unread
-from guardrail_mw.asgi.prompt import Prompt, items_of
+from guardrail_mw.asgi.prompt import Prompt, items_of, said
 from guardrail_mw.errors import TokenError
 from guardrail_mw.friction.trim import KEYS
-from guardrail_mw.values import Estimate
+from guardrail_mw.values import Content, Estimate
 
 __all__ = [
     "CONTAINERS",
@@ -28,6 +28,7 @@ __all__ = [
     "OFFLOAD",
     "BodyBudget",
     "BodyReader",
+    "ReadContent",
     "Reserve",
     "Reserving",
     "Unread",
@@ -101,6 +102,9 @@ class Reserve(NamedTuple):
 
 _RESERVE = Reserve()
 
+ReadContent: TypeAlias = Callable[[str, str], Content | None]
+"""Makes evidence of a system prompt and a user's message: `clusters.collecting.Collector.read`."""
+
 
 def should_offload(length: int) -> bool:
     """Whether a body of so many bytes is better inspected in a thread."""
@@ -127,6 +131,7 @@ def inspect(
     *,
     path: str = "",
     strict: bool = False,
+    content: ReadContent | None = None,
 ) -> Estimate:
     """What a request will likely use, whatever its content type says.
 
@@ -146,10 +151,17 @@ def inspect(
     if declared != b"application/json" and not declared.endswith(b"+json") and body.lstrip(NOT_TEXT)[:1] != b"{":
         output = _output(path, reserve.output)
         return Estimate(input=reserve.media if body else 0, output=output, most=output)
-    return estimate(body, reserve, path=path, strict=strict)
+    return estimate(body, reserve, path=path, strict=strict, content=content)
 
 
-def estimate(body: bytes, reserve: Reserving = _RESERVE, *, path: str = "", strict: bool = False) -> Estimate:
+def estimate(
+    body: bytes,
+    reserve: Reserving = _RESERVE,
+    *,
+    path: str = "",
+    strict: bool = False,
+    content: ReadContent | None = None,
+) -> Estimate:
     """What a JSON body will likely use.
 
     Args:
@@ -157,6 +169,8 @@ def estimate(body: bytes, reserve: Reserving = _RESERVE, *, path: str = "", stri
         reserve: tokens assumed for the output and for each media part.
         path: the route's path; its end tells batches of requests, and endpoints that generate nothing.
         strict: reserve the largest cap that the client gave, not what is likely; without a cap, `reserve.output`.
+        content: where what was said is evidence, what reads it; of a batch it reads the first request. Not asked where nothing
+            is generated.
 
     Raises:
         TokenError: 400, with what is wrong in its code: `not_utf8`, `byte_order_mark`, `invalid_json`, `not_an_object`,
@@ -169,8 +183,11 @@ def estimate(body: bytes, reserve: Reserving = _RESERVE, *, path: str = "", stri
     if type(requests) is list and path.rstrip("/").endswith("/batches"):
         batch = [each["params"] for each in requests if type(each) is dict and type(each.get("params")) is dict]
         if batch:
-            return _batch(batch, reserve, path, strict=strict)
-    return _one(document, reserve, path, strict=strict)
+            found = _batch(batch, reserve, path, strict=strict)
+            return found if content is None else found._replace(content=content(*said(batch[0])))
+    if content is None or path.rstrip("/").endswith(_NO_OUTPUT):
+        return _one(document, reserve, path, strict=strict)
+    return _one(document, reserve, path, strict=strict, content=content(*said(document)))
 
 
 def parse(body: bytes) -> dict[str, Any]:
@@ -244,7 +261,9 @@ def _measure(document: dict[str, Any]) -> None:
     raise _bad("too_deep", "The request body is nested too deeply.", f"over {DEPTH} levels")
 
 
-def _one(document: dict[str, Any], reserve: Reserving, path: str, *, strict: bool) -> Estimate:
+def _one(
+    document: dict[str, Any], reserve: Reserving, path: str, *, strict: bool, content: Content | None = None
+) -> Estimate:
     model = document.get("model")
     if model is None:
         model = ""
@@ -267,6 +286,7 @@ def _one(document: dict[str, Any], reserve: Reserving, path: str, *, strict: boo
         bool(document.get("stream")),
         items,
         min(MOST, _output(path, most) * samples * items),
+        content,
     )
 
 

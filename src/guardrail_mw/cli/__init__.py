@@ -9,14 +9,17 @@ import click
 
 from guardrail_mw.cli.accounts import accounts
 from guardrail_mw.cli.check import check
+from guardrail_mw.cli.clusters import clusters
 from guardrail_mw.cli.demo import demo
 from guardrail_mw.cli.explain import explain
 from guardrail_mw.cli.init import init
+from guardrail_mw.cli.link import link
 from guardrail_mw.cli.listing import plugins, schema
 from guardrail_mw.cli.mode import mode
 from guardrail_mw.cli.output import Group
 from guardrail_mw.cli.replay import replay
 from guardrail_mw.cli.trial import attempt
+from guardrail_mw.cli.worker import worker
 
 __all__ = ["main"]
 
@@ -30,5 +33,5 @@ def main() -> None:
     """
 
 
-for _command in (demo, init, check, attempt, explain, accounts, mode, replay, schema, plugins):
+for _command in (demo, init, check, attempt, explain, accounts, clusters, link, worker, mode, replay, schema, plugins):
     main.add_command(_command)

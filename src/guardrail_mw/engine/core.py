@@ -29,10 +29,11 @@ from guardrail_mw.limits.limit import digest
 from guardrail_mw.limits.plan import Planner
 from guardrail_mw.limits.tariff import Place, Tariff
 from guardrail_mw.stores.base import Bill, Change, Entry, Reading, Receipt, Settlement
-from guardrail_mw.values import Allow, Decision, Deny, Facts, Standing, Subject, Usage
+from guardrail_mw.values import Allow, Decision, Deny, Facts, Standing, Subject, Trim, Usage
 
 if TYPE_CHECKING:
     from guardrail_mw.clock import Clock
+    from guardrail_mw.engine.gathering import Gathering
     from guardrail_mw.engine.routes import Route
     from guardrail_mw.identity.resolver import Resolver
     from guardrail_mw.policy import Policy
@@ -56,6 +57,7 @@ _KEPT_IN_ALL = 65_536
 _UNITS = frozenset({"requests", "tokens", "input_tokens", "output_tokens", "usd"})
 _UNPROVED = (Change("unset", "proved"),)
 _DENIED_FOR = 1_000_000
+_BRAKED = ("cluster-waits",)
 _SERIALS = count()
 
 
@@ -94,6 +96,7 @@ class Engine:
         recorder: takes the event of each decision.
         lasting: what a reload must not begin anew.
         shadowed: limits, scorers and rungs that a switch has turned to shadow.
+        gathering: what is learned of accounts beside their requests; None where the policy has no clusters.
     """
 
     def __init__(  # noqa: PLR0913 - what an engine is made of
@@ -110,6 +113,7 @@ class Engine:
         recorder: Recorder,
         lasting: Lasting,
         shadowed: frozenset[str] = frozenset(),
+        gathering: Gathering | None = None,
     ) -> None:
         self.policy = policy
         self.mode = mode
@@ -140,6 +144,9 @@ class Engine:
         self._kept = 0
         """Tariffs made since all subjects were last forgotten."""
         self._missed = Missed(observer)
+        self._gathering = gathering
+        self.read_content = gathering.read if gathering is not None else None
+        """Makes evidence of what a body says; None where the policy does not want it."""
         self._full: dict[tuple[str, bool], tuple[int, int]] = {}
         """Shared request limits that refused: until when, and when they will admit (monotonic µs)."""
 
@@ -263,6 +270,9 @@ class Engine:
                 if receipt.standing is not None:  # what rungs and clearances hang on has changed, not what was planned on
                     self._standings.put(subject.candidate, receipt.standing)
                     exchange.standing = receipt.standing
+                if self._gathering is not None:
+                    self._gathering.tried(exchange)
+                    self._gathering.noted(exchange, receipt)
                 self._note_refusal(exchange, tariff, receipt)
                 return None
             self._standings.put(subject.candidate, receipt.standing or Standing())
@@ -291,7 +301,8 @@ class Engine:
             entries = tariff.entries(exchange.estimate, self.planner.cost)
         version, proved = exchange.standing.version, exchange.authenticated
         seen = exchange.standing.seen
-        return Bill(exchange.id, entries, tariff.payer, subject.candidate, version, proved, None, notes, seen)
+        edges = () if self._gathering is None else self._gathering.edges(exchange)
+        return Bill(exchange.id, entries, tariff.payer, subject.candidate, version, proved, None, notes, seen, edges)
 
     async def _stale_twice(self, exchange: Exchange, bill: Bill) -> Deny | None:
         """The standing changed again between two looks: the store's answers are of no use now."""
@@ -374,9 +385,10 @@ class Engine:
         receipt = exchange.receipt
         if receipt is None or receipt.code == "admitted":
             judgement = exchange.judgement
-            if judgement is None or judgement.step.rung is None:
-                return Allow(exchange.id)
-            return self.judge.decision(exchange, judgement.step.rung)
+            rung = judgement.step.rung if judgement is not None else None
+            if (rung is None or rung.do == "delay") and self._braked(exchange):
+                return Trim(exchange.id, (), _BRAKED)
+            return Allow(exchange.id) if rung is None else self.judge.decision(exchange, rung)
         tariff, subject = exchange.tariff, exchange.subject
         assert tariff is not None  # noqa: S101 - charged
         refusal = tariff.shape.refusal(receipt.readings)
@@ -384,6 +396,10 @@ class Engine:
             return Allow(exchange.id)
         unproved = subject is not None and bool(subject.candidate) and tariff.payer != subject.candidate
         return refusals.by_limit(exchange.id, refusal, unproved=unproved)
+
+    def _braked(self, exchange: Exchange) -> bool:
+        """Whether a verdict on the account's cluster waits for an operator: until then it is trimmed, where its caller may be."""
+        return bool(exchange.standing.fields.get("brake")) and self.judge.permits(exchange, "trim")
 
     # Settle
 
@@ -398,6 +414,10 @@ class Engine:
         changes = self._learned(exchange, outcome, status)
         if exchange.judgement is not None:
             changes += exchange.judgement.step.changes
+        if self._gathering is not None:
+            changes += self._gathering.learned(exchange)
+            if outcome == "answered":
+                self._gathering.did(exchange, usage)
         if outcome == "failed":
             self._store.settle([Settlement(receipt, "cancelled", (), changes)])
         elif receipt.open or changes:

@@ -7,6 +7,7 @@ import logging
 import multiprocessing
 import os
 from collections.abc import Mapping
+from functools import partial
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any, get_args
 from weakref import WeakKeyDictionary
@@ -16,7 +17,7 @@ from guardrail_mw.clock import Clock, SystemClock
 from guardrail_mw.engine.accounts import home_of
 from guardrail_mw.engine.core import Engine, Lasting
 from guardrail_mw.engine.counts import Counts
-from guardrail_mw.engine.keeper import SWITCHES_EVERY, Keeper
+from guardrail_mw.engine.keeper import LEARN_EVERY, SWITCHES_EVERY, Keeper
 from guardrail_mw.engine.peeking import Peeked, look
 from guardrail_mw.engine.standings import Standings
 from guardrail_mw.errors import PluginError, PolicyError, Problem
@@ -25,13 +26,14 @@ from guardrail_mw.identity.resolver import Resolver
 from guardrail_mw.policy import Policy, describe, load
 from guardrail_mw.policy.document import SCHEMES, url_trouble
 from guardrail_mw.policy.reload import Watcher
-from guardrail_mw.stores.base import Store, Switches
+from guardrail_mw.stores.base import Graph, Store, Switches
 from guardrail_mw.stores.memory import MemoryStore
 from guardrail_mw.stores.resilient import Resilient
 from guardrail_mw.telemetry.recorder import Recorder
 from guardrail_mw.values import Mode
 
 if TYPE_CHECKING:
+    from guardrail_mw.engine.gathering import Gathering
     from guardrail_mw.policy import StoreSettings
     from guardrail_mw.telemetry.prometheus import Metrics
     from guardrail_mw.telemetry.tracing import Tracing
@@ -93,8 +95,10 @@ class Guardrail:
         self.recorder = self._record(running)
         """Takes the event of each decision; keeps the latest."""
         self._lasting = Lasting.of(running, self.counts)
+        self._worker: Any = None
         self._standings = Standings()
         self._resolver = self._resolve(running)
+        self._gathering = self._gather(running)
         self._keepers: WeakKeyDictionary[asyncio.AbstractEventLoop, Keeper] = WeakKeyDictionary()
         self._latest: tuple[asyncio.AbstractEventLoop | None, Keeper] = (None, Keeper(self.store))
         self.engine = self._compile(running)
@@ -165,7 +169,12 @@ class Guardrail:
     def _resolve(self, policy: Policy) -> Resolver:
         secrets = self.secrets
         return Resolver(
-            policy.identity_in_use, id_key=secrets.id_key, clock=self._clock, observer=self.counts, keys=secrets.keys
+            policy.identity_in_use,
+            id_key=secrets.id_key,
+            clock=self._clock,
+            observer=self.counts,
+            keys=secrets.keys,
+            evidence=policy.clusters,
         )
 
     def _record(self, policy: Policy) -> Recorder:
@@ -211,6 +220,22 @@ class Guardrail:
             recorder=self.recorder,
             lasting=self._lasting,
             shadowed=shadowed,
+            gathering=self._gathering,
+        )
+
+    def _gather(self, policy: Policy) -> Gathering | None:
+        """What learns of accounts beside their requests, where the policy has clusters and the store can keep it."""
+        if policy.clusters is None:
+            return None
+        if not isinstance(self.store, Graph):
+            raise PluginError("The policy has clusters, and its store cannot keep evidence: it is no `Graph`.")
+        if policy.clusters.rebuild == "here":
+            plugins.load("services", "worker")  # what it lacks is told at the start
+        from guardrail_mw.engine.gathering import Gathering, Releases
+
+        released = {key: each.released.us for key, each in policy.models.items() if each.released is not None}
+        return Gathering(
+            policy.clusters, Releases(released), keys=self._resolver.digester, clock=self._clock, observer=self.counts
         )
 
     def _warn_of_workers(self) -> None:
@@ -259,7 +284,7 @@ class Guardrail:
         before = self.engine.policy
         if policy.store != before.store:
             logger.warning("The policy's store settings changed: they hold after a restart.")
-        for section in ("telemetry", "console"):
+        for section in ("telemetry", "console", "clusters"):
             if getattr(policy, section) != getattr(before, section):
                 logger.warning("The policy's %s settings changed: they hold after a restart.", section)
         if policy.identity_in_use != before.identity_in_use:
@@ -305,6 +330,10 @@ class Guardrail:
             keeper = self._keepers[loop] = Keeper(self.store)
             if self._shared and isinstance(self.store, Switches):
                 keeper.often("switches", SWITCHES_EVERY, self.read_switches)
+            if self._gathering is not None and isinstance(self.store, Graph) and isinstance(self._clock, SystemClock):
+                keeper.often("activity", LEARN_EVERY, partial(self._gathering.flush, self.store))
+                if self.policy.clusters is not None and self.policy.clusters.rebuild == "here":
+                    keeper.start("clusters", self.worker().run())
             if self._console is not None:
                 keeper.start("console", self._console.run())
             if isinstance(self._source, (str, os.PathLike)):
@@ -335,6 +364,36 @@ class Guardrail:
         return await look(
             self.engine, self.store, account, event, route, lambda standing: self._standings.put(account, standing)
         )
+
+    def worker(self) -> Any:
+        """What works clusters out anew, where the policy has them.
+
+        Raises:
+            PluginError: it has none, or a package that this takes is not installed.
+        """
+        if self._worker is None:
+            if self.policy.clusters is None or not isinstance(self.store, Graph):
+                raise PluginError("The policy has no clusters: give it a section `clusters:`.")
+            make = plugins.load("services", "worker")
+            self._worker = make(self.store, self.policy.clusters, clock=self._clock, observer=self.counts)
+        return self._worker
+
+    async def work(self) -> Any:
+        """Report what accounts did, and work clusters out anew, now.
+
+        It happens by itself as often as the policy says, but under a clock of a test's or a simulation's: those say when.
+
+        Raises:
+            PluginError: the policy has no clusters.
+            StoreError: the store failed.
+        """
+        worker = self.worker()
+        if self._gathering is not None and isinstance(self.store, Graph):
+            await self._gathering.flush(self.store)
+        state = await worker.work()
+        if self._gathering is not None and isinstance(self.store, Graph):
+            await self._gathering.flush(self.store)
+        return state
 
     async def renew(self) -> None:
         """Renew what is open in this loop now; it happens by itself every 10 s."""

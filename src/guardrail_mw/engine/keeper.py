@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from guardrail_mw.engine.exchange import Exchange
     from guardrail_mw.stores.base import Store
 
-__all__ = ["RENEW_EVERY", "SWITCHES_EVERY", "Keeper"]
+__all__ = ["LEARN_EVERY", "RENEW_EVERY", "SWITCHES_EVERY", "Keeper"]
 
 logger = logging.getLogger("guardrail_mw")
 
@@ -22,6 +22,9 @@ RENEW_EVERY = 10.0
 """Seconds between two renewals of what is open: a lease lives 30."""
 SWITCHES_EVERY = 0.5
 """Seconds between two looks at the switches: a second after it was thrown, a switch holds in every process."""
+
+LEARN_EVERY = 10.0
+"""Seconds between two reports of what accounts did."""
 
 
 class Keeper:

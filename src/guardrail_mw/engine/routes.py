@@ -41,7 +41,8 @@ class Route:
         self.names = (settings.label, *settings.path) if settings is not None else ()
         self.metered = settings is not None and settings.is_metered(method)
         self.measured = False
-        """Whether requests are read before they are charged: some limit here is in tokens or dollars, or looks at the model."""
+        """Whether requests are read before they are charged: some limit here is in tokens or dollars, or looks at the model, or
+        what they say is evidence."""
         self.proves = settings is not None and settings.is_proof(method)
 
     def together(self, other: Route) -> Route:
@@ -59,6 +60,7 @@ class Router:
 
     def __init__(self, policy: Policy, measured: Callable[[frozenset[str]], bool]) -> None:
         self._measured = measured
+        self._content = policy.clusters is not None and policy.clusters.content
         self._routes = [(each, frozenset(limit.name for limit in policy.limits_of(each))) for each in policy.routes]
         self._rest = frozenset(limit.name for limit in policy.limits_of(None))
         named = [method for each in policy.routes for method in each.methods or ()]
@@ -96,7 +98,7 @@ class Router:
             if as_written.index != found.index:
                 found = found.together(as_written)
             found.exempt = False
-        found.measured = found.metered and self._measured(found.limits)
+        found.measured = found.metered and (self._content or self._measured(found.limits))
         return found
 
     def _match(self, path: str, method: str) -> Route | None:

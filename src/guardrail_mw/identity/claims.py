@@ -8,16 +8,23 @@ from __future__ import annotations
 import json
 from base64 import b64decode
 from collections.abc import Collection
+from datetime import UTC, datetime
 from typing import Any
 
 from guardrail_mw.identity.jws import BadToken
 
-__all__ = ["Claims", "check_claims", "peek_claims", "read_claims", "text_claim"]
+__all__ = ["Claims", "check_claims", "flag_claim", "past_claim", "peek_claims", "read_claims", "text_claim"]
 
 Claims = dict[str, Any]
 
 LATEST = 10**12
 """Seconds since the epoch beyond which nothing is a time; NaN and infinities are not below it."""
+EARLIEST = 631_152_000
+"""Seconds since the epoch: 1990. What lies before it is a number that means something else, or a field that nobody filled."""
+MILLISECONDS = 10**11
+"""A larger number is a time in milliseconds: in seconds it would lie in the year 5138."""
+LONGEST_TIME = 40
+"""Characters of a time as text."""
 LONGEST_TEXT = 255
 """Bytes of a claim that names somebody; OpenID Connect Core 2 allows `sub` 255."""
 
@@ -90,6 +97,42 @@ def text_claim(claims: Claims, name: str) -> str:
     if not isinstance(value, str) or len(value.encode("utf-8", "surrogatepass")) > LONGEST_TEXT:
         return ""
     return value
+
+
+def flag_claim(claims: Claims, name: str) -> bool:
+    """Whether a claim says yes: true, or `"true"` as some issuers write it; nothing else does."""
+    value = claims.get(name) if name else None
+    return value is True or value == "true"
+
+
+def past_claim(claims: Claims, name: str, now: int) -> int | None:
+    """A time that has been, in µs since the epoch: seconds, milliseconds, or ISO 8601; None for whatever else it may be.
+
+    Args:
+        claims: of the token.
+        name: of the claim; empty for none.
+        now: µs since the epoch.
+    """
+    value = claims.get(name) if name else None
+    if isinstance(value, str):
+        seconds = _iso(value)
+    elif isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < 1000 * LATEST:
+        return None
+    else:
+        seconds = value / 1000 if value >= MILLISECONDS else value
+    if seconds is None or seconds < EARLIEST:
+        return None
+    found = round(seconds * 1_000_000)
+    return found if found <= now else None
+
+
+def _iso(text: str) -> float | None:
+    """Seconds since the epoch; a time without an offset is UTC's."""
+    try:
+        found = datetime.fromisoformat(text[:LONGEST_TIME])
+    except ValueError:
+        return None
+    return found.replace(tzinfo=found.tzinfo or UTC).timestamp()
 
 
 _STANDARD = bytes.maketrans(b"-_", b"+/")

@@ -11,12 +11,21 @@ from pydantic import BaseModel
 from guardrail_mw.errors import TokenError
 from guardrail_mw.identity.base import Context, Presented
 from guardrail_mw.identity.cache import Recent
-from guardrail_mw.identity.claims import Claims, check_claims, peek_claims, read_claims, text_claim
+from guardrail_mw.identity.claims import (
+    Claims,
+    check_claims,
+    flag_claim,
+    past_claim,
+    peek_claims,
+    read_claims,
+    text_claim,
+)
 from guardrail_mw.identity.failures import Failures
 from guardrail_mw.identity.jwk import KeySet
 from guardrail_mw.identity.jwks import RemoteKeys
 from guardrail_mw.identity.jws import BadToken, Header, read_header, verify
 from guardrail_mw.identity.jwt_settings import JwtSettings
+from guardrail_mw.identity.mail import domain_of
 from guardrail_mw.values import Credential
 
 __all__ = ["JwtSettings", "JwtSource"]
@@ -139,6 +148,9 @@ class JwtSource:
             acr=text_claim(claims, names.acr or ""),
             ial=text_claim(claims, names.ial or ""),
             expires=expires,
+            domain=domain_of(text_claim(claims, names.email or "")),
+            domain_verified=flag_claim(claims, names.email_verified or ""),
+            created=past_claim(claims, names.created or "", self._context.clock.now()),
         )
 
     def _failed(self, presented: Presented, error: BadToken) -> TokenError:

@@ -36,6 +36,12 @@ class ClaimNames(BaseModel):
     """A fingerprint of the payment method; only its keyed digest is kept."""
     acr: Name | None = "acr"
     ial: Name | None = "ial"
+    email: Name | None = None
+    """The account's e-mail address. Only its domain is looked at, and that only where not anybody can have an address."""
+    email_verified: Name | None = "email_verified"
+    """Whether the issuer has verified that address; read with `email`."""
+    created: Name | None = None
+    """When the account was opened: seconds or milliseconds since the epoch, or a text such as 2026-01-31T12:00:00Z."""
 
 
 class JwtSettings(BaseModel):

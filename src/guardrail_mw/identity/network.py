@@ -7,7 +7,7 @@ cannot swallow what a proxy appends. Sources: RFC 7239 (Forwarded), RFC 4291 2.5
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import NamedTuple, TypeAlias
 
@@ -41,6 +41,8 @@ class Place(NamedTuple):
     """Whether the parent has more such networks than can be kept: an IPv6 network within a /48."""
     trusted: bool
     """Whether the peer is a trusted proxy."""
+    evidence: tuple[int, ...] = ()
+    """Keys of the client's address, where the policy has clusters."""
 
 
 def parse_address(text: bytes) -> Address | None:
@@ -110,11 +112,29 @@ class Locator:
     Args:
         settings: whom to believe, which header they write, and the prefixes.
         digester: names the networks.
+        evidence: what an address is evidence of; None where the policy has no clusters.
     """
 
-    __slots__ = ("_digester", "_found", "_hops", "_networks", "_prefixes", "_unix", "_unix_home", "_unknown_home", "header")
+    __slots__ = (
+        "_digester",
+        "_evidence",
+        "_found",
+        "_hops",
+        "_networks",
+        "_prefixes",
+        "_unix",
+        "_unix_home",
+        "_unknown_home",
+        "header",
+    )
 
-    def __init__(self, settings: IdentitySettings, digester: Digester) -> None:
+    def __init__(
+        self,
+        settings: IdentitySettings,
+        digester: Digester,
+        evidence: Callable[[Address], tuple[int, ...]] | None = None,
+    ) -> None:
+        self._evidence = evidence
         proxies = settings.trusted_proxies
         self._networks = tuple(item.network for item in proxies if isinstance(item, Network))
         self._unix = any(isinstance(item, Unix) for item in proxies)
@@ -177,9 +197,11 @@ class Locator:
         version = address.version
         prefix = self._prefixes[version]
         home = self._home(address, prefix)
+        evidence = self._evidence(address) if self._evidence is not None else ()
         if prefix <= PARENTS[version]:
-            return Place(home, home, plentiful=False, trusted=trusted)
-        return Place(home, self._home(address, PARENTS[version]), plentiful=version == 6, trusted=trusted)  # noqa: PLR2004
+            return Place(home, home, plentiful=False, trusted=trusted, evidence=evidence)
+        parent = self._home(address, PARENTS[version])
+        return Place(home, parent, plentiful=version == 6, trusted=trusted, evidence=evidence)  # noqa: PLR2004
 
     def _home(self, address: Address, prefix: int) -> str:
         spare = address.max_prefixlen - prefix

@@ -14,6 +14,7 @@ from guardrail_mw.identity.crowd import Crowd
 from guardrail_mw.identity.device import Devices
 from guardrail_mw.identity.device_cookie import COOKIE
 from guardrail_mw.identity.digest import Digester
+from guardrail_mw.identity.evidence import Evidence, EvidenceSettings
 from guardrail_mw.identity.keys import Keyring
 from guardrail_mw.identity.network import Locator, Place
 from guardrail_mw.identity.settings import IdentitySettings
@@ -48,6 +49,7 @@ class Resolver:
         clock: for expiry.
         observer: hears `identity.*`.
         keys: for the device's cookie; needed where the policy tells devices apart.
+        evidence: the policy's `clusters`; None where it has none: then no evidence is worked out.
     """
 
     def __init__(
@@ -58,11 +60,20 @@ class Resolver:
         clock: Clock,
         observer: Observer | None = None,
         keys: Keyring | None = None,
+        evidence: EvidenceSettings | None = None,
     ) -> None:
         self._clock = clock
         self._observer: Observer = observer if observer is not None else NullObserver()
-        self._digester = Digester(id_key)
-        self._locator = Locator(settings, self._digester)
+        self.digester = Digester(id_key)
+        """Names accounts, networks and evidence."""
+        self.evidence: Evidence | None = None
+        """What subjects show; None where the policy has no clusters."""
+        if evidence is not None:
+            device = settings.device
+            tls = device.tls_header.encode() if device is not None and device.tls_header is not None else b""
+            self.evidence = Evidence(evidence, self.digester, tls=tls, issuers=len(settings.sources) > 1)
+        networks = self.evidence.networks if self.evidence is not None else None
+        self._locator = Locator(settings, self.digester, networks)
         self._crowd = Crowd(clock, self._observer)
         self._known: Recent[tuple[str, _Read], Subject] = Recent(REMEMBERED, weigh=_weigh, most=WEIGHT, heaviest=HEAVIEST)
         self._epoch = 0
@@ -76,8 +87,10 @@ class Resolver:
         if settings.device is not None:
             if keys is None:
                 raise ValueError("devices are told apart by a signed cookie, and there are no keys to sign it with")
-            self._devices = Devices(settings.device, self._digester, keys, clock, self._observer)
+            self._devices = Devices(settings.device, self.digester, keys, clock, self._observer)
             self._wanted |= self._devices.headers
+        if self.evidence is not None:
+            self._wanted |= self.evidence.headers
 
     def identify(self, facts: Facts) -> Subject | Awaitable[Subject]:
         """Whom the request is attributed to; an awaitable only where a source must ask elsewhere.
@@ -230,6 +243,8 @@ class Resolver:
             soon = _mark(subject, self._devices, read, cookie, place)
             until = soon if until is None else min(until, soon)
         subject.until = until
+        if self.evidence is not None and found is not None:
+            subject.evidence = self.evidence.of(found, subject, place, key[1])
         self._known.put(key, subject)
         if epoch != self._epoch:
             self._known.clear()
@@ -240,11 +255,18 @@ class Resolver:
         return Subject(account=home, network=home, network_parent=place.parent)
 
     def _subject(self, place: Place, found: Credential) -> Subject:
-        digester = self._digester
+        digester = self.digester
         candidate = digester.account(found.source, found.issuer, found.value)
         if not found.proved:
             home = self._crowd.home(place)
-            return Subject(account=home, candidate=candidate, network=home, network_parent=place.parent, source=found.source)
+            return Subject(
+                account=home,
+                candidate=candidate,
+                network=home,
+                network_parent=place.parent,
+                source=found.source,
+                created=found.created,
+            )
         self._crowd.prove(place)
         organisation = found.organisation
         return Subject(
@@ -260,6 +282,7 @@ class Resolver:
             ial=found.ial,
             payment=digester.evidence("payment", found.payment) if found.payment else "",
             source=found.source,
+            created=found.created,
         )
 
 

@@ -15,7 +15,7 @@ from pydantic import Field, model_validator
 
 from guardrail_mw.conditions import WhenSettings
 from guardrail_mw.errors import Problem
-from guardrail_mw.quantities import Budget, Calendar, Rate, Share
+from guardrail_mw.quantities import Budget, Calendar, Moment, Rate, Share
 from guardrail_mw.settings import MICRO, Amount, Dollars, Settings, Slug, Word, refuse
 
 __all__ = [
@@ -252,6 +252,8 @@ class ModelSettings(Settings):
     names: list[Word] | None = Field(default=None, min_length=1)
     """Names as clients write them, `*` for any characters; the key itself unless set."""
     usd_per_million: PriceSettings | None = None
+    released: Moment | None = None
+    """When it came: whose traffic moves to a model at once is evidence, where the policy has `clusters`."""
 
 
 class ReserveSettings(Settings):

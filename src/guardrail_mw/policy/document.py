@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 from pydantic import Field, StringConstraints, field_validator, model_validator
 
 from guardrail_mw import plugins
+from guardrail_mw.clusters.settings import ClustersSettings
 from guardrail_mw.errors import Problem
 from guardrail_mw.friction.settings import FrictionSettings
 from guardrail_mw.identity.device_settings import DeviceSettings
@@ -29,7 +30,7 @@ from guardrail_mw.values import Dialect, Mode
 
 __all__ = ["LATER", "SCHEMES", "InspectSettings", "Policy", "RouteSettings", "StoreSettings", "url_trouble"]
 
-LATER: Final = ("clusters", "audit", "public_url")
+LATER: Final = ("audit", "public_url")
 """Sections that are known and not available yet."""
 
 _NETWORKED: Final = ("redis", "redis+sentinel", "redis+cluster", "rediss", "rediss+sentinel", "rediss+cluster")
@@ -204,6 +205,8 @@ class Policy(Settings):
     """What is counted for scorers; it refuses nobody."""
     risk: RiskSettings = RiskSettings()
     friction: FrictionSettings = FrictionSettings()
+    clusters: ClustersSettings | None = None
+    """Finds accounts that act as one operator; off unless this section is there."""
     telemetry: TelemetrySettings = TelemetrySettings()
     console: ConsoleSettings | None = None
     """The operator's port; off unless this section is there."""
@@ -222,10 +225,10 @@ class Policy(Settings):
 
     @property
     def identity_in_use(self) -> IdentitySettings:
-        """`identity`, with devices told apart by what they show where a rule counts them and nothing is said of them."""
+        """`identity`, with devices told apart by what they show where nothing is said of them and they count or are evidence."""
         dimensions = [each.per for each in self.limits] + [each.per for each in self.velocity]
         counted = any("device" in each for each in dimensions) or any(each.distinct == "device" for each in self.velocity)
-        if not counted or self.identity.device is not None:
+        if not (counted or self.clusters is not None) or self.identity.device is not None:
             return self.identity
         return self.identity.model_copy(update={"device": DeviceSettings(cookie=False)})
 

@@ -5,13 +5,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any, Literal, NamedTuple, Protocol, TypeAlias, runtime_checkable
 
 from guardrail_mw.algorithms.window import Calendar
 from guardrail_mw.values import Standing
 
 __all__ = [
+    "Activity",
     "Bill",
     "Budget",
     "Change",
@@ -20,11 +21,14 @@ __all__ = [
     "Distinct",
     "Entry",
     "Gcra",
+    "Graph",
+    "Held",
     "Kept",
     "Lease",
     "Notes",
     "Reading",
     "Receipt",
+    "Record",
     "Settlement",
     "Share",
     "Sketch",
@@ -198,6 +202,9 @@ class Bill(NamedTuple):
     """None where no other bill will have these entries (they hold an estimate): then nothing is worth keeping."""
     seen: int = 0
     """`Standing.seen` of the standing that the caller has: where another is stored, the receipt brings it along."""
+    edges: tuple[int, ...] = ()
+    """What the candidate has just shown: keys of values, 63 bits each (see `algorithms.edges`). A store that is a `Graph` notes
+    them, whatever becomes of the bill, unless it is stale or late, and only where it is `proved`."""
 
 
 class Reading(NamedTuple):
@@ -218,6 +225,19 @@ def opens(bill: Bill) -> bool:
     return any([entry.opens for entry in bill.entries])
 
 
+class Record(NamedTuple):
+    """What is known of a value that accounts show."""
+
+    holders: int
+    """Accounts that show it, this one too."""
+    first: str
+    """Short name of the first of them (8 characters, see `algorithms.edges.short`); empty where it was erased since."""
+    established: int = 0
+    """Of the holders, those that were established at the last rebuild; 0 for a value held once."""
+    clusters: tuple[tuple[str, int], ...] = ()
+    """At most three clusters whose members have it: id, and what having it weighs, in millinats; the heaviest first."""
+
+
 class Receipt(NamedTuple):
     """What the store answered. `readings` run parallel to all steps of `bill.entries`, in order."""
 
@@ -232,6 +252,8 @@ class Receipt(NamedTuple):
     """Whether it lies in the store and must be renewed and settled."""
     local: bool = False
     """Charged by the fallback: settles there."""
+    records: tuple[Record, ...] = ()
+    """Parallel to `bill.edges`; empty where there were none, or where they were not noted: then show them again."""
 
 
 class Change(NamedTuple):
@@ -353,5 +375,95 @@ class Tally(Protocol):
 
         Raises:
             StoreError: it cannot be known.
+        """
+        ...
+
+
+class Activity(NamedTuple):
+    """What an account did in an hour, as one process saw it."""
+
+    account: str
+    hour: int
+    """Since 2025-01-01 UTC (`algorithms.edges.hour_of`)."""
+    requests: int
+    tokens: int
+    fresh: int = 0
+    """Of the requests, those for a model in the 7 days after it was first seen."""
+    windowed: int = 0
+    """Of the requests, those for any model in 7 days after some model was first seen: what `fresh` is a share of."""
+
+
+class Held(NamedTuple):
+    """What is kept of an account, for a rebuild."""
+
+    account: str
+    since: int
+    """The store's µs of its first request; 0 where it never made one (its evidence came from outside)."""
+    edges: bytes
+    """Packed: see `algorithms.edges`."""
+    activity: bytes
+    """Packed: see `algorithms.activity`; always of that length."""
+    cluster: str
+    """Id of its cluster, 12 hex digits, or empty."""
+    verdict: str
+    created: int = 0
+    """µs since the epoch when it was opened, as a claim or whoever fed it in says; 0 where nobody did."""
+
+
+@runtime_checkable
+class Graph(Protocol):
+    """Who shows what: accounts, values, and the edges between them.
+
+    `Bill.edges` are noted with the charge. The rest is background work: each raises StoreError where the store fails, and may
+    then have been carried out in part.
+    """
+
+    async def note(self, activities: Sequence[Activity]) -> None:
+        """Add up what accounts did. Only proved accounts' should be told; what is lost is only statistics."""
+        ...
+
+    def read(self, since_day: int) -> AsyncIterator[Sequence[Held]]:
+        """Every account that showed or did something on `since_day` (since 2025-01-01 UTC) or later, once, in no order.
+
+        Edges last seen before that day may be among those of an account. What changes meanwhile is told as before or after.
+        """
+        ...
+
+    async def assign(self, changes: Sequence[tuple[str, Sequence[Change]]]) -> None:
+        """`remember` for many accounts at once; 20,000 take less than a second."""
+        ...
+
+    async def mark(self, records: Mapping[int, tuple[tuple[str, int], ...]], established: Mapping[int, int]) -> None:
+        """What a rebuild says of values: their clusters (at most three, the heaviest first), their established holders.
+
+        Values that are not named lose theirs. A value held once keeps clusters, but no count of the established; one that
+        nobody holds keeps nothing.
+        """
+        ...
+
+    async def link(self, account: str, keys: Sequence[int], created: int | None = None) -> None:
+        """Evidence from outside. `created`: µs since the epoch when the account was opened; the first that is told stays."""
+        ...
+
+    async def unlink(self, account: str, keys: Sequence[int]) -> None:
+        """Take evidence away, wherever it came from."""
+        ...
+
+    async def elect(self, name: str, who: str, ttl: int) -> bool:
+        """Whether `who` has the post `name` for `ttl` µs from now: nobody else has it, or it was `who` already."""
+        ...
+
+    async def keep(self, name: str, blob: bytes) -> None:
+        """Keep a worker's own notes, in place of those of before."""
+        ...
+
+    async def recall(self, name: str) -> bytes | None:
+        """What was kept; None where nothing was."""
+        ...
+
+    async def sweep(self, before_day: int) -> int:
+        """Forget edges last seen before that day, the values that nobody is left to hold, accounts of which nothing is left.
+
+        Returns how many edges went.
         """
         ...

@@ -78,7 +78,7 @@ class Alone:
         entries = bill.entries
         if self._processes > 1:
             entries = tuple([_entry(entry, self._processes) for entry in entries])
-        receipt = await self.store.charge(bill._replace(entries=entries, candidate="", version=0, not_after=None))
+        receipt = await self.store.charge(bill._replace(entries=entries, candidate="", version=0, not_after=None, edges=()))
         return receipt._replace(bill=receipt.bill._replace(candidate=bill.candidate, version=bill.version), local=True)
 
     def settle(self, settlement: Settlement) -> None:

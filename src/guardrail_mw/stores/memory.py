@@ -6,8 +6,9 @@ Not for several workers: each would have a store of its own.
 
 from __future__ import annotations
 
+import asyncio
 import copy
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from heapq import heappop, heappush
 from threading import Lock
 from typing import TYPE_CHECKING, Any, Literal
@@ -15,11 +16,26 @@ from typing import TYPE_CHECKING, Any, Literal
 from guardrail_mw.algorithms import gcra, lease
 from guardrail_mw.clock import SystemClock
 from guardrail_mw.errors import StoreError
-from guardrail_mw.stores.base import Bill, Change, Count, Gcra, Lease, Reading, Receipt, Settlement, Share, Step, opens
+from guardrail_mw.stores.base import (
+    Activity,
+    Bill,
+    Change,
+    Count,
+    Gcra,
+    Held,
+    Lease,
+    Reading,
+    Receipt,
+    Settlement,
+    Share,
+    Step,
+    opens,
+)
 from guardrail_mw.stores.buckets import plains, take_all
 from guardrail_mw.stores.clearing import clear, raw
 from guardrail_mw.stores.homes import Home
 from guardrail_mw.stores.kinds import KINDS, Kind, bucket_of
+from guardrail_mw.stores.linking import Linked, parted
 from guardrail_mw.stores.remembering import Known, begin, change, due, present
 
 if TYPE_CHECKING:
@@ -69,6 +85,7 @@ class MemoryStore:
         self._spent: dict[str, int] = {}
         self._switches: dict[str, str] = {}
         self._budgets: dict[str, dict[str, int]] = {}
+        self._linked = Linked(max_subjects)
 
     @classmethod
     def from_url(
@@ -107,6 +124,8 @@ class MemoryStore:
         receipt = self._take_plain(bill, now) or self._take(bill, now)
         if candidate and bill.proved and receipt.code == "admitted" and (known is None or due(known, now)):
             begin(self._standings, candidate, now, self._max)
+        if bill.edges and bill.proved:
+            receipt = receipt._replace(records=self._linked.show(candidate, bill.edges, now))
         return receipt._replace(standing=present(self._standings, candidate, now)) if carried else receipt
 
     def _take_plain(self, bill: Bill, now: int) -> Receipt | None:
@@ -117,7 +136,7 @@ class MemoryStore:
         known = self._homes.get
         homes = [known(entry.home) or self._home(entry.home, entry.parent, now) for entry in bill.entries]
         readings = take_all(homes, steps, now)
-        return None if readings is None else _tuple(Receipt, (bill, "admitted", now, None, readings, False, False))
+        return None if readings is None else _tuple(Receipt, (bill, "admitted", now, None, readings, False, False, ()))
 
     def _take(self, bill: Bill, now: int) -> Receipt:
         homes = [self._home(entry.home, entry.parent, now) for entry in bill.entries]
@@ -279,6 +298,78 @@ class MemoryStore:
         with self._lock:
             return change(self._standings, account, changes, self._clock.now(), self._max)
 
+    # Evidence
+
+    async def note(self, activities: Sequence[Activity]) -> None:
+        """See `Graph.note`."""
+        with self._lock:
+            self._linked.note(activities)
+
+    async def read(self, since_day: int) -> AsyncIterator[Sequence[Held]]:
+        """See `Graph.read`."""
+        for accounts in parted(self._linked.accounts()):
+            with self._lock:
+                batch = self._linked.held(self._standings, accounts, since_day, self._clock.now())
+            if batch:
+                yield batch
+
+    async def assign(self, changes: Sequence[tuple[str, Sequence[Change]]]) -> None:
+        """See `Graph.assign`."""
+        for batch in parted(changes):
+            with self._lock:
+                now = self._clock.now()
+                for account, its in batch:
+                    change(self._standings, account, its, now, self._max)
+            await asyncio.sleep(0)
+
+    async def mark(self, records: Mapping[int, tuple[tuple[str, int], ...]], established: Mapping[int, int]) -> None:
+        """See `Graph.mark`."""
+        with self._lock:
+            unnamed = self._linked.unnamed(records, established)
+        for batch in parted([*unnamed, *{**records, **established}]):
+            with self._lock:
+                for key in batch:
+                    self._linked.mark(key, records.get(key, ()), established.get(key, 0))
+            await asyncio.sleep(0)
+
+    async def link(self, account: str, keys: Sequence[int], created: int | None = None) -> None:
+        """See `Graph.link`."""
+        with self._lock:
+            now = self._clock.now()
+            if keys:
+                self._linked.show(account, keys, now)
+            if created is not None:
+                change(self._standings, account, (Change("first", "created", str(created)),), now, self._max)
+
+    async def unlink(self, account: str, keys: Sequence[int]) -> None:
+        """See `Graph.unlink`."""
+        with self._lock:
+            self._linked.remove(account, keys, self._clock.now())
+
+    async def elect(self, name: str, who: str, ttl: int) -> bool:
+        """See `Graph.elect`."""
+        with self._lock:
+            now = self._clock.now()
+            return self._linked.elect(name, who, now + ttl, now)
+
+    async def keep(self, name: str, blob: bytes) -> None:
+        """See `Graph.keep`."""
+        self._linked.notes[name] = bytes(blob)
+
+    async def recall(self, name: str) -> bytes | None:
+        """See `Graph.recall`."""
+        return self._linked.notes.get(name)
+
+    async def sweep(self, before_day: int) -> int:
+        """See `Graph.sweep`."""
+        gone = 0
+        for accounts in parted(self._linked.accounts()):
+            with self._lock:
+                now = self._clock.now()
+                gone += sum([self._linked.remove(account, None, now, before_day) for account in accounts])
+            await asyncio.sleep(0)
+        return gone
+
     # The rest
 
     async def spend(self, token: str, ttl: int) -> bool:
@@ -321,12 +412,14 @@ class MemoryStore:
         """See `Desk.export`."""
         with self._lock:
             standing = present(self._standings, account, self._clock.now())
-            return {"account": account, "standing": standing._asdict(), **raw(self._homes.get(account) or Home())}
+            kept = {"account": account, "standing": standing._asdict(), **raw(self._homes.get(account) or Home())}
+            return kept | self._linked.export(account)
 
     async def erase(self, account: str) -> bool:
         """See `Desk.erase`."""
         with self._lock:
             known = self._standings.pop(account, None)
+            linked = self._linked.forget(account, self._clock.now())
             home = self._homes.get(account) or Home()
             for receipt in home.open:
                 self._open.pop(receipt, None)
@@ -334,7 +427,7 @@ class MemoryStore:
             clear(home, None)
             home.open.clear()
             home.last = home.offset = home.expiry = 0
-            return some or known is not None
+            return some or linked or known is not None
 
     async def read_switches(self) -> dict[str, str]:
         """See `Switches.read_switches`."""

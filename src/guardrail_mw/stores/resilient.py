@@ -13,13 +13,26 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping, Sequence
 from contextvars import Context
 from secrets import token_hex
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from guardrail_mw.errors import StoreError, StoreTimeout
-from guardrail_mw.stores.base import Bill, Change, Desk, Entry, Gcra, Receipt, Settlement, Switches, Tally
+from guardrail_mw.stores.base import (
+    Activity,
+    Bill,
+    Change,
+    Desk,
+    Entry,
+    Gcra,
+    Graph,
+    Held,
+    Receipt,
+    Settlement,
+    Switches,
+    Tally,
+)
 from guardrail_mw.stores.breaker import PROBE_EVERY, SECOND, Breaker
 from guardrail_mw.stores.learned import Learned
 from guardrail_mw.stores.local import Alone
@@ -230,6 +243,69 @@ class Resilient:
             raise StoreError("This store keeps no budgets of members.", f"{type(store).__name__} has no take().")
         return await self._ask(lambda: store.take(budget, member, most, until))
 
+    # Evidence: background work and an operator's commands, which fail where the store does. None is noted while it is away.
+
+    async def note(self, activities: Sequence[Activity]) -> None:
+        """See `Graph.note`."""
+        graph = self._graph()
+        await self._work(lambda: graph.note(activities))
+
+    async def read(self, since_day: int) -> AsyncIterator[Sequence[Held]]:
+        """See `Graph.read`."""
+        batches = self._graph().read(since_day)
+        while True:
+            batch = await self._work(lambda: _next(batches))
+            if batch is None:
+                return
+            yield batch
+
+    async def assign(self, changes: Sequence[tuple[str, Sequence[Change]]]) -> None:
+        """See `Graph.assign`."""
+        graph = self._graph()
+        await self._work(lambda: graph.assign(changes))
+
+    async def mark(self, records: Mapping[int, tuple[tuple[str, int], ...]], established: Mapping[int, int]) -> None:
+        """See `Graph.mark`."""
+        graph = self._graph()
+        await self._work(lambda: graph.mark(records, established))
+
+    async def link(self, account: str, keys: Sequence[int], created: int | None = None) -> None:
+        """See `Graph.link`."""
+        graph = self._graph()
+        await self._work(lambda: graph.link(account, keys, created))
+
+    async def unlink(self, account: str, keys: Sequence[int]) -> None:
+        """See `Graph.unlink`."""
+        graph = self._graph()
+        await self._work(lambda: graph.unlink(account, keys))
+
+    async def elect(self, name: str, who: str, ttl: int) -> bool:
+        """See `Graph.elect`."""
+        graph = self._graph()
+        return await self._work(lambda: graph.elect(name, who, ttl))
+
+    async def keep(self, name: str, blob: bytes) -> None:
+        """See `Graph.keep`."""
+        graph = self._graph()
+        await self._work(lambda: graph.keep(name, blob))
+
+    async def recall(self, name: str) -> bytes | None:
+        """See `Graph.recall`."""
+        graph = self._graph()
+        return await self._work(lambda: graph.recall(name))
+
+    async def sweep(self, before_day: int) -> int:
+        """See `Graph.sweep`."""
+        graph = self._graph()
+        return await self._work(lambda: graph.sweep(before_day))
+
+    def _graph(self) -> Graph:
+        if not isinstance(self.store, Graph):
+            raise StoreError(
+                "This store keeps no evidence.", f"{type(self.store).__name__} has no read(), assign() and mark()."
+            )
+        return self.store
+
     # Its life
 
     async def drain(self) -> None:
@@ -263,6 +339,13 @@ class Resilient:
         if not reads:
             self._breaker.succeeded()
         return answer
+
+    async def _work(self, call: Callable[[], Coroutine[Any, Any, _T]]) -> _T:
+        """Ask if the breaker lets; how bulk work fares says nothing of whether the store answers requests in time."""
+        if self._breaker.open:
+            self._tend()
+            raise self._closed_off()
+        return await call()
 
     def _closed_off(self) -> StoreError:
         passed = (self._clock.monotonic() - self._breaker.since) // 1000
@@ -355,3 +438,7 @@ class Resilient:
     def _count(self, event: str, by: int = 1) -> None:
         if self._observer is not None and by:
             self._observer.count(event, by)
+
+
+async def _next(batches: AsyncIterator[_T]) -> _T | None:
+    return await anext(batches, None)

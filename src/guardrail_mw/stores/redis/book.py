@@ -17,6 +17,7 @@ from guardrail_mw.stores.redis.batches import Lane, Redirect
 from guardrail_mw.stores.redis.calls import Charge, Renewal, Settle, Split, SplitCharge, padded
 from guardrail_mw.stores.redis.cluster import Topology
 from guardrail_mw.stores.redis.debts import Debts
+from guardrail_mw.stores.redis.linking import Linking, Shown
 from guardrail_mw.stores.redis.nodes import Address, Target, check_policy, dial
 from guardrail_mw.stores.redis.pipes import Call, Link
 from guardrail_mw.values import Observer
@@ -60,6 +61,7 @@ class Book:
         self._tasks: set[asyncio.Task[None]] = set()
         self._complained = 0.0
         self._topology: Topology | None = None
+        self.linking = Linking(self, settings.prefix)
         if settings.target.kind == "cluster":
             self._topology = Topology(settings.target, self._lane)
         else:
@@ -83,10 +85,27 @@ class Book:
             self._later(check_policy(target, address))
         return link
 
-    def _now(self) -> int | None:
+    @property
+    def spread(self) -> bool:
+        """Whether homes lie on several servers, each in a slot of its own."""
+        return self._topology is not None
+
+    def now(self) -> int | None:
+        """What the scripts are told of the time: nothing, unless a test gives it."""
         return None if self._clock is None else self._clock.now()
 
-    def _to(self, home: str) -> tuple[Lane, int]:
+    def moment(self) -> int:
+        """The store's µs, about."""
+        if self._clock is not None:
+            return self._clock.now()
+        return next((lane.time.at(monotonic()) for lane in self._lanes() if lane.time.known), 0)
+
+    def way(self, home: str) -> tuple[Lane, int]:
+        """To a home's slot.
+
+        Raises:
+            StoreError: no server is known to have it.
+        """
         if self._topology is None:
             return self._sole, 0
         slot = codec.key_slot(home)
@@ -99,9 +118,9 @@ class Book:
 
     def pack(self, bill: Bill, part: codec.Part, not_after: int) -> bytes:
         """The command that charges; a bill's own `not_after` goes before."""
-        return codec.charge_command(bill, part, self._prefix, bill.not_after or not_after, self._now())
+        return codec.charge_command(bill, part, self._prefix, bill.not_after or not_after, self.now())
 
-    def _by(self, lane: Lane, deadline: float) -> int:
+    def by(self, lane: Lane, deadline: float) -> int:
         """`deadline` in the store's time."""
         if self._clock is None:
             return lane.time.at(deadline)
@@ -109,6 +128,8 @@ class Book:
 
     async def charge(self, bill: Bill) -> Receipt:
         """See `Store.charge`."""
+        if bill.edges:
+            return await self._charge_showing(bill)
         if self._topology is not None:
             return await self._charge_parts(bill, self._topology)
         lane = self._sole
@@ -116,7 +137,7 @@ class Book:
         if not lane.time.known:
             await lane.opened(self._deadline)
         part = codec.whole(bill)
-        call = Charge(self, bill, part, self.pack(bill, part, self._by(lane, deadline)), deadline)
+        call = Charge(self, bill, part, self.pack(bill, part, self.by(lane, deadline)), deadline)
         lane.submit(call)
         try:
             return await call.future  # type: ignore[no-any-return]
@@ -129,14 +150,14 @@ class Book:
         if not topology.known:
             await topology.learn(self._deadline)
         parts = codec.parts(bill)
-        ways = [self._to(part.home) for part in parts]
+        ways = [self.way(part.home) for part in parts]
         for lane, _ in ways:
             if not lane.time.known:
                 await lane.opened(deadline - monotonic())
         split = Split(bill, len(parts), self.loop.create_future())
         try:
             for index, (part, (lane, _)) in enumerate(zip(parts, ways, strict=True)):
-                call = SplitCharge(self, split, index, part, self.pack(bill, part, self._by(lane, deadline)), deadline)
+                call = SplitCharge(self, split, index, part, self.pack(bill, part, self.by(lane, deadline)), deadline)
                 lane.submit(call)
                 split.calls.append(call)
             return await split.future
@@ -144,6 +165,35 @@ class Book:
             split.future.cancel()
             split.leave()
             raise
+
+    async def _charge_showing(self, bill: Bill) -> Receipt:
+        """Charge, and note in the same round trip what the bill shows; that this fails is no failure of the charge."""
+        shown: Shown | None = None
+        try:
+            if bill.proved:
+                shown = await self.linking.show(bill, monotonic() + self._deadline)
+        except StoreError as error:
+            self.lost_evidence(error)
+        try:
+            receipt = (await self.charge(bill._replace(edges=())))._replace(bill=bill)
+        except BaseException:
+            if shown is not None:
+                shown.leave()
+            raise
+        if shown is None:
+            return receipt
+        try:
+            return receipt._replace(records=await shown.records())
+        except StoreError as error:
+            self.lost_evidence(error)
+            return receipt
+        except BaseException:
+            if receipt.code == "admitted":
+                self.observer.count("store.given_back")
+                self.settle(Settlement(receipt, "cancelled"))
+            raise
+        finally:
+            shown.leave()
 
     def give_back(self, receipt: Receipt, part: codec.Part, became: codec.Became = "admitted") -> None:
         """Cancel an admission, or a part of one, that nobody took; `became` says what the whole was."""
@@ -188,6 +238,11 @@ class Book:
             self._complained = monotonic()
             _log.warning("a settlement failed: %s", error)
 
+    def lost_evidence(self, error: StoreError) -> None:
+        """What was shown was not noted, or its values do not know of it: counted."""
+        self.observer.count("store.lost_evidence")
+        _log.debug("evidence is lost: %s", error)
+
     def _later(self, work: Coroutine[Any, Any, None]) -> None:
         task = self.loop.create_task(work, name="guardrail_mw: redis store")
         self._tasks.add(task)
@@ -203,11 +258,11 @@ class Book:
         follow: bool = False,
         became: codec.Became = "admitted",
     ) -> None:
-        payload = codec.settle_command(settlement, part, self._prefix, self._now(), follow=follow, became=became)
+        payload = codec.settle_command(settlement, part, self._prefix, self.now(), follow=follow, became=became)
         if payload is None:
             return
         try:
-            lane, slot = self._to(part.home)
+            lane, slot = self.way(part.home)
         except StoreError as error:
             self.lost_settlement(error)
             return
@@ -228,11 +283,11 @@ class Book:
         calls: list[tuple[int, codec.Part, Renewal]] = []
         for index, receipt in enumerate(receipts):
             for part in self._parts(receipt.bill) if receipt.open else ():
-                payload = codec.renew_command(receipt, part, self._prefix, self._now())
+                payload = codec.renew_command(receipt, part, self._prefix, self.now())
                 if payload is None:
                     continue
                 try:
-                    lane, slot = self._to(part.home)
+                    lane, slot = self.way(part.home)
                 except StoreError:
                     continue
                 call = Renewal(self, receipt.bill.id, payload, deadline)
@@ -268,22 +323,54 @@ class Book:
 
     # -- the rest --
 
+    async def learnt(self, deadline: float) -> None:
+        """Know where homes lie, by `deadline` monotonic seconds.
+
+        Raises:
+            StoreTimeout, StoreError: it cannot be known.
+        """
+        if self._topology is not None and not self._topology.known:
+            await self._topology.learn(deadline - monotonic())
+
     async def ask(self, home: str, payload: bytes) -> Any:
         """Send one command to a home's slot and wait, `PATIENCE` seconds at most, for its answer."""
+        [answer] = await self.ask_all([(home, payload)])
+        return answer
+
+    async def ask_all(self, commands: Sequence[tuple[str, bytes]]) -> list[Any]:
+        """Send commands together, each to a home's slot; their answers in order, `PATIENCE` seconds at most from now."""
+        deadline = monotonic() + PATIENCE
+        await self.learnt(deadline)
+        return await self._answers([(self.way(home)[0], payload) for home, payload in commands], deadline)
+
+    async def ask_lane(self, lane: Lane, payload: bytes) -> Any:
+        """Send one command to a server, whatever it has."""
+        [answer] = await self._answers([(lane, payload)], monotonic() + PATIENCE)
+        return answer
+
+    async def _answers(self, commands: Sequence[tuple[Lane, bytes]], deadline: float) -> list[Any]:
+        calls: list[Call] = []
         try:
-            async with asyncio.timeout(PATIENCE):
-                if self._topology is not None and not self._topology.known:
-                    await self._topology.learn(PATIENCE)
-                lane, _ = self._to(home)
-                call = Call(payload, monotonic() + PATIENCE, self.loop.create_future())
-                lane.submit(call, patient=True)
-                return await call.future
+            async with asyncio.timeout(deadline - monotonic()):
+                for lane, payload in commands:
+                    call = Call(payload, deadline, self.loop.create_future())
+                    lane.submit(call, patient=True)
+                    calls.append(call)
+                return await asyncio.gather(*[call.future for call in calls])
         except TimeoutError as error:
             raise StoreTimeout("The store did not answer in time.") from error
+        finally:
+            for call in calls:
+                call.future.cancel()
+
+    async def everywhere(self) -> list[Lane]:
+        """To every server that has homes."""
+        await self.learnt(monotonic() + PATIENCE)
+        return [self._sole] if self._topology is None else self._topology.masters()
 
     async def peek(self, bill: Bill) -> Receipt:
         """See `Store.peek`."""
-        now = self._now()
+        now = self.now()
         if self._topology is not None and not self._topology.known:
             await self._topology.learn(PATIENCE)
         parts = self._parts(bill)

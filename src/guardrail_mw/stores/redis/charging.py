@@ -270,7 +270,7 @@ def _parse_buckets(reply: bytes, bill: Bill, homes: tuple[tuple[tuple[int, int, 
             left = (room - ahead * amount - rem) // period
             mark = (own + ahead, rem, refunded, refunded_rem)
             readings.append(_tuple(Reading, (True, left, ahead + 1 if rem else ahead, 0, mark)))
-    return _tuple(Receipt, (bill, "admitted", now, None, tuple(readings), False, False))
+    return _tuple(Receipt, (bill, "admitted", now, None, tuple(readings), False, False, ()))
 
 
 def parse_standing(stored: Iterable[bytes]) -> Standing:

@@ -45,6 +45,18 @@ class Topology:
         """Every lane in use."""
         return list(self._lanes.values())
 
+    def masters(self) -> list[Lane]:
+        """To every master that serves a slot.
+
+        Raises:
+            StoreError: some slots are served by none.
+        """
+        owners = dict.fromkeys(self._owners)
+        if None in owners:
+            self.refresh()
+            raise StoreError("The store's cluster serves only some of its slots.")
+        return [self._to(owner) for owner in owners if owner is not None]
+
     def lane(self, slot: int) -> Lane:
         """To the master that serves `slot`.
 

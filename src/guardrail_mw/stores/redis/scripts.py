@@ -26,7 +26,8 @@ def _script(name: str, *before: str) -> Script:
 
 SCRIPTS = (
     *[_script(name, "counting") for name in ("charge", "settle")],
-    *[_script(name) for name in ("renew", "remember", "spend", "tally")],
+    *[_script(name) for name in ("renew", "remember", "spend", "tally", "assign", "held", "elect")],
+    *[_script(name, "evidence") for name in ("note", "value", "forget", "mark", "active")],
 )
 SHA = {script.name: script.sha.encode() for script in SCRIPTS}
 """Digests by name, as EVALSHA takes them."""
@@ -41,7 +42,7 @@ def command(*arguments: str | bytes) -> bytes:
     return b"".join(packed)
 
 
-def evalsha(script: str, keys: Sequence[str], *arguments: str) -> bytes:
+def evalsha(script: str, keys: Sequence[str], *arguments: str | bytes) -> bytes:
     """The command that runs a script."""
     return command("EVALSHA", SHA[script], str(len(keys)), *keys, *arguments)
 

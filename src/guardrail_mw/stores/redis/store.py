@@ -5,14 +5,15 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
-from collections.abc import AsyncIterator, Coroutine, Sequence
+from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from typing import Any
 
 from guardrail_mw.clock import Clock
-from guardrail_mw.stores.base import Bill, Change, Receipt, Settlement
-from guardrail_mw.stores.redis import codec, desk
+from guardrail_mw.stores.base import Activity, Bill, Change, Held, Receipt, Settlement
+from guardrail_mw.stores.linking import exported
+from guardrail_mw.stores.redis import codec, desk, evidence
 from guardrail_mw.stores.redis.book import Book, Settings
 from guardrail_mw.stores.redis.nodes import parse
 from guardrail_mw.values import Observer
@@ -40,8 +41,8 @@ class RedisStore:
         prefix: before every key.
         clock: for tests, which give the scripts their time; None (production) lets them take the store's.
         observer: told of `store.timeout`, `store.overdue`, `store.unreachable`, `store.given_back`,
-            `store.lost_connections`, `store.lost_charges`, `store.lost_settlements`, and of replays by their reason,
-            `store.noscript`, `store.moved`.
+            `store.lost_connections`, `store.lost_charges`, `store.lost_settlements`, `store.lost_evidence`, and of
+            replays by their reason, `store.noscript`, `store.moved`.
 
     Raises:
         ValueError: the URL cannot be used.
@@ -152,11 +153,61 @@ class RedisStore:
 
     async def export(self, account: str) -> dict[str, Any]:
         """All that is kept of an account; see `Desk.export`."""
-        return await desk.export(partial(self._book().ask, account), self._settings.prefix, account)
+        found = await desk.export(partial(self._book().ask, account), self._settings.prefix, account)
+        kept = await self._book().linking.kept(account)
+        return found if kept is None else found | {"evidence": exported(kept)}
 
     async def erase(self, account: str) -> bool:
         """Forget an account; see `Desk.erase`."""
-        return await desk.erase(partial(self._book().ask, account), self._settings.prefix, account)
+        some = await self._book().linking.forget(account, whole=True)
+        return await desk.erase(partial(self._book().ask, account), self._settings.prefix, account) or some
+
+    async def note(self, activities: Sequence[Activity]) -> None:
+        """Add up what accounts did; see `Graph.note`."""
+        await self._book().linking.note(activities)
+
+    def read(self, since_day: int) -> AsyncIterator[Sequence[Held]]:
+        """What is kept of accounts; see `Graph.read`."""
+        return self._book().linking.read(since_day)
+
+    async def assign(self, changes: Sequence[tuple[str, Sequence[Change]]]) -> None:
+        """Change many standings; see `Graph.assign`."""
+        await self._book().linking.assign(changes)
+
+    async def mark(self, records: Mapping[int, tuple[tuple[str, int], ...]], established: Mapping[int, int]) -> None:
+        """What a rebuild says of values; see `Graph.mark`."""
+        await self._book().linking.mark(records, established)
+
+    async def link(self, account: str, keys: Sequence[int], created: int | None = None) -> None:
+        """Evidence from outside; see `Graph.link`."""
+        if keys:
+            await self._book().linking.link(account, keys)
+        if created is not None:
+            await self.remember(account, [Change("first", "created", str(created))])
+
+    async def unlink(self, account: str, keys: Sequence[int]) -> None:
+        """Take evidence away; see `Graph.unlink`."""
+        if keys:
+            await self._book().linking.forget(account, keys)
+
+    async def elect(self, name: str, who: str, ttl: int) -> bool:
+        """Whether `who` has a post; see `Graph.elect`."""
+        command = evidence.elect_command(name, who, ttl, self._settings.prefix, self._now())
+        return codec.parse_spend(await self._book().ask(f"w:{name}", command))
+
+    async def keep(self, name: str, blob: bytes) -> None:
+        """Keep a worker's notes; see `Graph.keep`."""
+        await self._book().ask(f"k:{name}", evidence.keep_command(name, blob, self._settings.prefix))
+
+    async def recall(self, name: str) -> bytes | None:
+        """What was kept; see `Graph.recall`."""
+        prefix = self._settings.prefix
+        found: bytes | None = await self._book().ask(f"k:{name}", codec.command("GET", evidence.shelf(prefix, name)))
+        return found
+
+    async def sweep(self, before_day: int) -> int:
+        """Forget what was last seen before a day; see `Graph.sweep`."""
+        return await self._book().linking.sweep(before_day)
 
     async def peek(self, bill: Bill) -> Receipt:
         """What `charge` would answer; see `Store.peek`."""

@@ -219,14 +219,15 @@ local function sweep(key, open, mine)
   call('ZREMRANGEBYSCORE', open, '-inf', fmt(NUM, mine))
 end
 
--- Change a standing: triples of op, field, value from ARGV[first]. A new version where a plan can tell the difference.
+-- Change a standing: triples of op, field, value from ARGV[first] to ARGV[last], or to the end. A new version where a plan can
+-- tell the difference.
 -- What a version becomes: it only grows.
 local function after(before, now)
   before = tonumber(before or 0)
   return fmt(NUM, now > before and now or before + 1)
 end
 local PLANNED = { proved = 1, cluster = 1, verdict = 1, tier = 1, acr = 1, ial = 1, verified = 1, override = 1 }
-local function change(key, now, first)
+local function change(key, now, first, last)
   local stored = call('HMGET', key, 'v', 'u', 'w')
   local version = tonumber(stored[1] or 0)
   if stored[2] and now >= tonumber(stored[2]) + KEPT then
@@ -236,7 +237,7 @@ local function change(key, now, first)
   local anew, other = false, false
   local args = { 'u', fmt(NUM, now) }
   local written = {}
-  for i = first, #ARGV, 3 do
+  for i = first, last or #ARGV, 3 do
     local op, field, value = ARGV[i], ARGV[i + 1], ARGV[i + 2]
     local before = written[field]
     if before == nil then before = call('HGET', key, field) end

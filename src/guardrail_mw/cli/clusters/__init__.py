@@ -1,0 +1,7 @@
+"""`guardrail-mw clusters`: who acts together, why that is thought, and what is done about it."""
+
+from __future__ import annotations
+
+from guardrail_mw.cli.clusters.command import clusters
+
+__all__ = ["clusters"]

@@ -1,0 +1,262 @@
+"""Clusters in words, for people."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+from guardrail_mw.algorithms import edges, keys
+from guardrail_mw.clusters.binding import acts
+from guardrail_mw.clusters.features import FEATURES
+from guardrail_mw.clusters.growth import ASSERTABLE, BOUND, COUNTS, JOINS
+from guardrail_mw.clusters.verdict import ORDER
+from guardrail_mw.engine.figures import plural, span, utc
+
+if TYPE_CHECKING:
+    from guardrail_mw.clusters.explaining import Explained, Membership
+    from guardrail_mw.clusters.kinds import Kinds
+    from guardrail_mw.clusters.state import Cluster, Order, State
+    from guardrail_mw.clusters.verdict import Judge
+    from guardrail_mw.worker.desk import Desk
+
+__all__ = [
+    "FEW",
+    "described",
+    "figures_of",
+    "nats",
+    "parts",
+    "ranked",
+    "signed",
+    "tell",
+    "tell_both",
+    "tell_list",
+    "until",
+    "value_of",
+]
+
+FEW: Final = 10
+_HOUR: Final = 3_600_000_000
+_WIDE: Final = 11
+_ORDERED: Final = {
+    "release": "released: its verdict stays none",
+    "approve": "approved",
+    "reject": "rejected: its verdict stays watched",
+    "judge": "the model judges again",
+}
+
+
+def tell_list(state: State, now: int) -> Iterator[str]:
+    """All clusters, the worst and then the largest first."""
+    if not state.rebuilt:
+        yield "No rebuild has been kept yet. Servers work clusters out as often as `clusters.every` says; or guardrail-mw worker."
+        return
+    many = plural(len(state.clusters), "cluster")
+    yield f"Last rebuild {utc(state.rebuilt)} ({span(max(0, now - state.rebuilt))} ago): {many}"
+    if not state.clusters:
+        return
+    yield from table(
+        ("cluster", "verdict", "accounts", "tied", "score", "exchanges", "begun", ""),
+        [
+            (
+                each.id,
+                each.verdict,
+                f"{len(each.members):,}",
+                f"{each.tied:,}",
+                nats(each.score),
+                f"{each.exchanges:,}",
+                utc(each.begun)[:10],
+                "waits for approval" if each.asked is not None else "",
+            )
+            for each in ranked(state)
+        ],
+    )
+
+
+def ranked(state: State) -> list[Cluster]:
+    """The worst and then the largest first."""
+    return sorted(state.clusters, key=lambda each: (-ORDER.index(each.verdict), -len(each.members), each.id))
+
+
+def table(heads: Sequence[str], lines: Sequence[Sequence[str]]) -> Iterator[str]:
+    """Columns, figures to the right."""
+    widths = [max(len(head), *(len(line[at]) for line in lines)) for at, head in enumerate(heads)]
+    right = [
+        all(line[at].replace(",", "").replace(".", "").lstrip("-").isdigit() for line in lines) for at in range(len(heads))
+    ]
+    for line in (heads, *lines):
+        cells = [f"{cell:{'>' if figure else '<'}{width}}" for cell, width, figure in zip(line, widths, right, strict=True)]
+        yield "  ".join(cells).rstrip()
+
+
+def tell(cluster: Cluster, orders: Sequence[Order], desk: Desk, *, cold: bool) -> Iterator[str]:
+    """All that is known of one."""
+    now = desk.now()
+    yield f"Cluster {cluster.id}: {len(cluster.members):,} accounts that act as one, {described(cluster)}"
+    yield _line("Members", ", ".join(cluster.members[:FEW]))
+    if len(cluster.members) > FEW:
+        yield _line("", f"and {len(cluster.members) - FEW:,} more; --json has all of them")
+    yield _line("Tied", f"{cluster.tied:,} of them by bound evidence: it costs money or identity to share")
+    yield _line("Begun", f"{utc(cluster.begun)} ({span(max(0, now - cluster.begun))} ago)")
+    others = [each for each in cluster.ancestors if each != cluster.id]
+    if others:
+        yield _line("Came from", ", ".join(others))
+    yield _line("Exchanges", f"{cluster.exchanges:,}")
+    yield from _scored(cluster, desk.judge, desk.judging.floor, cold=cold)
+    yield from _acting(cluster, orders, desk, now)
+    yield from _freeing(cluster, orders, desk)
+
+
+def described(cluster: Cluster) -> str:
+    """Its verdict, and whether that acts."""
+    return f"{cluster.verdict}{', which waits for approval and only trims so far' if cluster.asked is not None else ''}"
+
+
+def parts(cluster: Cluster, judge: Judge) -> list[tuple[str, float, float, str]]:
+    """Of each figure its name, how large it is, what it is worth in nats, and what it means; the weightiest first."""
+    figures = np.array([[cluster.figures.get(name, judge.worth[name].centre) for name in FEATURES]])
+    worth = judge.parts(figures)[0]
+    found = [(name, float(figures[0, at]), float(worth[at]), judge.worth[name].why) for at, name in enumerate(FEATURES)]
+    return sorted(found, key=lambda each: -abs(each[2]))
+
+
+def _scored(cluster: Cluster, judge: Judge, floor: tuple[int, int], *, cold: bool) -> Iterator[str]:
+    thresholds = f"suspect from {nats(judge.suspect)}, confirmed from {nats(judge.confirmed)}"
+    yield _line("Score", f"{nats(cluster.score)} nats; {thresholds}, or after 24 h of suspicion")
+    yield f"  {signed(judge.bias):>6}  to begin with"
+    for name, figure, worth, why in parts(cluster, judge):
+        yield f"  {signed(worth):>6}  {name} {figure:.2f}: {why}"
+    if len(cluster.members) < floor[0] or cluster.exchanges < floor[1]:
+        yield _line("", f"Below the floor of {floor[0]:,} accounts and {floor[1]:,} exchanges nothing is said")
+    if cold:
+        yield _line("", "There is too little history yet for the model to say more than watched (clusters import --history)")
+
+
+def _acting(cluster: Cluster, orders: Sequence[Order], desk: Desk, now: int) -> Iterator[str]:
+    for order in orders:
+        said = _ORDERED.get(order.what) or f"verdict {order.value}"
+        yield _line("Ordered", f"{said} {until(order.until)}, {utc(order.at)}: {order.why}")
+    if cluster.asked is None:
+        return
+    ends = cluster.asked + desk.settings.approval.wait.us
+    new = len(cluster.members) - cluster.approved
+    left = f"in {span(ends - now)}" if ends > now else "at the next rebuild"
+    over = f"it newly binds {plural(new, 'account')}, over {desk.settings.approval.over:,}"
+    yield _line("Waits", f"for approval since {utc(cluster.asked)}: {over}. Its members are trimmed meanwhile")
+    yield _line("", f"It acts in full {left} ({utc(ends)}), unless it is rejected before")
+
+
+def _freeing(cluster: Cluster, orders: Sequence[Order], desk: Desk) -> Iterator[str]:
+    """What would undo it."""
+    days = desk.settings.lookback
+    if acts(cluster) or cluster.asked is not None:
+        yield _line(
+            "Frees it", f"guardrail-mw clusters release {cluster.id} --reason … restores all of them within a second"
+        )
+        yield _line(
+            "", f"guardrail-mw clusters split {cluster.id} ACCOUNT… --reason … takes out those who do not belong to it"
+        )
+        ended = next((order for order in reversed(orders) if order.what == "verdict" and order.until), None)
+        if ended is not None:
+            yield _line("", f"the verdict that was ordered ends {utc(ended.until)}; then the model judges")
+    else:
+        yield _line("Frees it", "There is nothing to be freed of")
+    yield _line(
+        "", f"a member leaves when what ties it is gone, or was not seen for {days}: guardrail-mw clusters explain A B"
+    )
+
+
+def tell_both(explained: Explained, kinds: Kinds) -> Iterator[str]:
+    """What two accounts share, and why each is where it is."""
+    one, other = explained.one.account, explained.other.account
+    yield f"{one} and {other} share {plural(len(explained.shared), 'value')}"
+    for each in explained.shared:
+        since = " and ".join(_hour(hour) for hour in each.since)
+        what = f"{each.family or 'no family'}, {'bound' if each.bound else 'assertable'}, {plural(each.holders, 'holder')}"
+        yield f"  {value_of(each.key, kinds)}: {what}; since {since}"
+    for member in (explained.one, explained.other):
+        yield ""
+        yield from _membership(member, kinds)
+
+
+def _membership(member: Membership, kinds: Kinds) -> Iterator[str]:
+    if member.cluster is None:
+        yield f"{member.account} is in no cluster"
+        return
+    yield f"{member.account} is in {member.cluster.id}, which is {described(member.cluster)}"
+    for seed in member.seeds[:FEW]:
+        both = " with ".join(value_of(key, kinds) for key in seed.keys)
+        yield f"  holds {both}, as {seed.members - 1:,} others of it do: {nats(seed.surprise)} nats above chance"
+    if len(member.seeds) > FEW:
+        yield f"  and {len(member.seeds) - FEW:,} more such pairs"
+    needed = BOUND if member.tied else ASSERTABLE
+    tie = "shares bound evidence" if member.tied else "shares no bound evidence"
+    yield f"  scores {nats(member.score)} nats for it without itself; {nats(JOINS)} join, {needed} families needed ({tie})"
+    for family, score in member.families.items():
+        enough = "" if score >= COUNTS else f", below {nats(COUNTS)}: does not count"
+        yield f"    {family} {nats(score)}{enough}"
+        for each in [each for each in member.support if each.family == family][:FEW]:
+            said = nats(each.weight) if each.counts else "counts for nothing: it was the account's before"
+            yield f"      {value_of(each.key, kinds)}: {each.members:,} of it, {each.holders:,} in all; {said}"
+    yield from _ending(member, kinds)
+
+
+def _ending(member: Membership, kinds: Kinds) -> Iterator[str]:
+    if member.ends:
+        yield f"  It would not be a member without {' and '.join(value_of(key, kinds) for key in member.ends)}"
+    elif not member.seeds and not member.joins:
+        yield "  The evidence for that is not there any more, or came with others it was joined with: the next rebuild will tell"
+
+
+def value_of(key: int, kinds: Kinds) -> str:
+    """A value by its kind and its digest; the value itself is nowhere."""
+    kind = kinds.of(key)
+    return f"{kind.name if kind is not None else f'kind {keys.code_of(key)}'} {keys.text_of(key)}"
+
+
+def until(end: int) -> str:
+    """For how long."""
+    return "for good" if not end else f"until {utc(end)}"
+
+
+def nats(millinats: int) -> str:
+    """Nats, to one decimal."""
+    return f"{millinats / 1000:.1f}"
+
+
+def signed(worth: float) -> str:
+    """Nats that are added."""
+    return f"{round(worth, 1) + 0.0:+.1f}"
+
+
+def figures_of(cluster: Cluster, orders: Sequence[Order], judge: Judge) -> Mapping[str, Any]:
+    """The same as `tell`, as JSON."""
+    figures = {
+        name: {"figure": figure, "nats": round(worth, 3), "why": why} for name, figure, worth, why in parts(cluster, judge)
+    }
+    return {
+        "cluster": cluster.id,
+        "verdict": cluster.verdict,
+        "acts": acts(cluster),
+        "score": cluster.score / 1000,
+        "members": list(cluster.members),
+        "tied": cluster.tied,
+        "exchanges": cluster.exchanges,
+        "begun": cluster.begun,
+        "suspect_since": cluster.suspect,
+        "waits_since": cluster.asked,
+        "approved": cluster.approved,
+        "ancestors": list(cluster.ancestors),
+        "figures": figures,
+        "orders": [asdict(each) | {"until": each.until or None} for each in orders],
+    }
+
+
+def _hour(hour: int) -> str:
+    return utc(edges.EPOCH + hour * _HOUR)[:16]
+
+
+def _line(label: str, text: str) -> str:
+    return f"{label:<{_WIDE}} {text}".rstrip()

@@ -1,0 +1,67 @@
+"""When a verdict acts: one that would newly bind many accounts waits for an operator, and only trims meanwhile."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from guardrail_mw.clusters.state import Cluster, Order
+
+__all__ = ["Approval", "acts", "bind", "standing"]
+
+_BINDS: Final = frozenset({"suspect", "confirmed"})
+
+
+@dataclass(frozen=True, slots=True)
+class Approval:
+    """When an operator is asked."""
+
+    over: int = 1_000
+    """Accounts that a verdict may newly bind without asking."""
+    wait: int = 1_800_000_000
+    """µs after which it acts in full, unless it was rejected."""
+
+
+def bind(cluster: Cluster, orders: Sequence[Order], approval: Approval, now: int) -> Cluster:
+    """The cluster with how many of its members are approved for, and since when it waits for that.
+
+    Args:
+        cluster: with `approved` and `asked` as they were before.
+        orders: what operators say of it, the latest last.
+        approval: the policy's.
+        now: µs.
+    """
+    if cluster.verdict not in _BINDS:
+        return replace(cluster, asked=None)
+    size = len(cluster.members)
+    if size - cluster.approved <= approval.over:
+        return replace(cluster, asked=None)
+    asked = cluster.asked if cluster.asked is not None else now
+    approves = any(order.what == "approve" and order.at >= asked for order in orders)
+    if approves or now - asked >= approval.wait:
+        return replace(cluster, approved=size, asked=None)
+    return replace(cluster, asked=asked)
+
+
+def acts(cluster: Cluster) -> bool:
+    """Whether its verdict is in force."""
+    return cluster.verdict in _BINDS and cluster.asked is None
+
+
+def standing(cluster: Cluster, was: str = "none") -> dict[str, str]:
+    """Fields of a member's standing; an empty one is left out.
+
+    A verdict that waits shows as `watched`, and `brake` holds it; whoever was bound before stays bound, else a campaign could
+    lift its own verdict by growing.
+
+    Args:
+        cluster: whose member it is.
+        was: the verdict in the member's standing.
+    """
+    families = ",".join(cluster.families)
+    if cluster.verdict in _BINDS and cluster.asked is not None and was not in _BINDS:
+        return {"cluster": cluster.id, "verdict": "watched", "brake": cluster.verdict, "families": families}
+    return {"cluster": cluster.id, "verdict": cluster.verdict, "brake": "", "families": families}

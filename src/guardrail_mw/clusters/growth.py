@@ -1,0 +1,145 @@
+"""Who joins a cluster: scores of accounts in millinats, by family of evidence."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+import numpy as np
+
+from guardrail_mw.clusters.weights import MOST, Weights
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from guardrail_mw.clusters.graph import Graph
+
+__all__ = ["COUNTS", "JOINS", "Joining", "joining"]
+
+JOINS: Final = 12_000
+"""Millinats at which an account joins."""
+COUNTS: Final = 2_000
+"""Millinats from which a family counts among those that it needs."""
+BOUND: Final = 2
+"""Families that must count, where a bound value is shared."""
+ASSERTABLE: Final = 3
+"""Families that must count, where none is."""
+
+
+class Joining(NamedTuple):
+    """Accounts that qualify for a cluster; an account may for several."""
+
+    account: NDArray[np.int32]
+    cluster: NDArray[np.int32]
+    score: NDArray[np.int64]
+    """Millinats."""
+    families: NDArray[np.int32]
+    """Bits of the families that count."""
+    tied: NDArray[np.bool_]
+    """Whether it shares a bound value with members."""
+
+
+def joining(
+    graph: Graph,
+    weights: Weights,
+    nominated: NDArray[np.bool_],
+    cluster: NDArray[np.int32],
+    asked: NDArray[np.bool_],
+    *,
+    age: int,
+) -> Joining:
+    """Which of the accounts that are `asked` about qualify for a cluster other than their own.
+
+    A value does not count for whoever was established, and held it, when the second member came to hold it: nobody is pulled
+    in by what was his before. Where that is bound it still is a tie to them, for whoever took up afterwards what they have made
+    their own, in two families.
+
+    Only pairs that share bound or nominated evidence are looked at: of the rest there is no end, and hardly one could join.
+
+    Args:
+        graph: edges.
+        weights: of values for clusters.
+        nominated: of each pair in `weights`, whether the value is one that its cluster has made its own.
+        cluster: of each account, -1 for none.
+        asked: accounts.
+        age: hours after which an account is established.
+    """
+    edges = np.flatnonzero(asked[graph.owner])
+    leads = nominated | graph.bound[weights.value]
+    clusters = int(cluster.max(initial=-1)) + 1 or 1
+    edge, pair = _meet(graph, weights, edges, leads)
+    number = _number(graph, weights, edge, pair, clusters)
+    foreign = cluster[graph.owner[edge]] != weights.cluster[pair]
+    wanted = np.unique(number[foreign])
+    also, more = _meet(graph, weights, edges[np.isin(graph.owner[edges], np.unique(wanted // clusters))], ~leads)
+    edge, pair = np.concatenate((edge, also)), np.concatenate((pair, more))
+    number = np.concatenate((number, _number(graph, weights, also, more, clusters)))
+    here = np.isin(number, wanted)
+    return _scored(graph, weights, nominated, number[here], edge[here], pair[here], clusters, age)
+
+
+def _meet(
+    graph: Graph, weights: Weights, edges: NDArray[np.int64], pairs: NDArray[np.bool_]
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Rows of edges beside rows of weights on the same value."""
+    chosen = np.flatnonzero(pairs)
+    value = weights.value[chosen]
+    starts = np.zeros(len(graph.keys) + 1, np.int64)
+    np.cumsum(np.bincount(value, minlength=len(graph.keys)), out=starts[1:])
+    many = (starts[1:] - starts[:-1])[graph.value[edges]]
+    edge = np.repeat(edges, many)
+    offset = np.arange(len(edge)) - np.repeat(np.cumsum(many) - many, many)
+    return edge, chosen[starts[graph.value[edge]] + offset]
+
+
+def _number(
+    graph: Graph, weights: Weights, edge: NDArray[np.int64], pair: NDArray[np.int64], clusters: int
+) -> NDArray[np.int64]:
+    """Account and cluster of each meeting, as one number."""
+    return graph.owner[edge].astype(np.int64) * clusters + weights.cluster[pair]
+
+
+def _scored(  # noqa: PLR0913 - columns
+    graph: Graph,
+    weights: Weights,
+    nominated: NDArray[np.bool_],
+    number: NDArray[np.int64],
+    edge: NDArray[np.int64],
+    pair: NDArray[np.int64],
+    clusters: int,
+    age: int,
+) -> Joining:
+    pairs, place = np.unique(number, return_inverse=True)
+    value = graph.value[edge]
+    hard = graph.bound[value]
+    second = weights.second[pair]
+    fair = (graph.first[edge] >= second) | (second - graph.since[graph.owner[edge]] < age)
+    weight = np.where(fair, weights.weight[pair], 0)
+    tied, held = np.zeros(len(pairs), np.bool_), np.zeros(len(pairs), np.bool_)
+    tied[place[hard & (weight >= COUNTS)]] = True
+    held[place[hard & (weights.weight[pair] >= COUNTS)]] = True
+    own = np.where(nominated[pair], weight, 0)
+    total = np.zeros(len(pairs), np.int64)
+    families, taken = np.zeros(len(pairs), np.int32), np.zeros(len(pairs), np.int32)
+    for family in np.unique(graph.family):
+        mine = graph.family[value] == family
+        score = np.minimum(_sums(place[mine], weight[mine], len(pairs)), MOST)
+        counts = score >= COUNTS
+        total += np.where(counts, score, 0)
+        families |= np.where(counts, np.int32(1) << np.int32(family), 0).astype(np.int32)
+        taken += _sums(place[mine], own[mine], len(pairs)) >= COUNTS
+    several = np.bitwise_count(families)
+    enough = (several >= ASSERTABLE) | (tied & (several >= BOUND)) | (held & (taken >= BOUND))
+    joins = (total >= JOINS) & enough
+    return Joining(
+        (pairs[joins] // clusters).astype(np.int32),
+        (pairs[joins] % clusters).astype(np.int32),
+        total[joins],
+        families[joins],
+        held[joins],
+    )
+
+
+def _sums(place: NDArray[np.int64], weight: NDArray[np.int64], length: int) -> NDArray[np.int64]:
+    found = np.zeros(length, np.int64)
+    np.add.at(found, place, weight)
+    return found

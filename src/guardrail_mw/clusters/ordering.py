@@ -1,0 +1,73 @@
+"""What operators' orders make of a cluster: the same at once, when they are given, and in every rebuild after."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Final, cast
+
+from guardrail_mw.clusters.binding import Approval, bind
+from guardrail_mw.clusters.splitting import Split, freed
+from guardrail_mw.clusters.verdict import Case, Judge, Verdict, judged
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from guardrail_mw.clusters.state import Cluster, Given, Order
+
+__all__ = ["Judging", "decided", "ordered", "orders_of"]
+
+_SAYS: Final[Mapping[str, Verdict | None]] = {"release": "none", "reject": "watched", "judge": None}
+"""What each says of the verdict; `verdict` names one, and `approve` says nothing of it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Judging:
+    """What a policy says of judging clusters."""
+
+    judge: Judge
+    floor: tuple[int, int]
+    """Accounts and exchanges."""
+    approval: Approval
+
+
+def ordered(orders: Sequence[Order]) -> Order | None:
+    """The latest word on the verdict; None where operators have given none, or let the model judge again.
+
+    Args:
+        orders: what is said of the cluster, the latest last.
+    """
+    latest = next((order for order in reversed(orders) if order.what in _SAYS or order.what == "verdict"), None)
+    return latest if latest is not None and latest.what != "judge" else None
+
+
+def orders_of(given: Given, cluster: Cluster, splits: Sequence[Split], now: int) -> tuple[Order, ...]:
+    """What holds for a cluster, the latest last: what was said of it, and of those that it descends from.
+
+    What was said of those before it was split off from them does not hold.
+    """
+    others = tuple(each for each in cluster.lineage if each != cluster.id)
+    since = freed(cluster.members, splits) if others else 0
+    own = given.of((cluster.id,), now)
+    inherited = [order for order in given.of(others, now) if order.at > since]
+    return tuple(sorted((*own, *inherited), key=lambda order: order.at))
+
+
+def decided(cluster: Cluster, orders: Sequence[Order], judging: Judging, now: int, *, looked: int, cold: bool) -> Cluster:
+    """The cluster with its verdict, and whether that acts.
+
+    Args:
+        cluster: with `suspect`, `approved` and `asked` as they were before.
+        orders: what holds for it, the latest last.
+        judging: the policy's.
+        now: µs.
+        looked: µs of the last rebuild. A verdict that was ordered since waits from when it was, not from when that is seen.
+        cold: whether there is too little history yet to go beyond `watched`.
+    """
+    word = ordered(orders)
+    says = None if word is None else cast("Verdict", word.value) if word.what == "verdict" else _SAYS[word.what]
+    case = Case(len(cluster.members), cluster.exchanges, cluster.score, cluster.suspect, says)
+    verdict, since = judged(case, judging.judge, floor=judging.floor, now=now, cold=cold)
+    asked = cluster.asked
+    if asked is None and word is not None and word.what == "verdict" and word.at > looked:
+        asked = min(word.at, now)
+    return bind(replace(cluster, verdict=verdict, suspect=since, asked=asked), orders, judging.approval, now)

@@ -1,0 +1,213 @@
+"""The whole, from the edges: which clusters there are, which they were before, and what is to be thought of them.
+
+Nothing is patched: what an account is in follows from the evidence that there is. Take evidence away, and the next rebuild is
+without it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from guardrail_mw.algorithms.edges import EPOCH
+from guardrail_mw.clusters.binding import Approval, bind
+from guardrail_mw.clusters.descent import name
+from guardrail_mw.clusters.features import FEATURES, Activities, features, tied
+from guardrail_mw.clusters.forming import Formed, form
+from guardrail_mw.clusters.graph import Graph, Holdings, Table
+from guardrail_mw.clusters.growth import COUNTS
+from guardrail_mw.clusters.reading import FAMILIES, FAMILY
+from guardrail_mw.clusters.state import Cluster, Given, State
+from guardrail_mw.clusters.verdict import Case, Judge, Verdict, judged
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+__all__ = ["HOUR", "MARKED", "Rebuilt", "Rules", "rebuild"]
+
+HOUR: Final = 3_600_000_000
+"""µs."""
+MARKED: Final = 3
+"""Clusters that a value's record names."""
+_RECENT: Final = 45 * 24
+"""Hours in which a use is new, and an account young."""
+_LINEAGE: Final = 64
+"""Ids that a lineage has at most: splits of splits."""
+_ORDERED: Final[dict[str, Verdict]] = {"release": "none", "reject": "watched"}
+_MOST_OF: Final = 0.5
+"""Share of its members that a family must tie for a cluster to rest on it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What a policy says of rebuilds."""
+
+    kinds: Table
+    families: tuple[int, int, int, int] = FAMILIES
+    """Numbers of the families payment, network, content and client."""
+    epoch: int = EPOCH
+    """µs at which the hours of edges begin."""
+    established: int = 30 * 24
+    """Hours."""
+    least: int = 5
+    """Members from which a cluster is kept."""
+    floor: tuple[int, int] = (20, 300)
+    """Accounts and exchanges from which it is watched."""
+    approval: Approval = field(default_factory=Approval)
+    judge: Judge | None = None
+    """The model; the shipped one unless given."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rebuilt:
+    """What came of it."""
+
+    state: State
+    marks: dict[int, tuple[tuple[str, int], ...]]
+    """Of values, the clusters they speak for and how much (millinats), the most first."""
+    formed: Formed
+    graph: Graph
+    names: tuple[str, ...]
+    """Ids by the numbers that `formed` has; empty for a cluster that is too small to keep."""
+
+
+def rebuild(held: Holdings, activity: Activities, before: State, given: Given, rules: Rules, now: int) -> Rebuilt:
+    """Find and judge all clusters.
+
+    Args:
+        held: accounts and their edges, of the last 90 days.
+        activity: of each account.
+        before: what the last rebuild left.
+        given: what operators say.
+        rules: how.
+        now: µs.
+    """
+    hour = (now - rules.epoch) // HOUR
+    graph = Graph.of(held, rules.kinds)
+    content = np.zeros(32, np.bool_)
+    content[list(rules.families[2:])] = True
+    formed = form(graph, content, now=hour, age=rules.established, new=hour - _RECENT)
+    groups = _groups(formed.cluster)
+    kept = [number for number, rows in enumerate(groups) if len(rows) >= rules.least]
+    members = [tuple(sorted(held.accounts[row] for row in groups[number])) for number in kept]
+    named = name(members, before.ids(), now)
+    figures = features(
+        graph, formed.cluster, activity, _templated(graph, formed, rules), rules.families[:2], young=hour - _RECENT
+    )
+    judge = rules.judge or Judge.shipped()
+    scores = judge.score(figures)
+    ties = np.bincount(formed.cluster[tied(graph, formed.cluster)], minlength=len(groups))
+    requests = np.bincount(
+        formed.cluster[formed.cluster >= 0], weights=activity.requests[formed.cluster >= 0], minlength=len(groups)
+    )
+    rests = _rests(graph, formed, len(groups))
+    first = _first(held, before, rules)
+    old = {each.id: each for each in before.clusters}
+    clusters = []
+    cold = not first or now - first < rules.established * HOUR
+    for number, mine, found in zip(kept, members, named, strict=True):
+        known = old.get(found.id)
+        parent = old.get(found.descends)
+        lineage = dict.fromkeys((found.id, *(parent.lineage if parent is not None else ())))
+        made = Cluster(
+            found.id,
+            mine,
+            "none",
+            int(scores[number]),
+            known.begun if known is not None else now,
+            tied=int(ties[number]),
+            exchanges=int(requests[number]),
+            figures=dict(zip(FEATURES, (round(float(each), 4) for each in figures[number]), strict=True)),
+            ancestors=found.ancestors,
+            lineage=tuple(lineage)[:_LINEAGE],
+            families=rests[number],
+            approved=sum(min(old[each].approved, came) for each, came in zip(found.ancestors, found.came, strict=True)),
+        )
+        clusters.append(_verdict(made, known, given, rules, judge, now, cold=cold))
+    names = [""] * len(groups)
+    for number, found in zip(kept, named, strict=True):
+        names[number] = found.id
+    watched = {each.id for each in clusters if len(each.members) >= rules.floor[0]}
+    return Rebuilt(State(now, first, tuple(clusters)), _marks(graph, formed, names, watched), formed, graph, tuple(names))
+
+
+def _verdict(
+    made: Cluster,
+    known: Cluster | None,
+    given: Given,
+    rules: Rules,
+    judge: Judge,
+    now: int,
+    *,
+    cold: bool,
+) -> Cluster:
+    orders = given.of(made.lineage, now)
+    ordered: Verdict | None = None
+    for order in orders:
+        if order.what in {"release", "reject", "verdict"}:
+            ordered = _ORDERED.get(order.what) or order.value  # type: ignore[assignment]
+    case = Case(len(made.members), made.exchanges, made.score, known.suspect if known is not None else None, ordered)
+    verdict, since = judged(case, judge, floor=rules.floor, now=now, cold=cold)
+    asked = known.asked if known is not None else None
+    return bind(replace(made, verdict=verdict, suspect=since, asked=asked), orders, rules.approval, now)
+
+
+def _first(held: Holdings, before: State, rules: Rules) -> int:
+    """µs of the oldest evidence that there is or was; 0 for none."""
+    here = int(held.first.min()) * HOUR + rules.epoch if len(held.first) else 0
+    return min(filter(None, (here, before.first)), default=0)
+
+
+def _groups(cluster: NDArray[np.int32]) -> list[NDArray[np.int64]]:
+    """The rows of each cluster's members."""
+    rows = np.flatnonzero(cluster >= 0)
+    rows = rows[np.argsort(cluster[rows], kind="stable")]
+    many = np.bincount(cluster[rows], minlength=int(cluster.max(initial=-1)) + 1)
+    return np.split(rows, np.cumsum(many)[:-1]) if len(many) else []
+
+
+def _templated(graph: Graph, formed: Formed, rules: Rules) -> NDArray[np.bool_]:
+    """Of each account, whether it holds content that its cluster has made its own."""
+    weights = formed.weights
+    own = formed.nominated & (graph.family[weights.value] == rules.families[2])
+    clusters = int(formed.cluster.max(initial=-1)) + 1 or 1
+    wanted = np.unique(weights.value[own].astype(np.int64) * clusters + weights.cluster[own])
+    inside = np.flatnonzero(formed.cluster[graph.owner] >= 0)
+    number = graph.value[inside].astype(np.int64) * clusters + formed.cluster[graph.owner[inside]]
+    found = np.zeros(graph.size, np.bool_)
+    found[graph.owner[inside[np.isin(number, wanted)]]] = True
+    return found
+
+
+def _rests(graph: Graph, formed: Formed, clusters: int) -> list[tuple[str, ...]]:
+    """The families of evidence that each cluster rests on: half of its members hold something of it that counts."""
+    weights, width = formed.weights, max(1, clusters)
+    counts = weights.weight >= COUNTS
+    wanted = np.unique(weights.value[counts].astype(np.int64) * width + weights.cluster[counts])
+    inside = np.flatnonzero(formed.cluster[graph.owner] >= 0)
+    owner, value = graph.owner[inside], graph.value[inside]
+    here = np.isin(value.astype(np.int64) * width + formed.cluster[owner], wanted)
+    family = graph.family[value[here]].astype(np.int64)
+    holds = np.unique(owner[here].astype(np.int64) * len(FAMILY) + family)
+    account, family = holds // len(FAMILY), holds % len(FAMILY)
+    many = np.bincount(formed.cluster[account] * len(FAMILY) + family, minlength=clusters * len(FAMILY))
+    sizes = np.bincount(formed.cluster[formed.cluster >= 0], minlength=clusters)
+    enough = many.reshape(clusters, len(FAMILY)) >= _MOST_OF * sizes[:, None]
+    names = list(FAMILY)
+    return [tuple(sorted(names[place] for place in np.flatnonzero(row))) for row in enough]
+
+
+def _marks(graph: Graph, formed: Formed, names: list[str], watched: set[str]) -> dict[int, tuple[tuple[str, int], ...]]:
+    weights = formed.weights
+    worth = np.array([each in watched for each in names], np.bool_)
+    rows = np.flatnonzero(worth[weights.cluster]) if len(names) else np.zeros(0, np.int64)
+    rows = rows[np.lexsort((weights.cluster[rows], -weights.weight[rows], weights.value[rows]))]
+    marks: dict[int, tuple[tuple[str, int], ...]] = {}
+    for row in rows.tolist():
+        key = int(graph.keys[weights.value[row]])
+        mine = marks.get(key, ())
+        if len(mine) < MARKED:
+            marks[key] = (*mine, (names[weights.cluster[row]], int(weights.weight[row])))
+    return marks

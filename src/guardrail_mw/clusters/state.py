@@ -1,0 +1,128 @@
+"""What a rebuild leaves behind, and the next begins with."""
+
+from __future__ import annotations
+
+import json
+import zlib
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any, Final, Self
+
+from guardrail_mw.clusters.verdict import ORDER, Verdict
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+__all__ = ["BINDING", "ORDERS", "SPLITS", "STATE", "Cluster", "Given", "Order", "State"]
+
+STATE: Final = "clusters"
+BINDING: Final = "clusters.binding"
+ORDERS: Final = "clusters.orders"
+SPLITS: Final = "clusters.splits"
+"""What a store keeps under (`Graph.keep`): all clusters; which verdicts are in force, for processes that place newcomers; what
+operators have said, and what they have split."""
+
+_FORMAT = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Cluster:
+    """Accounts that act as one."""
+
+    id: str
+    members: tuple[str, ...]
+    """Sorted homes of accounts."""
+    verdict: Verdict
+    score: int
+    """Millinats of the model."""
+    begun: int
+    """µs when it was first found."""
+    suspect: int | None = None
+    """µs since when it has been suspect at every look."""
+    approved: int = 0
+    """Members that a verdict which binds has been approved for; growth beyond waits again."""
+    asked: int | None = None
+    """µs when approval was first waited for."""
+    tied: int = 0
+    """Members tied by bound evidence."""
+    exchanges: int = 0
+    figures: Mapping[str, float] = field(default_factory=dict)
+    ancestors: tuple[str, ...] = ()
+    """Clusters that its members were in at the last rebuild, the one that most were in first."""
+    lineage: tuple[str, ...] = ()
+    """Clusters that it descends from, itself first: what operators said of them holds for it."""
+    families: tuple[str, ...] = ()
+    """Families of evidence that it rests on."""
+    material: int | None = None
+    """µs since when it has been material: large, and of no declared organisation."""
+    budget: int = 0
+    """Tokens a UTC day that a material cluster has in all: 1.2 times the largest day of the seven before it became so."""
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What an operator says of a cluster, and of whatever descends from it."""
+
+    what: str
+    """`verdict`, `release`, `approve` or `reject`."""
+    value: str
+    until: int
+    """µs; 0 is for good."""
+    why: str
+    at: int
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """What operators have decided, by cluster."""
+
+    orders: Mapping[str, tuple[Order, ...]] = field(default_factory=dict)
+
+    def of(self, lineage: tuple[str, ...], now: int) -> tuple[Order, ...]:
+        """Those that hold for a cluster of this lineage, the latest last."""
+        found = [order for each in lineage for order in self.orders.get(each, ()) if not order.until or now < order.until]
+        return tuple(sorted(found, key=lambda order: order.at))
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """All clusters."""
+
+    rebuilt: int = 0
+    """µs of the edges' reading."""
+    first: int = 0
+    """µs of the oldest evidence; 0 where there is none."""
+    clusters: tuple[Cluster, ...] = ()
+
+    def pack(self) -> bytes:
+        """For the store: compressed JSON."""
+        document: dict[str, Any] = {"format": _FORMAT, "rebuilt": self.rebuilt, "first": self.first}
+        document["clusters"] = [asdict(each) for each in self.clusters]
+        return zlib.compress(json.dumps(document, separators=(",", ":")).encode(), 6)
+
+    @classmethod
+    def unpack(cls, packed: bytes | None) -> Self:
+        """From the store; the first one where there is none.
+
+        Raises:
+            ValueError: another version wrote it.
+        """
+        if packed is None:
+            return cls()
+        document = json.loads(zlib.decompress(packed))
+        if document.get("format") != _FORMAT:
+            raise ValueError(f"the clusters in the store are of format {document.get('format')!r}, and this reads {_FORMAT}")
+        return cls(document["rebuilt"], document["first"], tuple(_cluster(each) for each in document["clusters"]))
+
+    def ids(self) -> dict[str, str]:
+        """The cluster of each account that is in one."""
+        return {member: each.id for each in self.clusters for member in each.members}
+
+    def find(self, cluster: str) -> Cluster | None:
+        """By its id, or the beginning of it."""
+        return next((each for each in self.clusters if each.id.startswith(cluster)), None) if cluster else None
+
+
+def _cluster(stored: dict[str, Any]) -> Cluster:
+    assert stored["verdict"] in ORDER  # noqa: S101 - written by `pack`
+    names = ("members", "ancestors", "lineage", "families")
+    return Cluster(**{**stored, **{name: tuple(stored[name]) for name in names}})

@@ -1,0 +1,166 @@
+"""What is learned of accounts beside the requests themselves: what they show, what they do, and whom they belong to."""
+
+from __future__ import annotations
+
+import json
+import logging
+from typing import TYPE_CHECKING, Final
+
+from guardrail_mw.algorithms import edges
+from guardrail_mw.clusters.collecting import Collector
+from guardrail_mw.clusters.placing import Placer
+from guardrail_mw.clusters.state import BINDING
+from guardrail_mw.stores.base import Activity, Change, Graph
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from guardrail_mw.clock import Clock
+    from guardrail_mw.clusters.settings import ClustersSettings
+    from guardrail_mw.clusters.shingles import Keys
+    from guardrail_mw.engine.exchange import Exchange
+    from guardrail_mw.stores.base import Receipt
+    from guardrail_mw.values import Observer, Usage
+
+__all__ = ["MOST", "Gathering", "Releases"]
+
+logger = logging.getLogger("guardrail_mw")
+
+MOST: Final = 50_000
+"""Accounts with something to report; beyond it what comes is lost until the next report, and counted."""
+_WEEK: Final = 7 * 86_400_000_000
+_NOTHING: Final[tuple[Change, ...]] = ()
+
+
+class Releases:
+    """Which models are new at a time: in the week after they were released, as the policy says.
+
+    Args:
+        released: by the model's key in `models`, µs.
+    """
+
+    __slots__ = ("_released",)
+
+    def __init__(self, released: Mapping[str, int]) -> None:
+        self._released = dict(released)
+
+    def at(self, now: int, model: str) -> tuple[int, int]:
+        """Whether `model` is new, and whether any is: 0 or 1 each."""
+        if not self._released:
+            return 0, 0
+        new = [key for key, begun in self._released.items() if begun <= now < begun + _WEEK]
+        return int(model in new), int(bool(new))
+
+
+class Gathering:
+    """One process's part of it. Outlives engines.
+
+    Args:
+        settings: the policy's `clusters`.
+        releases: when models came.
+        keys: makes keys of evidence: the resolver's digester.
+        clock: for the day that evidence is noted on.
+        observer: hears `clusters.placed`, `clusters.activity_lost`.
+    """
+
+    def __init__(
+        self, settings: ClustersSettings, releases: Releases, *, keys: Keys, clock: Clock, observer: Observer
+    ) -> None:
+        self._clock = clock
+        self._observer = observer
+        self._releases = releases
+        self._collector = Collector(content=settings.content, keys=keys, clock=clock)
+        self.read = self._collector.read
+        """Makes evidence of what a body says; None where the policy does not want it."""
+        self._established = settings.established.us
+        self._placer = Placer(settings.known())
+        self._done: dict[tuple[str, int], list[int]] = {}
+        self._pending: dict[str, tuple[Change, ...]] = {}
+        self._verdicts: dict[str, dict[str, str]] = {}
+
+    # A request
+
+    def edges(self, exchange: Exchange) -> tuple[int, ...]:
+        """What the account shows with this request and this process has not noted today. Only of whom is proved."""
+        subject = exchange.subject
+        if subject is None or not exchange.authenticated:
+            return ()
+        return self._collector.edges(subject, exchange.estimate.content)
+
+    def noted(self, exchange: Exchange, receipt: Receipt) -> None:
+        """The store has noted what was shown; see whether it says where the account belongs."""
+        subject, bill = exchange.subject, receipt.bill
+        if not receipt.records or subject is None:
+            return
+        self._collector.noted(subject, bill.edges)
+        if exchange.standing.fields.get("cluster") or not self._is_new(exchange, receipt.now):
+            return
+        placed = self._placer.place(bill.candidate, bill.edges, receipt.records)
+        if placed is None:
+            return
+        self._observer.count("clusters.placed")
+        fields = {"cluster": placed.cluster, "verdict": "watched", **self._verdicts.get(placed.cluster, {})}
+        changes = [Change("set", name, value) for name, value in fields.items() if value]
+        self._pending[bill.candidate] = (*changes, Change("first", "joined", str(receipt.now)))
+
+    def _is_new(self, exchange: Exchange, now: int) -> bool:
+        """Whether the account is not established: who is, is not drawn in by what comes from others between rebuilds."""
+        fields, subject = exchange.standing.fields, exchange.subject
+        opened = [int(fields[name]) for name in ("since", "created") if name in fields]
+        if subject is not None and subject.created is not None:
+            opened.append(subject.created)
+        return now - min(opened, default=now) < self._established
+
+    def learned(self, exchange: Exchange) -> tuple[Change, ...]:
+        """What its standing learns of where the account belongs; goes with the settlement."""
+        if not self._pending or exchange.subject is None:
+            return _NOTHING
+        return self._pending.pop(exchange.subject.candidate, _NOTHING)
+
+    def tried(self, exchange: Exchange) -> None:
+        """The account asked for something, whatever it got: what it wants is known by what it asks for."""
+        subject = exchange.subject
+        if subject is None or not subject.candidate or not exchange.authenticated:
+            return
+        now = self._clock.now()
+        fresh, windowed = self._releases.at(now, exchange.model)
+        self._add(subject.candidate, now, exchange.estimate.items, 0, fresh, windowed)
+
+    def did(self, exchange: Exchange, usage: Usage | None) -> None:
+        """It was answered. Tokens are those that were used where a limit has them counted, else the prompt's by estimate."""
+        subject = exchange.subject
+        if subject is None or not subject.candidate or not exchange.authenticated:
+            return
+        tokens = usage.tokens if usage is not None else exchange.estimate.input
+        self._add(subject.candidate, self._clock.now(), 0, tokens, 0, 0)
+
+    def _add(self, account: str, now: int, *figures: int) -> None:
+        key = (account, edges.hour_of(now))
+        done = self._done.get(key)
+        if done is not None:
+            for place, figure in enumerate(figures):
+                done[place] += figure
+        elif len(self._done) < MOST:
+            self._done[key] = list(figures)
+        else:
+            self._observer.count("clusters.activity_lost")
+
+    # Beside requests
+
+    async def flush(self, store: Graph) -> None:
+        """Report what accounts did, and see which verdicts are in force. Every 10 s.
+
+        Raises:
+            StoreError: the store failed; what was to be reported is lost, and counted.
+        """
+        done, self._done = self._done, {}
+        if done:
+            activities = [Activity(account, hour, *figures) for (account, hour), figures in done.items()]
+            try:
+                await store.note(activities)
+            except Exception:
+                self._observer.count("clusters.activity_lost", len(activities))
+                raise
+        kept = await store.recall(BINDING)
+        if kept is not None:
+            self._verdicts = json.loads(kept)

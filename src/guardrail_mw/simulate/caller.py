@@ -1,0 +1,254 @@
+"""Calls of a world through the middleware: straight into its engine, or all the way through ASGI.
+
+Both make the same decisions, which a test holds them to. The short way leaves out what decides nothing: reading a scope, answering
+it, recording the event.
+"""
+
+from __future__ import annotations
+
+from hashlib import blake2b
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+import numpy as np
+
+from guardrail_mw.algorithms import keys
+from guardrail_mw.asgi.body import BodyBudget
+from guardrail_mw.asgi.http import Http
+from guardrail_mw.asgi.inspect import inspect, parse
+from guardrail_mw.clusters.kinds import BUILT_IN
+from guardrail_mw.identity.device_cookie import Signer
+from guardrail_mw.simulate.contents import Contents
+from guardrail_mw.simulate.world.batch import Batch
+from guardrail_mw.stores.base import Graph
+from guardrail_mw.values import Allow, Content, Delay, Deny, Estimate, Facts, Headers, Subject, Trim, Usage
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from guardrail_mw.engine import Exchange, Guardrail
+    from guardrail_mw.simulate.clock import WorldClock
+    from guardrail_mw.simulate.world.world import World
+
+__all__ = ["CODES", "VERDICTS", "Callers", "Seen", "code_of"]
+
+CODES: Final = ("served", "trimmed", "delayed", "limited", "denied", "asked to verify")
+"""What becomes of a call."""
+SERVED, TRIMMED, DELAYED, LIMITED, DENIED, ASKED = range(len(CODES))
+VERDICTS: Final = ("none", "watched", "suspect", "confirmed")
+_VERDICT: Final = {name: code for code, name in enumerate(VERDICTS)}
+_LIMITED: Final = frozenset({"rate_limited", "overloaded", "unavailable", "exceeds_limit"})
+_ASKED: Final = frozenset({"challenge_required", "verification_required"})
+_COOKIES: Final = 500_000
+_NOBODY: Final = ("", "none")
+
+
+class Seen(NamedTuple):
+    """What became of a batch's calls, in columns."""
+
+    codes: NDArray[np.uint8]
+    """Index into `CODES`."""
+    cluster: NDArray[np.int32]
+    """The cluster of the caller as the call was decided: index into `Callers.clusters`, or -1."""
+    verdict: NDArray[np.uint8]
+    """Index into `VERDICTS`, likewise."""
+
+
+def code_of(deny: Deny) -> int:
+    """A refusal's."""
+    if deny.code in _ASKED:
+        return ASKED
+    return LIMITED if deny.code in _LIMITED else DENIED
+
+
+class Callers(Http):
+    """Everybody who calls, and the short way in.
+
+    Args:
+        guardrail: theirs.
+        world: who they are.
+        clock: moved to each call's time.
+        exact: write and read every body, as the edge does; else see `contents`.
+        without: families of evidence that nobody shows.
+    """
+
+    def __init__(
+        self,
+        guardrail: Guardrail,
+        world: World,
+        clock: WorldClock,
+        *,
+        exact: bool = False,
+        without: frozenset[str] = frozenset(),
+    ) -> None:
+        super().__init__(_nothing, guardrail, {}, BodyBudget(guardrail.policy.inspect.budget.bytes))
+        self.world = world
+        self.clusters: list[str] = []
+        """Ids of clusters that callers were in."""
+        self.rows: dict[str, int] = {}
+        """Accounts' rows by their homes; of those who have called."""
+        self._clock = clock
+        self._exact = exact
+        self._without = frozenset(kind.code for kind in BUILT_IN if kind.family in without)
+        self._numbers: dict[str, int] = {}
+        read = guardrail.engine.read_content
+        self._contents = Contents(world.town.texts, read) if read is not None and not exact else None
+        cookies = guardrail.policy.identity.device
+        self._signer = Signer(guardrail.secrets.keys) if cookies is not None and cookies.cookie else None
+        self._cookies: dict[int, tuple[bytes, bytes]] = {}
+        self._programs: dict[int, tuple[str, Headers]] = {}
+        self._keys: dict[int, tuple[bytes, bytes]] = {}
+
+    # What calls are made of
+
+    def facts(self, batch: Batch, i: int) -> Facts:
+        """A call's, as the edge would read them."""
+        return self._facts(
+            int(batch.account[i]), int(batch.address[i]), int(batch.device[i]), int(batch.client[i]), int(batch.at[i])
+        )
+
+    def _facts(self, account: int, address: int, device: int, client: int, at: int) -> Facts:
+        known = self._programs.get(client)
+        if known is None:
+            known = self._programs[client] = _program(self.world, client)
+        path, base = known
+        key = self._keys.get(account)
+        if key is None:
+            key = self._keys[account] = self._key(account)
+        anthropic = path.endswith("messages")
+        headers = [*base, (b"x-api-key", key[0]) if anthropic else (b"authorization", key[1])]
+        if device >= 0 and self._signer is not None:
+            headers.append(self._cookies.get(device) or self._cookie(device, at))
+        return Facts("POST", path, headers, peer=self.world.addresses[address])
+
+    def _key(self, account: int) -> tuple[bytes, bytes]:
+        name = self.world.accounts.name(account)
+        resolver = self.guardrail.engine.resolver
+        self.rows[resolver.digester.account(resolver.sources[0].name, "", name)] = account
+        return name.encode(), b"Bearer " + name.encode()
+
+    def _cookie(self, device: int, at: int) -> tuple[bytes, bytes]:
+        """What a device was given with the answer to a call of before."""
+        assert self._signer is not None  # noqa: S101 - asked before
+        if len(self._cookies) >= _COOKIES:
+            self._cookies.clear()
+        made = blake2b(self.world.device(device).encode(), digest_size=16).digest()
+        value = self._signer.issue(at // 1_000_000, made).partition(b";")[0]
+        found = self._cookies[device] = (b"cookie", value)
+        return found
+
+    # The short way
+
+    async def batch(self, batch: Batch) -> Seen:
+        """Make a batch's calls."""
+        columns = [
+            getattr(batch, name).tolist()
+            for name in ("at", "account", "address", "device", "client", "model", "input", "output")
+        ]
+        contents = self._contents.of(batch) if self._contents is not None else [None] * len(batch)
+        names = [each.name for each in self.world.models]
+        engine, move, seen = self.guardrail.engine, self._clock.move, []
+        reserve = engine.policy.reserve.output
+        row = 0
+        for at, account, address, device, client, model, given, made, content in zip(*columns, contents, strict=True):
+            move(at)
+            facts = self._facts(account, address, device, client, at)
+            exchange = engine.begin(engine.router.find(facts.path, "POST"), facts)
+            if self._exact:
+                estimate = self.read(batch, row, facts)
+            else:
+                estimate = Estimate(names[model], given, min(made, reserve), False, 1, made, content)  # noqa: FBT003 - a value
+            row += 1
+            exchange.estimate = facts.body = estimate
+            exchange.model = engine.planner.models.key(estimate.model)
+            seen.append(await self._call(exchange, batch, row - 1, given, made))
+        return self.seen(seen)
+
+    def read(self, batch: Batch, i: int, facts: Facts) -> Estimate:
+        """What the edge reads of a body."""
+        engine = self.guardrail.engine
+        body = self.world.body(batch, i)
+        return inspect(facts.headers, body, engine.policy.reserve, path=facts.path, content=engine.read_content)
+
+    def seen(self, seen: list[tuple[int, str, str]]) -> Seen:
+        """Code, cluster and verdict of each call, in columns."""
+        numbers, known = self._numbers, []
+        for _, cluster, _ in seen:
+            number = numbers.get(cluster, -1) if cluster else -1
+            if cluster and number < 0:
+                number = numbers[cluster] = len(self.clusters)
+                self.clusters.append(cluster)
+            known.append(number)
+        return Seen(
+            np.array([each[0] for each in seen], np.uint8),
+            np.array(known, np.int32),
+            np.array([_VERDICT[each[2]] for each in seen], np.uint8),
+        )
+
+    async def _call(self, exchange: Exchange, batch: Batch, i: int, given: int, made: int) -> tuple[int, str, str]:
+        engine = exchange.engine
+        subject = await self.identify(exchange)
+        if not isinstance(subject, Subject):
+            return (code_of(subject), *_NOBODY)
+        if self._without:
+            self._leave_out(exchange, subject)
+        tariff = engine.plan(exchange, subject)
+        deny = await self._bill(exchange, tariff, None)
+        decision = exchange.decision
+        code = SERVED
+        if deny is None and type(decision) is not Allow:
+            await self.slow(exchange)
+            decision = exchange.decision
+            code = DELAYED if isinstance(decision, Delay) else SERVED
+            if isinstance(decision, Trim):
+                code = TRIMMED
+                body = parse(self.world.body(batch, i))
+                if engine.judge.trimmer(exchange).trim(body, exchange.facts.path).refused:
+                    deny, code = _REFUSED, DENIED
+        if deny is not None:
+            code = code_of(deny)
+            engine.cancel(exchange)
+        else:
+            engine.settle(exchange, "answered", status=HTTPStatus.OK, usage=Usage(given, 0, 0, made))
+        return (code, *standing_of(exchange))
+
+
+    def _leave_out(self, exchange: Exchange, subject: Subject) -> None:
+        """Take from an exchange what shows evidence of some families."""
+        subject.evidence = tuple(key for key in subject.evidence if key >> keys.BITS not in self._without)
+        found = exchange.estimate.content
+        if found is not None:
+            system = 0 if keys.SYSTEM in self._without else found.system
+            shingles = () if keys.SHINGLE in self._without else found.shingles
+            exchange.estimate = exchange.estimate._replace(content=Content(system, shingles, found.message))
+
+    def bytes_an_account(self) -> float | None:
+        """Of evidence and activity that the store keeps, packed; what is kept of values is besides."""
+        linked = getattr(self.guardrail.store, "_linked", None)
+        kept = [] if linked is None else [len(each) for each in linked._accounts.values()]  # noqa: SLF001 - a measurement
+        return sum(kept) / len(kept) if kept else None
+
+    async def report(self) -> None:
+        """Report what accounts did: in a server it happens every 10 s."""
+        gathering, store = self.guardrail._gathering, self.guardrail.store  # noqa: SLF001 - it reports only with a rebuild else
+        if gathering is not None and isinstance(store, Graph):
+            await gathering.flush(store)
+
+
+def standing_of(exchange: Exchange) -> tuple[str, str]:
+    """The cluster and verdict that an exchange was decided with."""
+    fields = exchange.standing.fields
+    return (fields["cluster"], fields.get("verdict", "none")) if fields.get("cluster") else _NOBODY
+
+
+_REFUSED: Final = Deny("", "parameters_refused", 403, "")
+
+
+def _program(world: World, client: int) -> tuple[str, Headers]:
+    """A program's path and headers."""
+    one = Batch(**{name: np.array([client if name == "client" else 0]) for name in Batch.__dataclass_fields__})
+    return world.path(one, 0), world.headers(one, 0)
+
+
+async def _nothing(scope: Any, receive: Any, send: Any) -> None:
+    """No app stands behind the short way."""

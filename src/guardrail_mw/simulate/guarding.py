@@ -1,0 +1,115 @@
+"""The guard of a world: a policy that ships, or anybody's, with what an operator of that service would have written into it."""
+
+from __future__ import annotations
+
+import datetime
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
+
+from guardrail_mw.algorithms import keys
+from guardrail_mw.clusters.kinds import BUILT_IN
+from guardrail_mw.engine import Guardrail
+from guardrail_mw.policy import Policy, load
+from guardrail_mw.simulate.world.town import FREE_MAIL
+
+if TYPE_CHECKING:
+    from guardrail_mw.simulate.clock import WorldClock
+    from guardrail_mw.simulate.world.world import World
+
+__all__ = ["FEEDS", "ROOM", "Feed", "Feeder", "guard", "policy_of", "secrets_of"]
+
+Feed: TypeAlias = Literal["none", "links"]
+"""What the service tells its guard: nothing but its traffic, the way most will mount it; or what its own systems know of accounts
+(`link`: payment, domain, organisation, when it was opened), its models' releases, signed devices, networks that are known as
+shared, domains of free mail."""
+FEEDS: Final = ("none", "links")
+ROOM: Final = 4
+"""Homes in the store for each account: its own, its networks, its devices."""
+_LEAST: Final = 200_000
+_SECOND: Final = 1_000_000
+_KINDS: Final = {
+    "payment": keys.PAYMENT,
+    "domain": keys.DOMAIN,
+    "email_domain": keys.EMAIL_DOMAIN,
+    "organisation": keys.ORGANISATION,
+}
+
+
+def policy_of(name: str, world: World, feed: Feed) -> Policy:
+    """The policy that a world is guarded by.
+
+    Args:
+        name: a file's, or of one that ships.
+        world: whose models, networks and domains the policy is told of.
+        feed: how much it is told.
+
+    Raises:
+        PolicyError: it cannot be run.
+    """
+    document: dict[str, Any] = {"version": 1, "extends": name}
+    document["store"] = {"max_subjects": max(_LEAST, ROOM * len(world.accounts))}
+    if feed == "none":
+        return load(document)
+    document["identity"] = {"device": {"cookie": True}}
+    document["models"] = {
+        each.name: {} if each.released is None else {"released": _moment(each.released)} for each in world.models
+    }
+    if load(name).clusters is not None:
+        document["clusters"] = {"shared_networks": world.shared_networks, "free_mail": list(FREE_MAIL)}
+    return load(document)
+
+
+def _moment(at: int) -> str:
+    return datetime.datetime.fromtimestamp(at // _SECOND, datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def guard(policy: Policy, clock: WorldClock, seed: int, *, clusters: bool = True) -> Guardrail:
+    """The middleware's engine and store, in memory, with secrets made from the seed: runs of one seed are alike.
+
+    Args:
+        policy: from `policy_of`.
+        clock: of the world.
+        seed: of the run.
+        clusters: False for a twin, which differs in nothing else.
+    """
+    if not clusters:
+        device = policy.identity_in_use.device  # seen ones are told apart for evidence only; a twin tells them apart as well
+        identity = policy.identity.model_copy(update={"device": device})
+        policy = policy.model_copy(update={"clusters": None, "identity": identity})
+    return Guardrail(policy, clock=clock, environ=secrets_of(seed))
+
+
+def secrets_of(seed: int) -> dict[str, str]:
+    """The environment of a seed's guards."""
+    secret = f"simulated-{seed:032d}"
+    return {"GUARDRAIL_ID_KEY": secret, "GUARDRAIL_KEYS": secret}
+
+
+class Feeder:
+    """Tells the guard what the service's own systems know of accounts, as they are opened."""
+
+    def __init__(self, guardrail: Guardrail, world: World, without: frozenset[str] = frozenset()) -> None:
+        self._guardrail = guardrail
+        self._world = world
+        self._without = frozenset(kind.name for kind in BUILT_IN if kind.family in without)
+
+    async def tell(self, since: int, until: int) -> int:
+        """Of accounts opened in [since, until), µs; how many facts were told. What can be no evidence (free mail) is left out."""
+        resolver, store = self._guardrail.engine.resolver, self._guardrail.store
+        evidence, told = resolver.evidence, 0
+        if evidence is None:
+            return 0
+        source = resolver.sources[0].name
+        for link in self._world.links(since, until):
+            account = resolver.digester.account(source, "", self._world.accounts.name(link.account))
+            if link.kind in self._without:
+                continue
+            value = link.value
+            if link.kind == "organisation":
+                value = resolver.digester.organisation(source, "", value)
+            try:
+                shown = [evidence.linked(_KINDS[link.kind], value)]
+            except ValueError:
+                shown = []
+            await store.link(account, shown, link.created)  # type: ignore[attr-defined]
+            told += 1
+        return told

@@ -1,0 +1,321 @@
+"""The table: what a run came to. The only reader of labels; what it reads reaches nothing that decides."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+from guardrail_mw.simulate import words
+from guardrail_mw.simulate.caller import CODES, VERDICTS
+from guardrail_mw.simulate.ledgers import SERVED, Campaigns, Found, Ordinary
+from guardrail_mw.simulate.world.arrays import DAY, HOUR
+from guardrail_mw.simulate.world.ranges import ranges, ranges_hash
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from guardrail_mw.simulate.caller import Seen
+    from guardrail_mw.simulate.words import Exceptions
+    from guardrail_mw.simulate.world.batch import Batch
+    from guardrail_mw.simulate.world.world import World
+
+__all__ = ["Table", "Twin"]
+
+_SUSPECT: Final = VERDICTS.index("suspect")
+_RUNGS: Final = CODES[1:]
+_GROUPS: Final = 600
+"""Groups of a cohort from which on its figure is a figure; below it is only a bound."""
+
+
+class Twin:
+    """What is noted of a twin run: ordinary people."""
+
+    def __init__(self, world: World) -> None:
+        labels, days = world.labels, world.scenario.days
+        self.ordinary = Ordinary(world.start, days, labels.cohort, len(labels.cohorts))
+
+    def calls(self, batch: Batch, seen: Seen) -> None:
+        """See `run.Book`."""
+        self.ordinary.calls(batch, seen)
+
+    def rebuilt(self, at: int, clusters: list[Found]) -> None:
+        """A twin has no clusters."""
+
+
+class Table(Twin):
+    """What is noted of a run, and what that comes to."""
+
+    def __init__(self, world: World) -> None:
+        super().__init__(world)
+        self._world = world
+        self._labels = labels = world.labels
+        self._people = (labels.operator < 0) & (labels.taken < 0)
+        self.campaigns = Campaigns(world.start, world.scenario.days, len(world.accounts), len(labels.operators))
+        self.worst: tuple[int, str, int, int] = (0, "", 0, 0)
+        """Ordinary members of a suspect cluster, at most: how many, of which, out of how many, at which µs."""
+        self.known = np.zeros(len(labels.operators), np.int64)
+        """µs when a cluster of each operator was first watched."""
+        self.inside: dict[str, set[int]] = {}
+        """Ordinary people who ever were in a suspect cluster, by its id."""
+
+    def calls(self, batch: Batch, seen: Seen) -> None:
+        """See `run.Book`."""
+        super().calls(batch, seen)
+        self.campaigns.calls(batch, seen)
+
+    def rebuilt(self, at: int, clusters: list[Found]) -> None:
+        """See `run.Book`."""
+        self.campaigns.rebuilt(at, clusters)
+        whose = words.owners(self.campaigns.cluster, self.campaigns.owner)
+        for index, each in enumerate(clusters):
+            operator = int(whose[index]) if index < len(whose) else -1
+            if each.verdict >= 1 and operator >= 0 and not self.known[operator]:
+                self.known[operator] = at
+            if each.verdict >= _SUSPECT:
+                people = each.rows[self._people[each.rows]]
+                self.inside.setdefault(each.id, set()).update(people.tolist())
+                if len(people) > self.worst[0]:
+                    self.worst = (len(people), each.id, len(each.rows), at)
+
+    # What it comes to
+
+    def figures(self, twin: Twin) -> dict[str, Any]:
+        """All figures, as JSON has them.
+
+        Raises:
+            ValueError: the twin's ordinary people did something else.
+        """
+        if twin.ordinary.mark != self.ordinary.mark:
+            raise ValueError("the twin's ordinary people called at other times than the run's: they cannot be compared")
+        scenario, campaigns = self._world.scenario, self.campaigns
+        precision, recall, over_accounts = words.b_cubed(campaigns.cluster, campaigns.owner, len(self._labels.operators))
+        pairs = words.pairs(campaigns.cluster, campaigns.owner)
+        operators = [self._operator(number, precision, recall) for number in range(len(self._labels.operators))]
+        run, other = self.ordinary.exceptions(), twin.ordinary.exceptions()
+        return {
+            "scenario": scenario.name,
+            "seed": self._world.seed,
+            "ranges": ranges_hash(),
+            "days": scenario.days,
+            "start": self._world.start,
+            "accounts": {"ordinary": int(self._people.sum()), "campaign": int((campaigns.owner >= 0).sum())},
+            "exchanges": {
+                "ordinary": int(self.ordinary.number.sum()),
+                "campaign": int(campaigns.codes.sum()),
+            },
+            "operators": operators,
+            "together": self._together(operators),
+            "clusters": {
+                "precision_by_account": _figure(over_accounts),
+                "precision_by_operator": _mean(precision),
+                "recall_by_operator": _mean(recall),
+                "pairs": pairs._asdict(),
+                "by_verdict": {name: sum(each.verdict == code for each in campaigns.last) for code, name in enumerate(VERDICTS)},
+                "suspect": self._suspects(),
+                "ordinary_in_a_suspect_cluster": dict(zip(("most", "cluster", "of", "at"), self.worst, strict=True)),
+            },
+            "budgets": self._budgets(),
+            "friction": self._friction(words.worse(run, other), words.denied(run, other)),
+            "framing": self._framing(words.worse(run, other)),
+            "looks": campaigns.looks,
+        }
+
+    def _operator(self, number: int, precision: NDArray[Any], recall: NDArray[Any]) -> dict[str, Any]:
+        world, campaigns = self._world, self.campaigns
+        plan = world.operators[number]
+        settings = world.scenario.campaigns[number]
+        mine = np.flatnonzero(campaigns.owner == number)
+        served = campaigns.served[number]
+        held = words.held(campaigns.cluster, campaigns.owner, campaigns.exchanges, len(self._labels.operators))[number]
+        whose = words.owners(campaigns.cluster, campaigns.owner)
+        new = mine[(campaigns.first[mine] > self.known[number]) & (self.known[number] > 0)]
+        joins = campaigns.joined[new]
+        return {
+            "operator": settings.operator,
+            "attacker": "+".join([settings.attacker, *settings.means]),
+            "goal": plan.goal,
+            "accounts": len(mine),
+            "bought": world.operators[number].bought(world.people),
+            "attempts": int(campaigns.attempts[number]),
+            "calls": dict(zip(CODES, campaigns.codes[number].tolist(), strict=True)),
+            "leak": int(served.sum()) / plan.goal,
+            "leak_tokens": int(campaigns.tokens[number]) / (plan.goal * settings.tokens),
+            "served": int(served.sum()),
+            "held": _figure(held),
+            "clusters": int((whose == number).sum()),
+            "precision": _figure(precision[number]),
+            "recall": _figure(recall[number]),
+            "known_after_hours": _hours(int(self.known[number]) - plan.begin if self.known[number] else None),
+            "contained": {
+                f"{share:.0%}": self._containment(mine, share, plan.begin, served) for share in (0.5, 0.95)
+            },
+            "joins": {
+                "accounts": len(joins),
+                "median": words.quantile(joins, 0.5),
+                "p95": words.quantile(joins, 0.95),
+            },
+            "by_day": served.reshape(-1, 24).sum(axis=1).tolist(),
+        }  # fmt: skip
+
+    def _containment(self, mine: NDArray[Any], share: float, begin: int, served: NDArray[Any]) -> dict[str, Any] | None:
+        when = words.contained(self.campaigns.judged[mine], share)
+        if when is None:
+            return None
+        hour = -(-(when - self._world.start) // HOUR)
+        return {"hours": _hours(when - begin), "exchanges": int(served[:hour].sum())}
+
+    def _together(self, operators: list[dict[str, Any]]) -> dict[str, Any]:
+        goal = sum(each["goal"] for each in operators)
+        if not goal:
+            return {}
+        campaigns = self.campaigns
+        inside = words.held(campaigns.cluster, campaigns.owner, campaigns.exchanges, len(operators))
+        made = np.bincount(campaigns.owner[campaigns.owner >= 0], campaigns.exchanges[campaigns.owner >= 0], len(operators))
+        tokens = sum(each["goal"] * plan.tokens for each, plan in zip(operators, self._world.scenario.campaigns, strict=True))
+        return {
+            "goal": goal,
+            "leak": sum(each["served"] for each in operators) / goal,
+            "leak_tokens": int(campaigns.tokens.sum()) / tokens,
+            "held": float(np.nansum(inside * made) / max(1.0, made.sum())),
+        }
+
+    def _suspects(self) -> list[dict[str, Any]]:
+        """Each suspect cluster at the end, and the ordinary people in it."""
+        found = []
+        whose = words.owners(self.campaigns.cluster, self.campaigns.owner)
+        for index, each in enumerate(self.campaigns.last):
+            if each.verdict < _SUSPECT:
+                continue
+            people = each.rows[self._people[each.rows]]
+            operator = int(whose[index]) if index < len(whose) else -1
+            found.append(
+                {
+                    "cluster": each.id,
+                    "verdict": VERDICTS[each.verdict],
+                    "accounts": len(each.rows),
+                    "operator": self._labels.operators[operator] if operator >= 0 else "",
+                    "ordinary": len(people),
+                    "cohorts": sorted({self._labels.cohorts[code] for code in self._labels.cohort[people].tolist()}),
+                }
+            )
+        return found
+
+    def _budgets(self) -> dict[str, Any]:
+        """What members of suspect clusters were served, and the most that one cluster was in a day (UTC)."""
+        budgets = self.campaigns.budgets
+        return {
+            "cluster_days": len(budgets),
+            "served": sum(whole for whole, _ in budgets.values()),
+            "trimmed": sum(trimmed for _, trimmed in budgets.values()),
+            "most_in_a_day": max((whole for whole, _ in budgets.values()), default=0),
+        }
+
+    # Friction
+
+    def _friction(self, worse: Exceptions, denied: NDArray[Any]) -> dict[str, Any]:
+        """Of ordinary people in nobody's hands; whom a frame was to hit is counted apart."""
+        framed = self._framed()
+        spared = worse.take(np.flatnonzero(~framed[worse.account] & self._people[worse.account]))
+        denied = denied[~framed[denied] & self._people[denied]]
+        counted = self._people & ~framed
+        cohorts = self._labels.cohorts[:-1]
+        ever = np.zeros(len(framed), np.bool_)
+        ever[[row for members in self.inside.values() for row in members]] = True
+        by_cohort = {
+            name: found
+            for code, name in enumerate(cohorts)
+            if (found := self._touched(spared, denied, counted & (self._labels.cohort == code), [code])) is not None
+        }
+        every = self._touched(spared, denied, counted, list(range(len(cohorts))))
+        return {
+            "all": every,
+            "cohorts": by_cohort,
+            "denied_outside_suspect_clusters": int((~ever[denied]).sum()),
+            "denied": [
+                {"account": int(row), "cohort": self._labels.cohorts[self._labels.cohort[row]], "in_a_suspect_cluster": bool(ever[row])}
+                for row in denied.tolist()
+            ],
+        }
+
+    def _touched(self, worse: Exceptions, denied: NDArray[Any], who: NDArray[Any], cohorts: list[int]) -> dict[str, Any] | None:
+        """Of some accounts, in their worst thirty days."""
+        mine = worse.take(np.flatnonzero(who[worse.account]))
+        day = (mine.at - self._world.start) // DAY
+        days = self._world.scenario.days
+        window = words.worst_window(mine.account, day, days)
+        span = slice(window.first, window.first + words.WINDOW)
+        active = np.flatnonzero(self.ordinary.active[span].any(axis=0) & who)
+        if not len(active):
+            return None
+        group = np.where(who, self._labels.group, -1)
+        sizes = np.bincount(group[group >= 0])
+        alone = sizes[np.maximum(group, 0)] < 2  # noqa: PLR2004 - one person is no group
+        group = np.where(alone, -1, group)
+        groups = len(np.unique(group[active][group[active] >= 0]))
+        inside = mine.take(np.flatnonzero((day >= window.first) & (day < window.first + words.WINDOW)))
+        requests = int(self.ordinary.requests[span][:, cohorts].sum())
+        hit = words.touched_groups(window.accounts, group) if groups else np.zeros(0, np.int64)
+        return {
+            "first_day": window.first,
+            "accounts": len(active),
+            "touched": len(window.accounts),
+            "share": len(window.accounts) / len(active),
+            "bound": None if len(window.accounts) else words.zero_bound(len(active)),
+            "groups": groups,
+            "groups_touched": len(hit),
+            "groups_bound": None if len(hit) or not groups else words.zero_bound(groups),
+            "enough_groups": groups >= _GROUPS,
+            "requests": requests,
+            "worse": len(inside),
+            "per_million": 1e6 * len(inside) / max(1, requests),
+            "rungs": {
+                name: {
+                    "requests": int((inside.code == code).sum()),
+                    "accounts": len(np.unique(inside.account[inside.code == code])),
+                }
+                for code, name in enumerate(_RUNGS, 1)
+            },
+            "denied": int(who[denied].sum()),
+        }
+
+    def _framed(self) -> NDArray[np.bool_]:
+        groups = sorted({group for victims in self._labels.victims.values() for group in victims})
+        return np.isin(self._labels.group, groups) & self._people
+
+    def _framing(self, worse: Exceptions) -> list[dict[str, Any]]:
+        """What became of those whose evidence an operator planted."""
+        found = []
+        for operator, groups in self._labels.victims.items():
+            for group in groups:
+                who = (self._labels.group == group) & self._people
+                hit = np.unique(worse.account[who[worse.account]])
+                rows = np.flatnonzero(who)
+                found.append(
+                    {
+                        "operator": operator,
+                        "accounts": len(rows),
+                        "touched": len(hit),
+                        "denied_or_limited": len(np.unique(worse.account[who[worse.account] & (worse.code > SERVED)])),
+                        "ever_in_a_suspect_cluster": int(self.campaigns.ever[rows].sum()),
+                    }
+                )
+        return found
+
+    def cohorts(self) -> dict[str, bool]:
+        """Names of the cohorts that took part, and whether each is one of groups."""
+        known = ranges().cohorts
+        return {name: known[name].grouped for name in self._labels.cohorts[:-1] if name in known}
+
+
+def _figure(value: float) -> float | None:
+    return None if np.isnan(value) else float(value)
+
+
+def _mean(values: NDArray[Any]) -> float | None:
+    kept = values[~np.isnan(values)]
+    return float(kept.mean()) if len(kept) else None
+
+
+def _hours(us: int | None) -> float | None:
+    return None if us is None else round(us / HOUR, 2)

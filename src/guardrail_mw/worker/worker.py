@@ -1,0 +1,162 @@
+"""One rebuild after another."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import secrets
+from asyncio import sleep
+from typing import TYPE_CHECKING, Final
+
+from guardrail_mw.algorithms import edges
+from guardrail_mw.clusters.binding import Approval, standing
+from guardrail_mw.clusters.reading import Read, Reader, table
+from guardrail_mw.clusters.rebuild import HOUR, Rebuilt, Rules, rebuild
+from guardrail_mw.clusters.state import BINDING, ORDERS, STATE, Given, State
+from guardrail_mw.clusters.verdict import Judge
+from guardrail_mw.errors import StoreError
+from guardrail_mw.stores.base import Change
+from guardrail_mw.worker.orders import read_orders
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from guardrail_mw.clock import Clock
+    from guardrail_mw.clusters.settings import ClustersSettings
+    from guardrail_mw.stores.base import Graph
+    from guardrail_mw.values import Observer
+
+__all__ = ["POST", "Worker", "binding"]
+
+logger = logging.getLogger("guardrail_mw")
+
+POST: Final = "rebuild"
+"""What the elected process is elected to."""
+_DAY: Final = 24 * HOUR
+_FREE: Final = dict.fromkeys(("cluster", "verdict", "brake", "families"), "")
+"""Fields of the standing of who is in no cluster."""
+
+
+class Worker:
+    """Rebuilds clusters.
+
+    Args:
+        store: where evidence lies.
+        settings: the policy's `clusters`.
+        clock: the time that edges are compared with.
+        observer: hears `clusters.*`.
+        who: this process's name in the election; made up unless given.
+    """
+
+    def __init__(
+        self, store: Graph, settings: ClustersSettings, *, clock: Clock, observer: Observer, who: str | None = None
+    ) -> None:
+        self._store = store
+        self._settings = settings
+        self._clock = clock
+        self._observer = observer
+        self._who = who or secrets.token_hex(8)
+        judge = Judge.shipped()
+        own = settings.verdict
+        self._rules = Rules(
+            table(settings.known()),
+            established=settings.established.us // HOUR,
+            floor=(settings.floor.accounts, settings.floor.exchanges),
+            approval=Approval(settings.approval.over, settings.approval.wait.us),
+            judge=judge.at(own.suspect, own.confirmed),
+        )
+        self._swept = 0
+
+    @property
+    def every(self) -> float:
+        """Seconds between two rebuilds."""
+        return self._settings.every.us / 1_000_000
+
+    async def turn(self) -> State | None:
+        """Rebuild, if this process has the post; None where another has it.
+
+        Raises:
+            StoreError: the store failed; what was written stays, and the next turn puts it right.
+        """
+        if not await self._store.elect(POST, self._who, 2 * self._settings.every.us):
+            return None
+        return await self.work()
+
+    async def work(self) -> State:
+        """Rebuild now, whoever has the post.
+
+        Raises:
+            StoreError: as `turn`.
+        """
+        now = self._clock.now()
+        before = State.unpack(await self._store.recall(STATE))
+        given = read_orders(await self._store.recall(ORDERS))
+        lookback = self._settings.lookback.us // _DAY
+        reader = Reader(now, lookback)
+        async for batch in self._store.read(max(0, edges.day_of(now) - lookback)):
+            reader.add(batch)
+        read, done = await asyncio.to_thread(self._rebuilt, reader, before, given, now)
+        await self._store.keep(STATE, await asyncio.to_thread(done.state.pack))
+        await self._store.keep(BINDING, _in_force(done.state))
+        await self._store.mark(done.marks, {})
+        changes = binding(read, before, done.state)
+        await self._store.assign(changes)
+        self._observer.count("clusters.rebuilt")
+        logger.info(
+            "Clusters rebuilt: %d accounts, %d edges, %d clusters, %d standings changed.",
+            len(read.held.accounts),
+            len(read.held.key),
+            len(done.state.clusters),
+            len(changes),
+        )
+        if now - self._swept >= _DAY:
+            self._swept = now
+            await self._store.sweep(max(0, edges.day_of(now) - lookback))
+        return done.state
+
+    def _rebuilt(self, reader: Reader, before: State, given: Given, now: int) -> tuple[Read, Rebuilt]:
+        read = reader.read()
+        return read, rebuild(read.held, read.activity, before, given, self._rules, now)
+
+    async def run(self) -> None:
+        """Rebuild for ever, whatever goes wrong with one of them."""
+        while True:
+            try:
+                await self.turn()
+            except StoreError as error:
+                self._observer.count("clusters.failed")
+                logger.warning("Clusters could not be rebuilt: %s", error)
+            except Exception:
+                self._observer.count("clusters.failed")
+                logger.exception("Clusters could not be rebuilt; it is tried again.")
+            await sleep(self.every)
+
+
+def _in_force(state: State) -> bytes:
+    """What a newcomer's standing gets besides the cluster's id, by cluster: for processes that place between rebuilds."""
+    found = {each.id: standing(each) for each in state.clusters}
+    return json.dumps(
+        {name: {key: value for key, value in fields.items() if value} for name, fields in found.items()}
+    ).encode()
+
+
+def binding(read: Read, before: State, after: State) -> list[tuple[str, tuple[Change, ...]]]:
+    """What must change in accounts' standings."""
+    braked = {member for each in before.clusters if each.asked is not None for member in each.members}
+    known = read.standings
+    found = []
+    members = set()
+    for cluster in after.clusters:
+        for account in cluster.members:
+            members.add(account)
+            was = known.get(account, ("", "none"))
+            fields = standing(cluster, was[1])
+            if was != (fields["cluster"], fields["verdict"]) or (account in braked) != bool(fields["brake"]):
+                found.append((account, fields))
+    found += [(account, _FREE) for account in known if account not in members]
+    return [(account, tuple(_changes(fields))) for account, fields in found]
+
+
+def _changes(fields: Mapping[str, str]) -> list[Change]:
+    return [Change("set", name, value) if value else Change("unset", name) for name, value in fields.items()]

@@ -1,0 +1,49 @@
+"""Small worlds, drawn by Hypothesis: groups that share values, wholly or in part, among strangers."""
+
+from __future__ import annotations
+
+import random
+from typing import Final
+
+from hypothesis import strategies as st
+
+from .kit import DAY, Crowd, key
+
+__all__ = ["NOW", "crowds"]
+
+NOW: Final = 100 * DAY
+_KINDS: Final = (
+    "payment", "domain", "device", "device_seen", "network", "network_wide", "system", "agent", "shingle", "release",
+)  # fmt: skip
+"""Of every family but timing and automation, bound and not; one digest in several kinds, as that of a shared network."""
+_TIMES: Final = (0, 1, 200, 700, 719, 720, 721, NOW - 46 * DAY, NOW - 45 * DAY, NOW - DAY, NOW - 1)
+
+
+@st.composite
+def crowds(draw: st.DrawFn) -> Crowd:
+    """Up to four groups, that may overlap in what they show, and loose edges."""
+    crowd = Crowd(draw(st.sampled_from([0, 10, 150, 400, 900])))
+    chance = draw(st.randoms(use_true_random=False))
+    kinds = st.lists(st.sampled_from(_KINDS), min_size=1, max_size=5)
+    for group in range(draw(st.integers(0, 4))):
+        many = draw(st.integers(2, 45))
+        values = [(key(kind, draw(st.integers(1, 4)) if draw(st.booleans()) else 10 + group)) for kind in draw(kinds)]
+        share = draw(st.sampled_from([1.0, 0.9, 0.5, 0.2]))
+        _group(crowd, chance, f"g{group}", many, values, share)
+    names = sorted(crowd.since)
+    for _ in range(draw(st.integers(0, 30)) if names else 0):
+        value = key(chance.choice(_KINDS), chance.randint(1, 14))
+        name = chance.choice(names)
+        crowd.shown[name].setdefault(value, max(crowd.since[name], chance.choice(_TIMES)))
+    return crowd
+
+
+def _group(crowd: Crowd, chance: random.Random, name: str, many: int, values: list[int], share: float) -> None:
+    usual = chance.choice(_TIMES)
+    for number in range(many):
+        since = usual if chance.random() < 0.7 else chance.choice((-9000, *_TIMES))
+        shown = {}
+        for value in values:
+            if chance.random() < share:
+                shown[value] = max(0, since) if chance.random() < 0.7 else max(0, since, chance.choice(_TIMES))
+        crowd.add(f"a:{name}{number:02}", since, shown)

@@ -1,0 +1,96 @@
+"""When a verdict acts."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from guardrail_mw.clusters.binding import Approval, acts, bind, standing
+from guardrail_mw.clusters.state import Cluster, Order
+from guardrail_mw.clusters.verdict import Verdict
+
+NOW = 10**15
+MINUTE = 60_000_000
+APPROVAL = Approval(over=1_000, wait=30 * MINUTE)
+
+
+def cluster(size: int, verdict: Verdict = "suspect", approved: int = 0, asked: int | None = None) -> Cluster:
+    members = tuple(f"a:{number:06}" for number in range(size))
+    return Cluster("c" * 12, members, verdict, 0, 0, approved=approved, asked=asked, families=("client", "payment"))
+
+
+def order(what: str, at: int) -> Order:
+    return Order(what, "", 0, "because", at)
+
+
+def bound(was: Cluster, *orders: Order, now: int = NOW) -> tuple[int, int | None]:
+    """Whom it is approved for, and since when it waits."""
+    found = bind(was, orders, APPROVAL, now)
+    assert acts(found) is (found.asked is None and found.verdict in {"suspect", "confirmed"})
+    assert replace(found, approved=was.approved, asked=was.asked) == was
+    return found.approved, found.asked
+
+
+def test_as_shipped() -> None:
+    assert Approval() == APPROVAL
+
+
+@pytest.mark.parametrize("verdict", ["suspect", "confirmed"])
+def test_over_a_thousand_waits(verdict: Verdict) -> None:
+    assert bound(cluster(1_000, verdict)) == (0, None)
+    assert bound(cluster(1_001, verdict)) == (0, NOW)
+
+
+@pytest.mark.parametrize("verdict", ["none", "watched"])
+def test_what_binds_nobody_does_not_wait(verdict: Verdict) -> None:
+    assert bound(cluster(5_000, verdict)) == (0, None)
+    assert bound(cluster(5_000, verdict, asked=NOW - 1)) == (0, None)
+    assert not acts(cluster(5, verdict))
+
+
+def test_it_waits_half_an_hour_and_then_acts() -> None:
+    asked = NOW - 30 * MINUTE
+    assert bound(cluster(1_001, asked=asked + 1)) == (0, asked + 1)
+    assert bound(cluster(1_001, asked=asked)) == (1_001, None)
+
+
+def test_growth_since_the_last_approval_counts() -> None:
+    """Little by little too: what came without asking is not approved."""
+    assert bound(cluster(6_000, approved=5_000)) == (5_000, None)
+    assert bound(cluster(6_001, approved=5_000)) == (5_000, NOW)
+    assert bound(cluster(999)) == (0, None)
+    assert bound(cluster(6_001, approved=5_000, asked=NOW - 30 * MINUTE)) == (6_001, None)
+
+
+def test_an_operator_approves() -> None:
+    assert bound(cluster(4_000, asked=NOW - 5), order("approve", NOW - 4)) == (4_000, None)
+    assert bound(cluster(4_000, asked=NOW - 5), order("approve", NOW - 5)) == (4_000, None)
+
+
+def test_an_approval_is_of_what_was_asked() -> None:
+    """Not of what comes later."""
+    assert bound(cluster(9_000, approved=4_000), order("approve", NOW - 4)) == (4_000, NOW)
+    assert bound(cluster(9_000, approved=4_000, asked=NOW - 3), order("approve", NOW - 4)) == (4_000, NOW - 3)
+
+
+def test_other_orders_approve_nothing() -> None:
+    assert bound(cluster(4_000, asked=NOW - 5), order("verdict", NOW), order("reject", NOW)) == (0, NOW - 5)
+
+
+def test_the_standing_of_a_member() -> None:
+    fields = {"cluster": "c" * 12, "verdict": "suspect", "brake": "", "families": "client,payment"}
+    assert standing(cluster(5)) == fields
+    assert standing(cluster(5, "none")) == fields | {"verdict": "none"}
+    assert standing(replace(cluster(5), families=())) == fields | {"families": ""}
+
+
+def test_the_standing_of_a_member_of_one_that_waits() -> None:
+    """It trims whoever is new; a campaign lifts no verdict by growing."""
+    waiting = cluster(2_000, "confirmed", asked=NOW)
+    fields = {"cluster": "c" * 12, "families": "client,payment"}
+    for was in ("none", "watched", ""):
+        assert standing(waiting, was) == fields | {"verdict": "watched", "brake": "confirmed"}
+    for was in ("suspect", "confirmed"):
+        assert standing(waiting, was) == fields | {"verdict": "confirmed", "brake": ""}
+    assert standing(cluster(2_000, "watched", asked=NOW)) == fields | {"verdict": "watched", "brake": ""}

@@ -1,0 +1,106 @@
+"""Orders: what they make of a cluster, at once and in every rebuild."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from guardrail_mw.clusters.binding import Approval
+from guardrail_mw.clusters.features import FEATURES
+from guardrail_mw.clusters.ordering import Judging, decided, ordered, orders_of
+from guardrail_mw.clusters.splitting import Split
+from guardrail_mw.clusters.state import Cluster, Given, Order
+from guardrail_mw.clusters.verdict import Judge, Verdict, Worth
+
+DAY = 86_400_000_000
+JUDGING = Judging(
+    Judge(0.0, 3_000, 6_000, dict.fromkeys(FEATURES, Worth(0, 0, 1, ""))), (3, 10), Approval(over=5, wait=1_000)
+)
+
+
+def cluster(size: int = 4, score: int = 4_000, **rest: object) -> Cluster:
+    members = tuple(f"a:{number}" for number in range(size))
+    return replace(Cluster("c" * 12, members, "none", score, 0, exchanges=10, lineage=("c" * 12,)), **rest)  # type: ignore[arg-type]
+
+
+def order(what: str, value: str = "", at: int = 0, until: int = 0) -> Order:
+    return Order(what, value, until, "why", at)
+
+
+def verdict(*orders: Order, of: Cluster | None = None, now: int = 100, looked: int = 0, cold: bool = False) -> Cluster:
+    return decided(of or cluster(), orders, JUDGING, now, looked=looked, cold=cold)
+
+
+@pytest.mark.parametrize(
+    ("orders", "said"),
+    [
+        ([], "suspect"),
+        ([order("release")], "none"),
+        ([order("reject")], "watched"),
+        ([order("verdict", "confirmed")], "confirmed"),
+        ([order("release"), order("verdict", "confirmed")], "confirmed"),
+        ([order("verdict", "confirmed"), order("release")], "none"),
+        ([order("release"), order("judge")], "suspect"),
+        ([order("judge"), order("release")], "none"),
+        ([order("release"), order("approve")], "none"),
+    ],
+)
+def test_the_latest_word_counts(orders: list[Order], said: Verdict) -> None:
+    assert verdict(*orders).verdict == said
+
+
+def test_nobody_waits_for_what_does_not_bind() -> None:
+    large = cluster(6, asked=50)
+    assert verdict(order("release"), of=large).asked is None
+    assert verdict(order("reject"), of=large).asked is None
+    assert verdict(of=large).asked == 50
+
+
+def test_an_operators_verdict_is_given_in_the_cold_and_below_the_floor() -> None:
+    small = replace(cluster(2), exchanges=0)
+    assert verdict(of=small).verdict == "none"
+    assert verdict(order("verdict", "suspect"), of=small, cold=True).verdict == "suspect"
+    assert verdict(cold=True).verdict == "watched"
+
+
+def test_an_operators_verdict_waits_from_when_it_was_given() -> None:
+    """A thousand µs, over five members; what was given before the last rebuild waits from when that saw it."""
+    six = cluster(6, score=0)
+    confirmed = order("verdict", "confirmed", at=70)
+    assert verdict(confirmed, of=six, now=100, looked=50).asked == 70
+    assert verdict(confirmed, of=six, now=1_069, looked=50).asked == 70
+    assert verdict(confirmed, of=six, now=1_070, looked=50) == replace(six, verdict="confirmed", approved=6)
+    assert verdict(confirmed, of=six, now=2_000, looked=80).asked == 2_000
+    assert verdict(confirmed, order("approve", at=71), of=six, now=100, looked=50) == replace(
+        six, verdict="confirmed", approved=6
+    )
+    assert verdict(confirmed, order("approve", at=60), of=six, now=100, looked=50).asked == 70, "it was for another one"
+    assert verdict(confirmed, of=cluster(5), now=100, looked=50).asked is None
+
+
+def test_suspicion_begins_anew_after_an_order() -> None:
+    """A day of it would be enough to be confirmed."""
+    assert verdict(of=cluster(suspect=7), now=7 + DAY).verdict == "confirmed"
+    assert verdict(order("release"), of=cluster(suspect=7), now=7 + DAY).suspect is None
+    assert verdict(order("release"), order("judge"), now=7 + DAY).verdict == "suspect"
+
+
+def test_orders_are_inherited() -> None:
+    given = Given({"c" * 12: (order("approve", at=3),), "p" * 12: (order("release", at=1, until=50), order("judge", at=5))})
+    child = cluster(lineage=("c" * 12, "p" * 12))
+    assert [each.at for each in orders_of(given, child, (), 49)] == [1, 3, 5]
+    assert [each.at for each in orders_of(given, child, (), 50)] == [3, 5]
+    assert [each.at for each in orders_of(given, cluster(), (), 49)] == [3]
+    assert ordered(orders_of(given, child, (), 49)) is None
+
+
+def test_what_was_ordered_before_a_split_is_not() -> None:
+    given = Given(
+        {"c" * 12: (order("verdict", "suspect", at=2),), "p" * 12: (order("release", at=1), order("reject", at=9))}
+    )
+    child = cluster(lineage=("c" * 12, "p" * 12))
+    parted = Split("1" * 12, "p" * 12, child.members, ("a:9",), 0, "", 4)
+    assert [each.at for each in orders_of(given, child, (parted,), 49)] == [2, 9]
+    other = replace(parted, side=("a:9",), rest=child.members)
+    assert [each.at for each in orders_of(given, child, (other,), 49)] == [1, 2, 9]
