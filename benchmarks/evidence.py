@@ -4,7 +4,7 @@
 
 Each kind of request goes through what it takes to know who sent it and what is in it (`Resolver.identify`, `inspect`) twice, side
 by side: with the collector absent, and with it (`Collector.read`, `edges` and `noted`, as the engine asks them). The prompts are
-4 KB of sentences from the documentation in any order; *template* has the same 2 KB in each of an account's messages, which is
+4 KB of words from the documentation in any order; *template* has the same 2 KB in each of an account's messages, which is
 what becomes evidence. Garbage is collected before a round, and not during it: what is measured is our own work.
 """
 
@@ -13,7 +13,6 @@ from __future__ import annotations
 import gc
 import json
 import random
-import re
 from pathlib import Path
 from time import perf_counter_ns, thread_time_ns
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
@@ -45,7 +44,7 @@ _SCRIPTS: Final = {
     "accents": str.maketrans("aeou", "äéöü"),
     "Cyrillic": str.maketrans("abcdefghijklmnopqrstuvwxyz", "абцдефгхийклмнопярстувшжыз"),
 }
-"""English sentences, written so: accents more often than German or French have them."""
+"""English, written so: accents more often than German or French have them."""
 _IDEOGRAPHS: Final = [chr(number) for number in range(0x4E00, 0x5600)]
 
 
@@ -56,25 +55,24 @@ class Kind(NamedTuple):
     content: bool
 
 
-def sentences() -> list[str]:
-    """Those of the explanations in `docs/`, without what is not ASCII."""
+def running() -> list[str]:
+    """The words of the explanations in `docs/` as they follow each other, without what is not ASCII."""
     pages = sorted((Path(__file__).parent.parent / "docs" / "explanation").glob("*.md"))
     text = "\n".join(page.read_text() for page in pages).encode("ascii", "ignore").decode()
-    lines = [line for line in text.splitlines() if line[:1].isalpha()]
-    return re.split(r"(?<=[.?!:]) ", " ".join(lines))
+    return " ".join(line for line in text.splitlines() if line[:1].isalpha()).split()
 
 
-_SENTENCES: Final = sentences()
+_WORDS: Final = running()
 
 
 def prompt(drawn: random.Random, script: str, size: int = SIZE) -> str:
-    """So many characters: sentences in any order, a line break now and then."""
+    """So many characters: words as often as prose has them, in an order that was never there; a line break now and then."""
     if script == "Chinese":
         return "".join(drawn.choices(_IDEOGRAPHS, k=size))
-    found = ""
-    while len(found) < size:
-        found += drawn.choice(_SENTENCES) + drawn.choice("   \n")
-    return found[:size].translate(_SCRIPTS[script])
+    words = drawn.choices(_WORDS, k=size // 4)
+    for place in range(0, len(words), 80):
+        words[place] += "\n\n"
+    return " ".join(words)[:size].translate(_SCRIPTS[script])
 
 
 def request(account: int, text: str | None = None) -> tuple[Facts, bytes]:
@@ -97,15 +95,15 @@ def strangers(drawn: random.Random) -> list[tuple[Facts, bytes]]:
     return [request(drawn.getrandbits(60)) for _ in range(CALLS)]
 
 
-def writing(script: str, template: int = 0) -> Callable[[random.Random], list[tuple[Facts, bytes]]]:
+def writing(script: str, template: int = 0, size: int = SIZE) -> Callable[[random.Random], list[tuple[Facts, bytes]]]:
     """A few accounts that write, and begin with so many characters that are always the same."""
     fixed = prompt(random.Random("template"), "English", template) + " " if template else ""
 
     def requests(drawn: random.Random) -> list[tuple[Facts, bytes]]:
         every = []
         for _ in range(CALLS):
-            text = fixed + prompt(drawn, script)
-            every.append(request(drawn.randrange(ACCOUNTS), text[:SIZE]))
+            text = fixed + prompt(drawn, script, size)
+            every.append(request(drawn.randrange(ACCOUNTS), text[:size]))
         return every
 
     return requests
@@ -114,8 +112,10 @@ def writing(script: str, template: int = 0) -> Callable[[random.Random], list[tu
 KINDS: Final = {
     "no content, known accounts": Kind(known, content=False),
     "no content, each account new": Kind(strangers, content=False),
+    "1 KB": Kind(writing("English", size=1_024), content=True),
     "4 KB": Kind(writing("English"), content=True),
     "4 KB, half a template": Kind(writing("English", SIZE // 2), content=True),
+    "32 KB": Kind(writing("English", size=32_768), content=True),
     "4 K characters, accents": Kind(writing("accents"), content=True),
     "4 K characters, Cyrillic": Kind(writing("Cyrillic"), content=True),
     "4 K characters, Chinese": Kind(writing("Chinese"), content=True),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final, NamedTuple, TypeAlias
 
 import numpy as np
@@ -57,9 +57,9 @@ class Crowd:
         """Several that are alike."""
         return [self.add(f"a:{name}{number:04}", since, values) for number in range(many)]
 
-    def held(self, order: Iterable[int] | None = None) -> Holdings:
-        """As a store reads it: accounts by name, edges in any order."""
-        names = sorted(self.since)
+    def held(self, order: Iterable[int] | None = None, names: Sequence[str] | None = None) -> Holdings:
+        """As a reader makes it: accounts by name, and edges by account; or both in another order."""
+        names = sorted(self.since) if names is None else names
         rows = [(row, value, first) for row, name in enumerate(names) for value, first in self.shown[name].items()]
         if order is not None:
             rows = [rows[at] for at in order]
@@ -124,4 +124,5 @@ def idle(accounts: int) -> Activities:
     """Accounts that have done nothing."""
     none = np.zeros(accounts, np.int64)
     hours = np.zeros((accounts, DAY), np.int64)
-    return Activities(none, none.copy(), none.copy(), none.copy(), none.copy(), hours, none.copy(), none.copy(), none.copy())
+    days = np.zeros((accounts, 8), np.int64)
+    return Activities(none, none.copy(), none.copy(), none.copy(), none.copy(), hours, none.copy(), none.copy(), days)

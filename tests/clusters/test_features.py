@@ -145,7 +145,7 @@ def test_cards_and_addresses_that_three_share(cards: int) -> None:
 
 
 def test_growth_is_the_share_of_the_last_week() -> None:
-    assert figures(crowd_of(1), requests=[10, 20, 30, 40], recent=[10, 0, 5, 10])["growth"] == 0.25
+    assert figures(crowd_of(1), requests=[10, 20, 30, 40], daily=[[10, *[0] * 7], [0] * 8, [2, 3, *[0] * 6], [*[0] * 7, 10]])["growth"] == 0.25
     assert figures(crowd_of(1))["growth"] == 0
 
 
@@ -154,12 +154,12 @@ def test_strangers_move_nothing() -> None:
     crowd = crowd_of(2)
     hours = np.arange(96).reshape(4, 24).tolist()
     did: dict[str, list[Any]] = {
-        "requests": [9, 8, 7, 6], "days": [1, 2, 3, 4], "hours": hours, "windowed": [5] * 4, "fresh": [1] * 4, "recent": [3] * 4,
+        "requests": [9, 8, 7, 6], "days": [1, 2, 3, 4], "hours": hours, "windowed": [5] * 4, "fresh": [1] * 4, "daily": [[3]] * 4,
     }  # fmt: skip
     before = figures(crowd, (), **did)
     for number in range(50):
         crowd.add(f"a:mz{number}", 9_000, [key("system", 1), key("shingle", 1)])
-    more: Any = {name: [*column, *[column[0] if name == "hours" else 999] * 50] for name, column in did.items()}
+    more: Any = {name: [*column, *[column[0] if name in {"hours", "daily"} else 999] * 50] for name, column in did.items()}
     assert figures(crowd, ("a:mz1",), **more) == before
 
 

@@ -64,6 +64,16 @@ def test_it_matters_not_in_which_order_edges_come(world: Made) -> None:
     assert formed(world.crowd, worlds.NOW, order) == formed(world.crowd, worlds.NOW)
 
 
+def test_nor_in_which_order_accounts_come(world: Made) -> None:
+    """By name they are the same, where no account scores the same for two clusters of one size."""
+    names = sorted(world.crowd.since)
+    random.Random(6).shuffle(names)
+    graph = Graph.of(world.crowd.held(names=names), TABLE)
+    found = named(graph, form(graph, CONTENT, now=worlds.NOW, age=MONTH, new=worlds.NOW - NEW).cluster)
+    assert sorted(found[0]) != found[0]
+    assert {frozenset(each) for each in found} == {frozenset(each) for each in formed(world.crowd, worlds.NOW)}
+
+
 def test_it_matters_not_in_how_many_parts_pairs_are_made(world: Made, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = formed(world.crowd, worlds.NOW)
     monkeypatch.setattr(islands, "_CHUNK", 1_000)

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from guardrail_mw.algorithms.keys import BITS, SHINGLE, SYSTEM, code_of
 from guardrail_mw.clusters import shingles
-from guardrail_mw.clusters.shingles import KEPT, LONG, LONGEST, MOST, Shingler, normalise
+from guardrail_mw.clusters.shingles import KEPT, LONG, LONGEST, MOST, WINDOW, Shingler, normalise
 from guardrail_mw.identity.digest import Digester
 
 KEY = b"0123456789abcdef0123456789abcdef"
@@ -218,6 +218,16 @@ def test_a_system_prompt_is_one_key() -> None:
     assert SHINGLER.whole("x" * 20_000 + "y") != SHINGLER.whole("x" * 20_001)
 
 
+def test_of_a_long_message_the_beginning_and_the_end_are_looked_at() -> None:
+    half = WINDOW // 2
+    begin, end = (words(seed, 2_000)[:half] for seed in (1, 2))
+    expected = of(f"{begin}\n{end}")
+    assert len(expected) >= 5
+    assert of(begin + words(3, 5_000) + end) == expected
+    texts = [SHINGLER.pieces(begin + "x" * (1_000 + more) + end).text for more in (0, 0, 1)]
+    assert (texts[0] == texts[1], texts[0] == texts[2]) == (True, False)
+
+
 def test_messages_are_told_from_others() -> None:
     one = SHINGLER.pieces(TEMPLATE + "What is 12 + 7?").text
     assert SHINGLER.pieces(TEMPLATE + "what is  13 + 9").text == one
@@ -269,7 +279,7 @@ HOSTILE = hostile()
 
 @pytest.mark.parametrize("name", HOSTILE)
 def test_the_work_is_bounded(name: str) -> None:
-    """Whatever stands in 100,000 characters: 16 KB are looked at, twice that after decomposing, and 256 pieces digested."""
+    """Whatever stands in 100,000 characters: 16 KB of a system prompt, 3 KB of a message, and 64 of its pieces."""
     normal = normalise(HOSTILE[name])
     assert len(normal) <= 2 * LONGEST + 2_000
     counting = Counting()

@@ -169,9 +169,9 @@ def test_who_was_split_off() -> None:
     assert freed(["a:1", "a:2"], [one]) == 9
     assert freed(["a:1", "a:2"], [later, one]) == 12
     assert freed(["a:2", "a:8"], [one]) == 9, "half of it"
-    assert freed(["a:2", "a:7", "a:8"], [one]) == 0
-    assert freed(["a:3"], [one]) == 0
-    assert freed([], [one]) == 0
+    assert freed(["a:2", "a:7", "a:8"], [one]) == -1
+    assert freed(["a:3"], [one]) == -1
+    assert freed([], [one]) == -1
 
 
 def test_an_empty_crowd() -> None:

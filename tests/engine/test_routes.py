@@ -104,6 +104,21 @@ def test_a_path_that_can_be_read_in_two_ways_has_all_of_both() -> None:
     assert (back.limits, back.metered, back.label) == (frozenset({"all"}), router().find("/v1/y", "POST").metered, "free")
 
 
+def test_a_slash_at_the_end_gets_round_no_stricter_route() -> None:
+    of = router(
+        {"path": "/v1/chat", "limits": ["chat"]},
+        {"path": "/v1/**", "limits": []},
+        {"path": "/health", "exempt": True},
+        {"path": "/**", "limits": ["tokens"]},
+    )
+    found = {path: of.find(path, "POST").limits for path in ("/v1/chat", "/v1/chat/", "/v1/chat//", "/v1//chat", "/v1/x/")}
+    assert {path: sorted(limits) for path, limits in found.items()} == {
+        "/v1/chat": ["chat"], "/v1/chat/": ["chat"], "/v1/chat//": ["chat"], "/v1//chat": ["chat"], "/v1/x/": [],
+    }  # fmt: skip
+    assert [of.find(path, "GET").exempt for path in ("/health", "/health/")] == [True, False]
+    assert "tokens" in of.find("/health/", "GET").limits
+
+
 def test_what_no_route_names_is_the_route_without_its_slash() -> None:
     of = router({"path": "/only", "methods": ["POST"]}, {"path": "/both/", "methods": ["POST"]})
     found = [of.find(path, method) for path in ("/only/", "/both/", "/both") for method in ("POST", "GET")]

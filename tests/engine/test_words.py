@@ -172,6 +172,7 @@ def test_figures_at_their_ends() -> None:
     day = 86_400_000_000
     assert [span(1_000 * day), span(999 * day), span(day), span(day - 1)] == ["1000 d", "999 d", "1 d", "24 h"]
     assert [span(1_000), span(1)] == ["1 ms", "1 µs"]
+    assert [span(999_499), span(999_500), span(1_000 * day - 1)] == ["999 ms", "999 ms", "999 d"]  # not 1e+03
     assert ago(AT, AT - 5) == "since 2026-01-01 00:00:00 UTC (0 s)"
     assert [number(0.0), number(100.0), number(12.345), number(0.5)] == ["0", "100", "12.35", "0.5"]
     assert [amount(1, "output_tokens"), amount(1, "usd")] == ["1 output token", "$0.000001"]

@@ -11,7 +11,7 @@ from guardrail_mw.simulate.words import Exceptions
 _MINUTE = 60_000_000
 # Ten accounts: four of operator 0, three of operator 1, three ordinary ones.
 OWNER = np.array([0, 0, 0, 0, 1, 1, 1, -1, -1, -1])
-# Cluster 0: three of operator 0 and an ordinary one. Cluster 1: one of operator 0, two of operator 1. Cluster 2: two ordinary ones.
+# Cluster 0: three of operator 0 and an ordinary one. Cluster 1: one of operator 0, two of operator 1. Cluster 2: two ordinary.
 CLUSTER = np.array([0, 0, 0, 1, 1, 1, -1, 0, 2, 2])
 
 

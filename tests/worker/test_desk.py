@@ -10,12 +10,11 @@ from dataclasses import replace
 import pytest
 
 from guardrail_mw.algorithms import keys
-from guardrail_mw.clusters.state import Given, Order, State
+from guardrail_mw.clusters.state import BINDING, ORDERS, STATE, Given, Order, State
 from guardrail_mw.errors import StoreError
 from guardrail_mw.stores.base import Change
 from guardrail_mw.stores.memory import MemoryStore
 from guardrail_mw.testing.servers import Server
-from guardrail_mw.worker import notes
 from guardrail_mw.worker.desk import Desk, OrderError
 from guardrail_mw.worker.orders import write_orders
 
@@ -68,7 +67,7 @@ def test_release(played: Played) -> None:
         assert (done.before.verdict, done.after.verdict) == ("suspect", "none")
         assert done.touched == (*D, late)
         assert all_of(await found.standings([*D, late])) == {(small, "none", "")}
-        binding = json.loads(await found.store.recall(notes.BINDING))
+        binding = json.loads(await found.store.recall(BINDING))
         assert binding[small]["verdict"] == "none"
         for _ in range(2):
             found.clock.advance(600)
@@ -162,10 +161,10 @@ def test_what_is_no_cluster(played: Played) -> None:
         )
         with pytest.raises(OrderError, match="is how several begin: ab0000000000, ab1000000000"):
             own.find(two, "ab")
-        await found.store.keep(notes.STATE, State().pack())
+        await found.store.keep(STATE, State().pack())
         with pytest.raises(OrderError, match="No rebuild has been kept yet"):
             await own.order(small, "release", "", "x")
-        assert await found.store.recall(notes.ORDERS) is None
+        assert await found.store.recall(ORDERS) is None
 
     played.run(act)
 
@@ -176,7 +175,7 @@ def test_what_another_version_wrote(played: Played) -> None:
         monkey = pytest.MonkeyPatch()
         monkey.setattr("guardrail_mw.clusters.state._FORMAT", 99)
         try:
-            await found.store.keep(notes.STATE, packed)
+            await found.store.keep(STATE, packed)
             with pytest.raises(StoreError, match="cannot be read"):
                 await desk(found).state()
         finally:

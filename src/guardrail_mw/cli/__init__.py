@@ -18,6 +18,7 @@ from guardrail_mw.cli.listing import plugins, schema
 from guardrail_mw.cli.mode import mode
 from guardrail_mw.cli.output import Group
 from guardrail_mw.cli.replay import replay
+from guardrail_mw.cli.simulate import simulate
 from guardrail_mw.cli.trial import attempt
 from guardrail_mw.cli.worker import worker
 
@@ -33,5 +34,5 @@ def main() -> None:
     """
 
 
-for _command in (demo, init, check, attempt, explain, accounts, clusters, link, worker, mode, replay, schema, plugins):
+for _command in (demo, init, check, attempt, explain, accounts, clusters, link, worker, mode, replay, simulate, schema, plugins):
     main.add_command(_command)

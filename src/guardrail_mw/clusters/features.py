@@ -37,8 +37,14 @@ class Activities:
     windowed: NDArray[np.int64]
     """Requests in the week after a model was first seen, and of them those to that model."""
     fresh: NDArray[np.int64]
-    recent: NDArray[np.int64]
-    """Requests of the last seven days."""
+    daily: NDArray[np.int64]
+    """Requests of each of the last days that are told apart, in no order; 0 for one that is more than a week ago."""
+
+    @property
+    def recent(self) -> NDArray[np.int64]:
+        """Requests of the last seven days."""
+        found: NDArray[np.int64] = self.daily.sum(axis=1)
+        return found
 
 
 def tied(graph: Graph, cluster: NDArray[np.int32]) -> NDArray[np.bool_]:

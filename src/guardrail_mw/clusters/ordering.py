@@ -43,13 +43,11 @@ def ordered(orders: Sequence[Order]) -> Order | None:
 def orders_of(given: Given, cluster: Cluster, splits: Sequence[Split], now: int) -> tuple[Order, ...]:
     """What holds for a cluster, the latest last: what was said of it, and of those that it descends from.
 
-    What was said of those before it was split off from them does not hold.
+    What was said before it was split off holds for it no more, under whatever name it was.
     """
-    others = tuple(each for each in cluster.lineage if each != cluster.id)
-    since = freed(cluster.members, splits) if others else 0
-    own = given.of((cluster.id,), now)
-    inherited = [order for order in given.of(others, now) if order.at > since]
-    return tuple(sorted((*own, *inherited), key=lambda order: order.at))
+    lineage = cluster.lineage if cluster.id in cluster.lineage else (cluster.id, *cluster.lineage)
+    since = freed(cluster.members, splits)
+    return tuple(order for order in given.of(lineage, now) if order.at > since)
 
 
 def decided(cluster: Cluster, orders: Sequence[Order], judging: Judging, now: int, *, looked: int, cold: bool) -> Cluster:

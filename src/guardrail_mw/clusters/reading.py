@@ -114,7 +114,7 @@ def _activities(done: np.ndarray[tuple[int], np.dtype[np.void]], today: int) -> 
         whole["hours"],
         (whole["windowed_high"] << 8) + whole["windowed"],
         (whole["fresh_high"] << 8) + whole["fresh"],
-        days.sum(axis=1),
+        days,
     )
 
 

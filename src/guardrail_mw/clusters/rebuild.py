@@ -18,6 +18,7 @@ from guardrail_mw.clusters.features import FEATURES, Activities, features, tied
 from guardrail_mw.clusters.forming import Formed, form
 from guardrail_mw.clusters.graph import Graph, Holdings, Table
 from guardrail_mw.clusters.growth import COUNTS
+from guardrail_mw.clusters.material import GROWTH, Materiality, tokens_by_day
 from guardrail_mw.clusters.reading import FAMILIES, FAMILY
 from guardrail_mw.clusters.state import Cluster, Given, State
 from guardrail_mw.clusters.verdict import Case, Judge, Verdict, judged
@@ -56,6 +57,7 @@ class Rules:
     floor: tuple[int, int] = (20, 300)
     """Accounts and exchanges from which it is watched."""
     approval: Approval = field(default_factory=Approval)
+    material: Materiality = field(default_factory=Materiality)
     judge: Judge | None = None
     """The model; the shipped one unless given."""
 
@@ -102,6 +104,7 @@ def rebuild(held: Holdings, activity: Activities, before: State, given: Given, r
     requests = np.bincount(
         formed.cluster[formed.cluster >= 0], weights=activity.requests[formed.cluster >= 0], minlength=len(groups)
     )
+    tokens = tokens_by_day(activity, formed.cluster, len(groups))
     rests = _rests(graph, formed, len(groups))
     first = _first(held, before, rules)
     old = {each.id: each for each in before.clusters}
@@ -123,6 +126,7 @@ def rebuild(held: Holdings, activity: Activities, before: State, given: Given, r
             ancestors=found.ancestors,
             lineage=tuple(lineage)[:_LINEAGE],
             families=rests[number],
+            **_material(known, len(mine), tokens[number], tokens[-1], rules, now),
             approved=sum(min(old[each].approved, came) for each, came in zip(found.ancestors, found.came, strict=True)),
         )
         clusters.append(_verdict(made, known, given, rules, judge, now, cold=cold))
@@ -152,6 +156,18 @@ def _verdict(
     verdict, since = judged(case, judge, floor=rules.floor, now=now, cold=cold)
     asked = known.asked if known is not None else None
     return bind(replace(made, verdict=verdict, suspect=since, asked=asked), orders, rules.approval, now)
+
+
+def _material(
+    known: Cluster | None, members: int, tokens: NDArray[np.float64], everybody: NDArray[np.float64], rules: Rules, now: int
+) -> dict[str, int]:
+    """Since when it is material, and its budget, which stays what it was then; nothing where it is not."""
+    if known is not None and known.material is not None:
+        return {"material": known.material, "budget": known.budget}
+    largest = float(tokens.max(initial=0.0))
+    if not rules.material.holds(members, largest, float(everybody.max(initial=0.0))):
+        return {}
+    return {"material": now, "budget": round(GROWTH * largest)}
 
 
 def _first(held: Holdings, before: State, rules: Rules) -> int:

@@ -7,8 +7,8 @@ surrounds it, and who does not have the key cannot tell which words to change. O
 counts; their shingles are in those of short texts too, and come before all others, so that a template is known again in both.
 Where a script has no blanks every character may be an anchor, and a shingle is twelve characters.
 
-The work is done by a few C functions and one regular expression of fixed length, on 16 KB at most: what is in them may cost
-five times as much as English does, and no more.
+The work is done by a few C functions and one regular expression of fixed length, on 3 KB of a message at most: what is in them
+may cost some times as much as English does, and no more.
 """
 
 from __future__ import annotations
@@ -22,16 +22,18 @@ from zlib import crc32
 
 from guardrail_mw.algorithms.keys import BITS, SHINGLE, SYSTEM
 
-__all__ = ["KEPT", "LONGEST", "Keys", "Pieces", "Shingler", "normalise"]
+__all__ = ["KEPT", "LONGEST", "WINDOW", "Keys", "Pieces", "Shingler", "normalise"]
 
 KEPT: Final = 16
 """Shingles that a text is known by: those with the lowest digests."""
 LONGEST: Final = 16_384
-"""Characters of a text that are looked at: half of them its beginning, half its end."""
+"""Characters of a system prompt that are looked at: half of them its beginning, half its end."""
+WINDOW: Final = 3_072
+"""Characters of a message that are looked at, likewise: what is the same in many stands before what is not, or after it."""
 LONG: Final = 1_536
 """Characters, once it is normal, from which on only a quarter of a text's anchors counts."""
-MOST: Final = 256
-"""Shingles of a text that are digested. A usual one of 16 KB has half as many."""
+MOST: Final = 64
+"""Shingles of a text that are compared, of either kind. A usual one has half as many."""
 
 _FEW: Final = 100
 _CHUNK: Final = 64
@@ -90,6 +92,10 @@ class Shingler:
 
     def pieces(self, text: str) -> Pieces:
         """A text's shingles, in the normal form."""
+        size = 0
+        if len(text) > WINDOW:
+            size = len(text)
+            text = f"{text[: WINDOW // 2]}\n{text[-WINDOW // 2 :]}"
         normal = normalise(text)
         spaced = normal.count(b" ", 0, 512) * 24 > min(512, len(normal))  # a quarter as many blanks as English has
         few = (self._sparse if spaced else self._sparse_unspaced).findall(normal)
@@ -98,7 +104,7 @@ class Shingler:
             many = (self._dense if spaced else self._dense_unspaced).findall(normal)
             known = set(few)
             many = [each for each in many if each not in known]
-        return Pieces(_distinct(few), _distinct(many), crc32(normal))
+        return Pieces(_distinct(few), _distinct(many), crc32(normal, size))
 
     def keys(self, few: Sequence[bytes], many: Sequence[bytes]) -> tuple[int, ...]:
         """The keys of a text's shingles, or of some of them: at most `KEPT`, the lowest first."""
@@ -264,7 +270,7 @@ def _unspaced(sets: list[bytes]) -> re.Pattern[bytes]:
 
 
 def _distinct(found: list[bytes]) -> list[bytes]:
-    """Each once, and no more than are digested: of the beginning and of the end."""
+    """Each once, and no more than are compared: of the beginning and of the end."""
     once = list(dict.fromkeys(found))
     return once if len(once) <= MOST else once[: MOST // 2] + once[-MOST // 2 :]
 

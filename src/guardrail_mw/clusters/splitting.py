@@ -75,9 +75,9 @@ def holding(splits: Iterable[Split], now: int) -> tuple[Split, ...]:
 
 
 def freed(members: Sequence[str], splits: Iterable[Split]) -> int:
-    """µs at which half of a cluster was split off: what was ordered of its ancestors before holds for it no more. 0 for never."""
+    """µs at which half of a cluster was split off: what was ordered before holds for it no more. -1 for never."""
     mine = set(members)
-    return max((each.at for each in splits if 2 * len(mine.intersection(each.side)) >= len(mine) > 0), default=0)
+    return max((each.at for each in splits if 2 * len(mine.intersection(each.side)) >= len(mine) > 0), default=-1)
 
 
 def apart(held: Holdings, splits: Iterable[Split]) -> Holdings:

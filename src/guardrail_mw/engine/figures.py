@@ -24,7 +24,7 @@ def span(us: int) -> str:
     """A length of time in its largest unit, to three figures: `4.2 s`, `1.5 h`."""
     for unit, length in _SPANS:
         if us >= length:
-            return f"{us / length:.3g} {unit}" if us < 1000 * length else f"{us // length} {unit}"
+            return f"{us / length:.3g} {unit}" if 2 * us < 1999 * length else f"{us // length} {unit}"
     return "0 s" if not us else f"{us} µs"
 
 

@@ -14,6 +14,7 @@ from weakref import WeakKeyDictionary
 
 from guardrail_mw import plugins
 from guardrail_mw.clock import Clock, SystemClock
+from guardrail_mw.engine import linking
 from guardrail_mw.engine.accounts import home_of
 from guardrail_mw.engine.core import Engine, Lasting
 from guardrail_mw.engine.counts import Counts
@@ -34,6 +35,7 @@ from guardrail_mw.values import Mode
 
 if TYPE_CHECKING:
     from guardrail_mw.engine.gathering import Gathering
+    from guardrail_mw.engine.linking import When
     from guardrail_mw.policy import StoreSettings
     from guardrail_mw.telemetry.prometheus import Metrics
     from guardrail_mw.telemetry.tracing import Tracing
@@ -364,6 +366,27 @@ class Guardrail:
         return await look(
             self.engine, self.store, account, event, route, lambda standing: self._standings.put(account, standing)
         )
+
+    async def link(self, account: str, kind: str = "", value: str = "", *, created: When = None) -> None:
+        """Feed in what your own systems know of an account; noted before the next rebuild of clusters, it counts there.
+
+        Args:
+            account: its home `a:…`, or a credential: a key, a token, a proxy's name for it.
+            kind: one of the policy's `clusters.kinds`, or built in: `payment`, `domain`, `organisation`, `device`, `network` and
+                so on; empty where only the account's age is told.
+            value: digested at once, never kept.
+            created: when the account was opened (`2026-11-24T16:00:00Z`, a `datetime`, seconds since 1970); the first that is
+                told stays.
+
+        Raises:
+            MisuseError: a `ValueError`: something of it cannot be; nothing was noted.
+            StoreError: the store failed.
+        """
+        await linking.link(self, account, kind, value, created=created)
+
+    async def unlink(self, account: str, kind: str, value: str) -> None:
+        """Take evidence away, wherever it came from; the next rebuild is without it. Arguments and errors as `link`."""
+        await linking.unlink(self, account, kind, value)
 
     def worker(self) -> Any:
         """What works clusters out anew, where the policy has them.

@@ -91,8 +91,12 @@ class Router:
     def _find(self, path: str, method: str) -> Route:
         tidy = "/" + normpath("/" + unquote(path).replace("\\", "/")).lstrip("/")
         slashed = tidy.rstrip("/") + "/"
-        route = self._match(slashed if path == slashed else tidy, method) or self._match(tidy, method)
-        found = route or self._unmatched(method)
+        bare = self._match(tidy, method)
+        written = self._match(slashed, method) if path == slashed else None
+        found = written or bare or self._unmatched(method)
+        if written is not None and bare is not None and written.index != bare.index:  # apps differ about a slash at the end
+            found = written.together(bare)
+            found.exempt = False
         if path not in {tidy, slashed}:
             as_written = self._match(path, method) or self._unmatched(method)
             if as_written.index != found.index:

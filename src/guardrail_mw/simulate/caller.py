@@ -1,11 +1,12 @@
 """Calls of a world through the middleware: straight into its engine, or all the way through ASGI.
 
-Both make the same decisions, which a test holds them to. The short way leaves out what decides nothing: reading a scope, answering
-it, recording the event.
+Both make the same decisions, which a test holds them to. The short way leaves out what decides nothing: reading a scope,
+answering it, recording the event.
 """
 
 from __future__ import annotations
 
+import time
 from hashlib import blake2b
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
@@ -87,6 +88,8 @@ class Callers(Http):
         """Ids of clusters that callers were in."""
         self.rows: dict[str, int] = {}
         """Accounts' rows by their homes; of those who have called."""
+        self.writing = 0.0
+        """Seconds of CPU for making up what the edge would have read."""
         self._clock = clock
         self._exact = exact
         self._without = frozenset(kind.code for kind in BUILT_IN if kind.family in without)
@@ -145,12 +148,15 @@ class Callers(Http):
             getattr(batch, name).tolist()
             for name in ("at", "account", "address", "device", "client", "model", "input", "output")
         ]
+        begun = time.process_time()
         contents = self._contents.of(batch) if self._contents is not None else [None] * len(batch)
+        self.writing += time.process_time() - begun
         names = [each.name for each in self.world.models]
         engine, move, seen = self.guardrail.engine, self._clock.move, []
         reserve = engine.policy.reserve.output
-        row = 0
-        for at, account, address, device, client, model, given, made, content in zip(*columns, contents, strict=True):
+        for row, (at, account, address, device, client, model, given, made, content) in enumerate(
+            zip(*columns, contents, strict=True)
+        ):
             move(at)
             facts = self._facts(account, address, device, client, at)
             exchange = engine.begin(engine.router.find(facts.path, "POST"), facts)
@@ -158,10 +164,9 @@ class Callers(Http):
                 estimate = self.read(batch, row, facts)
             else:
                 estimate = Estimate(names[model], given, min(made, reserve), False, 1, made, content)  # noqa: FBT003 - a value
-            row += 1
             exchange.estimate = facts.body = estimate
             exchange.model = engine.planner.models.key(estimate.model)
-            seen.append(await self._call(exchange, batch, row - 1, given, made))
+            seen.append(await self._call(exchange, batch, row, given, made))
         return self.seen(seen)
 
     def read(self, batch: Batch, i: int, facts: Facts) -> Estimate:
@@ -211,7 +216,6 @@ class Callers(Http):
         else:
             engine.settle(exchange, "answered", status=HTTPStatus.OK, usage=Usage(given, 0, 0, made))
         return (code, *standing_of(exchange))
-
 
     def _leave_out(self, exchange: Exchange, subject: Subject) -> None:
         """Take from an exchange what shows evidence of some families."""

@@ -1,8 +1,8 @@
 """A run written down between two batches, so that it can be interrupted, and goes on as if it had not been.
 
 Everything is written: the world, the store, what the process knew, the ledgers. What lives only while a process does (locks, the
-tables of event loops) is made anew. A checkpoint is read by the version that wrote it, and only by whoever wrote it: it is Python's
-own format, which can do anything when it is read, so it belongs into a folder of one's own.
+tables of event loops) is made anew. A checkpoint is read by the version that wrote it, and only by whoever wrote it: it is
+Python's own format, which can do anything when it is read, so it belongs into a folder of one's own.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ class _Pickler(pickle.Pickler):
         if type(value) is Guardrail:
             value.engine.resolver.forget()
             parts = {name: getattr(value, name) for name in _PARTS}
-            return _guardrail, (value.policy, value.store._clock, self._environ, parts)  # noqa: SLF001 - the same clock for all
+            return _guardrail, (value.policy, getattr(value, "_clock"), self._environ, parts)  # noqa: B009 - its own, and shared
         return NotImplemented
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import datetime
+import datetime as dt
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
 from guardrail_mw.algorithms import keys
@@ -59,7 +59,7 @@ def policy_of(name: str, world: World, feed: Feed) -> Policy:
 
 
 def _moment(at: int) -> str:
-    return datetime.datetime.fromtimestamp(at // _SECOND, datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return dt.datetime.fromtimestamp(at // _SECOND, dt.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def guard(policy: Policy, clock: WorldClock, seed: int, *, clusters: bool = True) -> Guardrail:

@@ -70,7 +70,8 @@ class Ordinary:
         mixed = (at.astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15)) ^ (account.astype(np.uint64) << np.uint64(17))
         self.mark = (self.mark + int(mixed.sum(dtype=np.uint64))) & 0xFFFF_FFFF_FFFF_FFFF
         odd = np.flatnonzero(code)
-        for column, values in zip(self._columns, (account, number, at, code), strict=True):
+        columns: list[NDArray[Any]] = [account, number, at, code]
+        for column, values in zip(self._columns, columns, strict=True):
             column.add(values[odd])
 
     def exceptions(self) -> Exceptions:

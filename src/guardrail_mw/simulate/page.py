@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import datetime
+import datetime as dt
 from collections.abc import Iterator, Sequence
 from html import escape
 from typing import Any, Final
@@ -17,10 +17,10 @@ _STYLES: Final = "abcd"
 _MEANINGS: Final = {
     "leak": "Useful exchanges served, trimmed ones too, divided by the plan that was fixed before the run.",
     "held": "Exchanges of accounts that are in one of their operator's clusters at the end, of all its exchanges.",
-    "contained": "When so many of its accounts were in suspect clusters for good, in hours after it began; and the useful exchanges "
-    "that it had been served by then.",
-    "joins": "Accounts that first called when their operator's cluster was known: the first of their exchanges that was decided as "
-    "that cluster's.",
+    "contained": "When so many of its accounts were in suspect clusters for good, in hours after it began; and the useful "
+    "exchanges that it had been served by then.",
+    "joins": "Accounts that first called when their operator's cluster was known: the first of their exchanges that was decided "
+    "as that cluster's.",
     "touched": "An account, one of whose requests was answered worse than in a twin run without clusters; a group, of which more "
     "than max(1, 1%) of the accounts were.",
     "denied": "All of at least three requests in a row, over at least ten minutes, refused beyond the twin.",
@@ -30,14 +30,16 @@ _STYLE: Final = """
 :root { color-scheme: light dark; --ground: #fff; --ink: #1c2330; --soft: #5a6475; --line: #d9dee7;
   --a: #b4430f; --b: #1f6fb2; --c: #2e7d4f; --d: #7a4fa3; }
 @media (prefers-color-scheme: dark) {
-  :root { --ground: #14181f; --ink: #e7eaf0; --soft: #a3adbd; --line: #323a48; --a: #ff9a62; --b: #6db5f2; --c: #6fcf97; --d: #c29af0; }
+  :root { --ground: #14181f; --ink: #e7eaf0; --soft: #a3adbd; --line: #323a48;
+    --a: #ff9a62; --b: #6db5f2; --c: #6fcf97; --d: #c29af0; }
 }
 body { margin: 0 auto; padding: 2rem 1rem 4rem; max-width: 64rem; background: var(--ground); color: var(--ink);
   font: 1rem/1.5 system-ui, sans-serif; }
 h1 { font-size: 1.5rem; line-height: 1.25; margin: 0 0 .25rem; overflow-wrap: anywhere; }
 h2 { font-size: 1.15rem; margin: 2.5rem 0 .5rem; }
 p { max-width: 46rem; } .soft { color: var(--soft); }
-.wide { overflow-x: auto; } table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums; font-size: .92rem; }
+.wide { overflow-x: auto; }
+table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums; font-size: .92rem; }
 th, td { padding: .3rem .55rem; text-align: right; border-bottom: 1px solid var(--line); white-space: nowrap; }
 th:first-child, td:first-child { text-align: left; } tbody th { font-weight: 500; }
 tbody th small { display: block; color: var(--soft); font-weight: 400; }
@@ -92,10 +94,12 @@ def _head(runs: Sequence[dict[str, Any]]) -> Iterator[str]:
     held = pooling.spread([run["together"].get("held") for run in runs])
     every = pooling.cohorts(runs).get("all")
     if leak is not None and held is not None:
-        yield f"<p>Operators were served {percent(leak[0])} of what they had planned, and {percent(held[0])} of their exchanges are held.</p>"
+        served = f"Operators were served {percent(leak[0])} of what they had planned"
+        yield f"<p>{served}, and {percent(held[0])} of their exchanges are held.</p>"
     if every is not None:
-        worse = f"{every['touched']:,} of {every['accounts']:,} ordinary accounts were answered worse because of clusters, once or more"
-        yield f"<p>In the worst 30 days {worse}: {percent(every['share'])}, at most {percent(every['bound'])}.</p>"
+        worse = f"{every['touched']:,} of {every['accounts']:,} ordinary accounts were answered worse because of clusters"
+        bound = f"{percent(every['share'])}, at most {percent(every['bound'])}"
+        yield f"<p>In the worst 30 days {worse}, once or more: {bound}.</p>"
 
 
 def _operators(runs: Sequence[dict[str, Any]]) -> Iterator[str]:
@@ -154,4 +158,4 @@ def _table(head: str, heads: Sequence[str], rows: Sequence[tuple[str, Sequence[s
 
 
 def _day(us: int) -> str:
-    return datetime.datetime.fromtimestamp(us // 1_000_000, datetime.UTC).date().isoformat()
+    return dt.datetime.fromtimestamp(us // 1_000_000, dt.UTC).date().isoformat()

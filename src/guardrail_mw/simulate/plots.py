@@ -84,7 +84,9 @@ def _nice(most: float) -> float:
     unit = 1.0
     while unit * 8 < most:
         unit *= 10
-    return next((unit * times for times in (0.4, 0.8, 1.2, 2, 4, 8) if unit * times >= max(most, _GRID)), max(unit * 8, _GRID))
+    return next(
+        (unit * times for times in (0.4, 0.8, 1.2, 2, 4, 8) if unit * times >= max(most, _GRID)), max(unit * 8, _GRID)
+    )
 
 
 def _short(figure: float) -> str:

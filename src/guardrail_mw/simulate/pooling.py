@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any, Final
 
@@ -21,7 +22,7 @@ def wilson(hit: int, of: int) -> float:
     z = 1.959964
     share = hit / of
     middle = share + z * z / (2 * of)
-    around = z * ((share * (1 - share) + z * z / (4 * of)) / of) ** 0.5
+    around = z * math.sqrt((share * (1 - share) + z * z / (4 * of)) / of)
     return min(1.0, (middle + around) / (1 + z * z / of))
 
 

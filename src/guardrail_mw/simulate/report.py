@@ -8,8 +8,10 @@ from typing import Any, Final
 
 from guardrail_mw.simulate import pooling
 
-__all__ = ["COHORTS", "OPERATORS", "cohort_row", "operator_row", "percent", "tell", "title", "written"]
+__all__ = ["COHORTS", "NONE", "OPERATORS", "cohort_row", "operator_row", "percent", "tell", "title", "written"]
 
+NONE: Final = "-"
+"""In place of a figure that there is not."""
 OPERATORS: Final = (
     "goal", "accounts", "leak", "leak in tokens", "held", "clusters", "precision", "recall",
     "50% contained", "95% contained", "joins, median", "joins, p95",
@@ -22,7 +24,7 @@ COHORTS: Final = ("accounts", "touched", "share", "at most", "groups", "touched"
 def percent(share: float | None, digits: int = 3) -> str:
     """A share; a dash where there is none."""
     if share is None:
-        return "–"
+        return NONE
     text = f"{100 * share:.{digits}f}"
     return f"{text.rstrip('0').rstrip('.') if '.' in text else text}%"
 
@@ -48,7 +50,7 @@ def operator_row(each: dict[str, Any]) -> list[str]:
         _ratio(each["precision"]),
         _ratio(each["recall"]),
         *[_contained(each["contained"][share]) for share in ("50%", "95%")],
-        *["–" if joins[name] is None else f"{joins[name]:g}" for name in ("median", "p95")],
+        *[NONE if joins[name] is None else f"{joins[name]:g}" for name in ("median", "p95")],
     ]
 
 
@@ -57,7 +59,7 @@ def _contained(found: dict[str, Any] | None) -> str:
 
 
 def _ratio(value: float | None) -> str:
-    return "–" if value is None else f"{value:.4f}"
+    return NONE if value is None else f"{value:.4f}"
 
 
 def cohort_row(found: dict[str, Any]) -> list[str]:
@@ -68,9 +70,9 @@ def cohort_row(found: dict[str, Any]) -> list[str]:
         f"{found['touched']:,}",
         percent(found["share"]),
         percent(found["bound"]),
-        f"{groups:,}" if groups else "–",
-        f"{found['groups_touched']:,}" if groups else "–",
-        percent(found["groups_bound"]) if groups else "–",
+        f"{groups:,}" if groups else NONE,
+        f"{found['groups_touched']:,}" if groups else NONE,
+        percent(found["groups_bound"]) if groups else NONE,
         f"{found['per_million']:.1f}",
         str(found["denied"]),
     ]
@@ -126,7 +128,8 @@ def _clusters(run: dict[str, Any]) -> Iterator[str]:
     verdicts = ", ".join(f"{count} {name}" for name, count in clusters["by_verdict"].items() if count) or "none"
     yield f"Clusters at the end: {verdicts}"
     precision, recall = _ratio(clusters["precision_by_operator"]), _ratio(clusters["recall_by_operator"])
-    yield f"  B-cubed over operators: precision {precision}, recall {recall}; over accounts {_ratio(clusters['precision_by_account'])}"
+    over = _ratio(clusters["precision_by_account"])
+    yield f"  B-cubed over operators: precision {precision}, recall {recall}; precision over accounts {over}"
     pairs = ", ".join(f"{count:,} {name}" for name, count in clusters["pairs"].items())
     yield f"  pairs: {pairs}"
     worst = clusters["ordinary_in_a_suspect_cluster"]
@@ -144,7 +147,9 @@ def _clusters(run: dict[str, Any]) -> Iterator[str]:
 
 def _rungs(found: dict[str, Any]) -> Iterator[str]:
     rungs = found["all"]["rungs"] if "all" in found else {}
-    said = [f"{each['requests']:,} {name} ({each['accounts']:,} accounts)" for name, each in rungs.items() if each["requests"]]
+    said = [
+        f"{each['requests']:,} {name} ({each['accounts']:,} accounts)" for name, each in rungs.items() if each["requests"]
+    ]
     yield f"  by rung: {', '.join(said) or 'nothing was done to anybody'}"
 
 
@@ -154,7 +159,8 @@ def _touched(run: dict[str, Any]) -> Iterator[str]:
     yield f"  seed {run['seed']}: {outside} denied outside suspect clusters"
     for each in run["framing"]:
         yield (
-            f"  framed by {each['operator']}: {each['touched']} of {each['accounts']} touched, {each['denied_or_limited']} refused, "
+            f"  framed by {each['operator']}: {each['touched']} of {each['accounts']} touched, "
+            f"{each['denied_or_limited']} refused, "
             f"{each['ever_in_a_suspect_cluster']} ever in a suspect cluster"
         )
 
@@ -175,7 +181,10 @@ def _speed(run: dict[str, Any]) -> Iterator[str]:
 def _table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]:
     widths = [max(len(head), *[len(row[place]) for row in rows], 0) for place, head in enumerate(heads)]
     for row in (heads, *rows):
-        cells = [text.ljust(width) if not place else text.rjust(width) for place, (text, width) in enumerate(zip(row, widths, strict=True))]
+        cells = [
+            text.ljust(width) if not place else text.rjust(width)
+            for place, (text, width) in enumerate(zip(row, widths, strict=True))
+        ]
         yield f"  {'  '.join(cells)}".rstrip()
 
 

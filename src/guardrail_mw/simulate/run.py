@@ -8,7 +8,7 @@ import resource
 import time
 from bisect import bisect_right
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
@@ -52,8 +52,8 @@ class Pace:
     quick: int = 10 * MINUTE
     """In the windows."""
     windows: tuple[int, ...] = (0, 1, 2)
-    """Which of the declared windows of 24 hours: from the campaigns' beginning, the first release after it, and the middle of what
-    is left."""
+    """Which of the declared windows of 24 hours: from the campaigns' beginning, from the first release after it, and from the
+    middle of their time."""
 
 
 def looks(world: World, pace: Pace) -> list[int]:
@@ -204,12 +204,14 @@ class Run:
         times.made += time.process_time() - begun
 
     async def _calls(self, batch: Batch) -> Seen:
-        begun = time.process_time()
+        begun, writing = time.process_time(), self.callers.writing
         seen = await self.callers.batch(batch)
         ordinary = self.world.at <= self.world.start + self.world.scenario.ordinary_days * DAY
         kind = "ordinary" if ordinary else "campaign"
         noted = time.process_time()
-        self.times.calls[kind] += noted - begun
+        writing = self.callers.writing - writing
+        self.times.calls[kind] += noted - begun - writing
+        self.times.made += writing
         self.times.many[kind] += len(batch)
         self.book.calls(batch, seen)
         self.times.made += time.process_time() - noted

@@ -111,7 +111,9 @@ class Table(Twin):
                 "precision_by_operator": _mean(precision),
                 "recall_by_operator": _mean(recall),
                 "pairs": pairs._asdict(),
-                "by_verdict": {name: sum(each.verdict == code for each in campaigns.last) for code, name in enumerate(VERDICTS)},
+                "by_verdict": {
+                    name: sum(each.verdict == code for each in campaigns.last) for code, name in enumerate(VERDICTS)
+                },
                 "suspect": self._suspects(),
                 "ordinary_in_a_suspect_cluster": dict(zip(("most", "cluster", "of", "at"), self.worst, strict=True)),
             },
@@ -172,7 +174,9 @@ class Table(Twin):
         campaigns = self.campaigns
         inside = words.held(campaigns.cluster, campaigns.owner, campaigns.exchanges, len(operators))
         made = np.bincount(campaigns.owner[campaigns.owner >= 0], campaigns.exchanges[campaigns.owner >= 0], len(operators))
-        tokens = sum(each["goal"] * plan.tokens for each, plan in zip(operators, self._world.scenario.campaigns, strict=True))
+        tokens = sum(
+            each["goal"] * plan.tokens for each, plan in zip(operators, self._world.scenario.campaigns, strict=True)
+        )
         return {
             "goal": goal,
             "leak": sum(each["served"] for each in operators) / goal,
@@ -233,12 +237,18 @@ class Table(Twin):
             "cohorts": by_cohort,
             "denied_outside_suspect_clusters": int((~ever[denied]).sum()),
             "denied": [
-                {"account": int(row), "cohort": self._labels.cohorts[self._labels.cohort[row]], "in_a_suspect_cluster": bool(ever[row])}
+                {
+                    "account": int(row),
+                    "cohort": self._labels.cohorts[self._labels.cohort[row]],
+                    "in_a_suspect_cluster": bool(ever[row]),
+                }
                 for row in denied.tolist()
             ],
         }
 
-    def _touched(self, worse: Exceptions, denied: NDArray[Any], who: NDArray[Any], cohorts: list[int]) -> dict[str, Any] | None:
+    def _touched(
+        self, worse: Exceptions, denied: NDArray[Any], who: NDArray[Any], cohorts: list[int]
+    ) -> dict[str, Any] | None:
         """Of some accounts, in their worst thirty days."""
         mine = worse.take(np.flatnonzero(who[worse.account]))
         day = (mine.at - self._world.start) // DAY

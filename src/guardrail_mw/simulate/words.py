@@ -80,7 +80,8 @@ def held(cluster: NDArray[Any], owner: NDArray[Any], exchanges: NDArray[Any], op
     inside = mine[(cluster[mine] >= 0) & (np.append(whose, -2)[cluster[mine]] == owner[mine])]
     total = np.bincount(owner[mine], weights=exchanges[mine], minlength=operators)
     part = np.bincount(owner[inside], weights=exchanges[inside], minlength=operators)
-    return np.divide(part, total, out=np.full(operators, np.nan), where=total > 0)
+    found: NDArray[np.float64] = np.divide(part, total, out=np.full(operators, np.nan), where=total > 0)
+    return found
 
 
 def b_cubed(
@@ -125,7 +126,9 @@ def pairs(cluster: NDArray[Any], owner: NDArray[Any]) -> Pairs:
     if not len(rows):
         return Pairs(0, 0, 0, 0)
     kinds = int(owner.max()) + 2
-    counts = np.bincount(cluster[rows].astype(np.int64) * kinds + owner[rows] + 1, minlength=(int(cluster.max()) + 1) * kinds)
+    counts = np.bincount(
+        cluster[rows].astype(np.int64) * kinds + owner[rows] + 1, minlength=(int(cluster.max()) + 1) * kinds
+    )
     table = counts.reshape(-1, kinds)
     people, bad = table[:, 0], table[:, 1:]
     campaign = bad.sum(axis=1)

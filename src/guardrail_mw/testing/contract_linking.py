@@ -161,14 +161,17 @@ class Linking:
         assert receipt.records == (Record(1, short(1), 0, ()),)
 
     async def test_what_looks_like_a_key_is_none(self, store: Store) -> None:
-        """Bytes of two keys, or of a key and its times, are a third's."""
-        first, second = 0x0102_0304_0506_0708, 0x0000_0102_0304_0708
-        assert [record.holders for record in await show(store, 1, first, second, 0, 0x0102_0304_0506)] == [1] * 4
-        assert [record.holders for record in await show(store, 2, 0x0506_0708_0000_0102, 0x0304_0506_0000_0708)] == [1, 1]
-        assert [record.holders for record in await show(store, 3, 0x0000_0000_0000_0102, 0x0708_0000)] == [1, 1]
-        again = await show(store, 4, first, second, 0, 0x0102_0304_0506, 0x0102_0304_0506_0709, 0x0202_0304_0506_0708)
-        assert [record.holders for record in again] == [2, 2, 2, 2, 1, 1]
-        assert await keys_of(store, 1) == [first, second, 0, 0x0102_0304_0506]
+        """The end of a key and the times behind it; of a value's name in its bucket and its holder's."""
+        real = bytes.fromhex("0102030405060708")
+        beside = real[3:] + NOW.to_bytes(2, "big") + bytes([TODAY % 256])
+        within = real[1:6] + edges.short(name(1))[:1] + real[6:]
+        fakes = [int.from_bytes(each, "big") for each in (beside, within)]
+        key = int.from_bytes(real, "big")
+        assert await show(store, 1, key) == (Record(1, short(1), 0, ()),)
+        assert await show(store, 2, *fakes) == (Record(1, short(2), 0, ()),) * 2
+        assert await show(store, 1, *fakes) == (Record(2, short(2), 0, ()),) * 2
+        assert await keys_of(store, 1) == [key, *fakes]
+        assert await show(store, 3, key, *fakes) == (Record(2, short(1), 0, ()), *(Record(3, short(2), 0, ()),) * 2)
 
     async def test_keys_of_all_63_bits(self, store: Store) -> None:
         keys = (2**63 - 1, 2**63 - 2, 2**62, 0, 0x0A0D_0A0D_0A0D_0A0D, 0x2500_2500_2500_2500)

@@ -15,11 +15,10 @@ from guardrail_mw.clusters.binding import Approval, standing
 from guardrail_mw.clusters.ordering import Judging, decided, orders_of
 from guardrail_mw.clusters.reading import Read, Reader
 from guardrail_mw.clusters.splitting import Split, holding, read_splits, write_splits
-from guardrail_mw.clusters.state import Cluster, Given, Order, State
+from guardrail_mw.clusters.state import BINDING, ORDERS, SPLITS, STATE, Cluster, Given, Order, State
 from guardrail_mw.clusters.verdict import Judge
 from guardrail_mw.errors import StoreError
 from guardrail_mw.stores.base import Change
-from guardrail_mw.worker.notes import BINDING, ORDERS, SPLITS, STATE
 from guardrail_mw.worker.orders import read_orders, write_orders
 
 if TYPE_CHECKING:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from guardrail_mw.algorithms import edges
 from guardrail_mw.clusters.binding import Approval, standing
+from guardrail_mw.clusters.material import Materiality
 from guardrail_mw.clusters.reading import Read, Reader, table
 from guardrail_mw.clusters.rebuild import HOUR, Rebuilt, Rules, rebuild
 from guardrail_mw.clusters.state import BINDING, ORDERS, STATE, Given, State
@@ -64,6 +65,7 @@ class Worker:
             established=settings.established.us // HOUR,
             floor=(settings.floor.accounts, settings.floor.exchanges),
             approval=Approval(settings.approval.over, settings.approval.wait.us),
+            material=Materiality(settings.material.accounts, settings.material.tokens.of(1_000_000) / 1_000_000),
             judge=judge.at(own.suspect, own.confirmed),
         )
         self._swept = 0

@@ -212,6 +212,15 @@ async def test_what_follows_and_fails_is_counted(
     await store.close()
 
 
+async def test_who_lost_its_edges_is_not_its_own_second_holder(
+    store: RedisStore, guardrail_redis: Server, guardrail_prefix: str
+) -> None:
+    await store.charge(showing(KEY))
+    guardrail_redis.client().delete(f"{guardrail_prefix}{{{ALONE}}}:e")
+    assert (await store.charge(showing(KEY))).records == FIRST
+    assert (await store.charge(showing(KEY, account="a:other"))).records == (FIRST[0]._replace(holders=2),)
+
+
 async def test_a_prefix_that_looks_like_a_pattern(guardrail_redis: Server, guardrail_prefix: str) -> None:
     clock = FakeClock()
     ours, theirs = (

@@ -65,7 +65,7 @@ def _list(policy: str | None, *, as_json: bool) -> None:
     _with_desk(policy, ask)
 
 
-@clusters.command("show")
+@clusters.command("show", short_help="Say what is known of a cluster, and what frees it.")
 @click.argument("cluster", metavar="ID")
 @click.option("--html", type=_New, help="Draw it there: one page that needs nothing else.")
 @json_option
@@ -90,7 +90,7 @@ def _show(cluster: str, html: Path | None, policy: str | None, *, as_json: bool)
     _with_desk(policy, ask)
 
 
-@clusters.command("explain")
+@clusters.command("explain", short_help="Say what two accounts share, and why each is where it is.")
 @click.argument("one", metavar="A")
 @click.argument("other", metavar="B")
 @sharing
@@ -150,7 +150,7 @@ def _split(
     _with_desk(policy, ask)
 
 
-@clusters.command("release")
+@clusters.command("release", short_help="Restore all accounts of a cluster within a second.")
 @click.argument("cluster", metavar="ID")
 @_until
 @_reason
@@ -161,7 +161,7 @@ def _release(cluster: str, until: str | None, reason: str, policy: str | None, *
     _ordered(policy, cluster, "release", "", reason, until, as_json=as_json)
 
 
-@clusters.command("label")
+@clusters.command("label", short_help="Give a cluster a verdict, whatever the model thinks.")
 @click.argument("cluster", metavar="ID")
 @click.argument("verdict", type=click.Choice(["none", "watched", "suspect", "confirmed", "auto"]))
 @_until
@@ -174,7 +174,7 @@ def _label(cluster: str, verdict: str, until: str | None, reason: str, policy: s
     _ordered(policy, cluster, what, value, reason, until, as_json=as_json)
 
 
-@clusters.command("approve")
+@clusters.command("approve", short_help="Let a verdict act without waiting.")
 @click.argument("cluster", metavar="ID")
 @_until
 @_reason
@@ -185,7 +185,7 @@ def _approve(cluster: str, until: str | None, reason: str, policy: str | None, *
     _ordered(policy, cluster, "approve", "", reason, until, as_json=as_json)
 
 
-@clusters.command("reject")
+@clusters.command("reject", short_help="Keep a verdict from acting.")
 @click.argument("cluster", metavar="ID")
 @_until
 @_reason
@@ -196,7 +196,7 @@ def _reject(cluster: str, until: str | None, reason: str, policy: str | None, *,
     _ordered(policy, cluster, "reject", "", reason, until, as_json=as_json)
 
 
-@clusters.command("export")
+@clusters.command("export", short_help="Write which account is in which cluster to a file.")
 @click.argument("file", type=_New)
 @sharing
 def _export(file: Path, policy: str | None) -> None:

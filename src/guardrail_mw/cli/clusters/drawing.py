@@ -19,6 +19,8 @@ _RING: Final = 330
 _INNER: Final = 285
 _TOWARDS: Final = 0.72
 _ROUNDS: Final = 160
+_DRAWN: Final = 100
+"""Rounds in which accounts are drawn to their values; in the others they only make room for one another."""
 _APART: Final = 15.0
 _WIDTH: Final = 960
 _BAND: Final = 78
@@ -74,21 +76,22 @@ def _hub(name: str, family: str, members: int, place: NDArray[np.float64], angle
 def _placed(drawn: Net, ring: NDArray[np.float64]) -> NDArray[np.float64]:
     """Where each account goes: drawn to its values, the rarer the more, and away from its neighbours. The same every time."""
     count, centre = len(drawn.accounts), np.full(2, _SIZE / 2)
-    pull, weight = np.zeros((count, 2)), np.zeros(count)
+    sums, weight = np.zeros((count, 2)), np.zeros(count)
     for (_, _, members), place in zip(drawn.hubs, ring, strict=True):
-        share = 1 / len(members) ** 1.5
-        pull[members] += share * place
-        weight[members] += share
-    home = np.where(weight[:, None] > 0, pull / np.maximum(weight, 1e-12)[:, None], centre)
+        rare = 1 / len(members) ** 1.5
+        sums[members] += rare * place
+        weight[members] += rare
+    home = np.where(weight[:, None] > 0, sums / np.maximum(weight, 1e-12)[:, None], centre)
     home = centre + _TOWARDS * (home - centre)
     turn = np.arange(count) * 2.399963  # the golden angle
     seed = np.stack((np.cos(turn), np.sin(turn)), axis=1) * np.sqrt(np.arange(count) + 1.0)[:, None]
     points = home + seed
-    for _ in range(_ROUNDS):
+    for turned in range(_ROUNDS):
+        pull = 0.03 if turned < _DRAWN else 0.0
         apart = points[:, None, :] - points[None, :, :]
         distance = np.sqrt((apart**2).sum(axis=2)) + 1e-6
         push = np.where(distance < _APART, (_APART - distance) / distance, 0.0)
-        points = points + 0.35 * (apart * push[:, :, None]).sum(axis=1) / 2 + 0.03 * (home - points)
+        points = points + 0.35 * (apart * push[:, :, None]).sum(axis=1) / 2 + pull * (home - points)
         out = points - centre
         length = np.sqrt((out**2).sum(axis=1)) + 1e-6
         points = np.where((length > _INNER)[:, None], centre + out / length[:, None] * _INNER, points)
