@@ -127,9 +127,7 @@ def test_every_bad_line_is_named_and_nothing_is_written(link: Run, played: Playe
     said = result.stderr.splitlines()
     for number, (line, (_, error)) in enumerate(zip(said, BAD, strict=False), 2):
         assert line.startswith(f"facts.jsonl:{number}: {error}")
-    assert (
-        said[-1] == f"{len(BAD)} lines cannot be used, so nothing was written. Mend them, or pass them over: --skip-bad."
-    )
+    assert said[-1] == f"{len(BAD)} lines cannot be used, so nothing was written. Mend them, or pass them over: --skip-bad."
     assert len(said) == len(BAD) + 1
     assert shown(played, ONE) == []
     result = link(name, "--skip-bad")

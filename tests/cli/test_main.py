@@ -15,7 +15,10 @@ from guardrail_mw.cli import output
 
 Run = Callable[..., Result]
 
-COMMANDS = ["demo", "init", "check", "try", "explain", "accounts", "mode", "replay", "schema", "plugins"]
+COMMANDS = [
+    "demo", "init", "check", "try", "explain", "accounts", "clusters", "link", "worker", "mode", "replay", "simulate", "schema",
+    "plugins",
+]  # fmt: skip
 
 
 def test_help_lists_the_commands_in_the_order_of_a_newcomers_need(run: Run) -> None:

@@ -145,7 +145,12 @@ def test_cards_and_addresses_that_three_share(cards: int) -> None:
 
 
 def test_growth_is_the_share_of_the_last_week() -> None:
-    assert figures(crowd_of(1), requests=[10, 20, 30, 40], daily=[[10, *[0] * 7], [0] * 8, [2, 3, *[0] * 6], [*[0] * 7, 10]])["growth"] == 0.25
+    assert (
+        figures(crowd_of(1), requests=[10, 20, 30, 40], daily=[[10, *[0] * 7], [0] * 8, [2, 3, *[0] * 6], [*[0] * 7, 10]])[
+            "growth"
+        ]
+        == 0.25
+    )
     assert figures(crowd_of(1))["growth"] == 0
 
 

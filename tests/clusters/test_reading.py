@@ -192,3 +192,13 @@ def test_the_families_that_rebuilds_name() -> None:
     assert [list(FAMILY)[number] for number in FAMILIES] == ["payment", "network", "content", "client"]
     assert sorted(FAMILY.values()) == list(range(len(FAMILY)))
     assert len(FAMILY) <= 31  # they are bits of 32
+
+
+def test_of_shingles_the_sixteen_lowest_of_an_account_count() -> None:
+    """Two processes noted twenty between them; the other account has one, which the first has as its twentieth."""
+    shingles = [keys.SHINGLE << keys.BITS | digest for digest in range(20, 0, -1)]
+    other = [keys.PAYMENT << keys.BITS | 5]
+    first, second = (edges.note(b"", shown, NOW).edges for shown in ([*shingles, *other], shingles[:1]))
+    found = read([held("a:1", first), held("a:2", second)]).held
+    assert found.key[found.owner == 0].tolist() == [*shingles[4:], *other]
+    assert found.key[found.owner == 1].tolist() == shingles[:1]

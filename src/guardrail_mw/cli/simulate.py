@@ -250,11 +250,8 @@ def _traced(traced: Traced, figures: dict[str, Any]) -> Iterator[str]:
             f"{name} {value if not isinstance(value, float) else round(value, 4)}" for name, value in each.items()
         )
         yield f"  {label}: {said}"
-    if (
-        traced.trace.end - traced.trace.start < traced.guardrail.policy.clusters.established.us
-        if traced.guardrail.policy.clusters
-        else False
-    ):
+    settings = traced.guardrail.policy.clusters
+    if settings is not None and traced.trace.end - traced.trace.start < settings.established.us:
         yield "The trace is shorter than it takes until accounts are established: no verdict passes `watched`."
 
 

@@ -69,11 +69,11 @@ class Graph:
         """Of all edges, those whose values at least `least` accounts hold."""
         order = np.lexsort((held.owner, held.key))
         key, owner, first = held.key[order], held.owner[order], held.first[order]
-        keys, value, holders = np.unique(key, return_inverse=True, return_counts=True)
+        begins = np.flatnonzero(np.concatenate(([True], key[1:] != key[:-1]))) if len(key) else np.zeros(0, np.int64)
+        keys, holders = key[begins], np.diff(np.append(begins, len(key)))
         code = (keys >> _CODE_BITS).astype(np.int64)
         keep = (holders >= least) & (kinds.family[code] >= 0)
-        row = (np.cumsum(keep) - 1).astype(np.int32)
-        edges = keep[value]
+        edges = np.repeat(keep, holders)
         keys, holders, code = keys[keep], holders[keep].astype(np.int32), code[keep]
         below = kinds.below[code]
         bound = kinds.bound[code] & ((below == 0) | (holders < below)) & ~_shared(keys, key, kinds)
@@ -83,7 +83,7 @@ class Graph:
             held.accounts,
             held.since,
             owner[edges],
-            row[value[edges]],
+            np.repeat(np.arange(len(keys), dtype=np.int32), holders),
             first[edges],
             keys,
             holders.astype(np.int32),

@@ -9,10 +9,13 @@ import numpy as np
 from guardrail_mw.algorithms import activity, edges, keys
 from guardrail_mw.clusters.features import Activities
 from guardrail_mw.clusters.graph import Holdings, Table
+from guardrail_mw.clusters.shingles import KEPT
 from guardrail_mw.values import Family
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from numpy.typing import NDArray
 
     from guardrail_mw.clusters.kinds import Kinds
     from guardrail_mw.stores.base import Held
@@ -87,16 +90,25 @@ class Reader:
         owner = np.repeat(np.arange(len(order), dtype=np.int32), [len(each) // edges.EDGE for each in packed])
         age = (self._today - rows["last"].astype(np.int64)) % 256
         kept = (age <= self._lookback) | (age >= _AHEAD)  # seen after midnight, while it was read
-        first = rows["first"].astype(np.int64)
+        first, key = rows["first"].astype(np.int64), rows["key"].astype(np.int64)
+        kept &= ~_beyond(owner, key)
         earliest = np.full(len(order), np.iinfo(np.int64).max)
         np.minimum.at(earliest, owner, first)
         told = np.array([self._since[at] for at in order], np.int64)
         since = np.where(told > 0, (told - edges.EPOCH) // _HOUR, earliest)
         done = np.frombuffer(b"".join([self._done[at] for at in order]), _DONE)
-        held = Holdings(
-            [self._accounts[at] for at in order], since, owner[kept], rows["key"].astype(np.int64)[kept], first[kept]
-        )
+        held = Holdings([self._accounts[at] for at in order], since, owner[kept], key[kept], first[kept])
         return Read(held, _activities(done, self._today), self._standings)
+
+
+def _beyond(owner: NDArray[np.int32], key: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Of edges, the shingles beyond an account's lowest: several processes may have noted more, each its own."""
+    mine = np.flatnonzero(key >> keys.BITS == keys.SHINGLE)
+    mine = mine[np.lexsort((key[mine], owner[mine]))]
+    starts = np.searchsorted(owner[mine], owner[mine])
+    found = np.zeros(len(key), np.bool_)
+    found[mine[np.arange(len(mine)) - starts >= KEPT]] = True
+    return found
 
 
 def _activities(done: np.ndarray[tuple[int], np.dtype[np.void]], today: int) -> Activities:

@@ -1,0 +1,142 @@
+"""Runs: when clusters are worked out, what is told, what stays the same when a run is interrupted or written short."""
+
+from __future__ import annotations
+
+import pickle
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from guardrail_mw.algorithms import activity, edges, keys
+from guardrail_mw.simulate import checkpoints
+from guardrail_mw.simulate.checkpoints import CheckpointError
+from guardrail_mw.simulate.experiment import Experiment, Plan
+from guardrail_mw.simulate.run import Pace, Run, looks
+from guardrail_mw.simulate.world.arrays import DAY, HOUR, MINUTE
+from guardrail_mw.simulate.world.scenario import Scenario
+from guardrail_mw.simulate.world.world import World
+
+
+def scenario(**more: Any) -> Scenario:
+    campaign = {"operator": "one", "goal": 900, "accounts": 40, "scales": False, "days": 2, "start": 1}
+    town = {"name": "town", "days": 3, "ordinary_days": 1, "accounts": 120, "volume": 0.5, "campaigns": [campaign]}
+    return Scenario.model_validate({**town, **more})
+
+
+class Nobody:
+    """Notes nothing."""
+
+    def calls(self, batch: Any, seen: Any) -> None:
+        """Nothing."""
+
+    def rebuilt(self, at: int, clusters: Any) -> None:
+        """Nothing."""
+
+
+def test_the_moments_of_rebuilds() -> None:
+    models = [{"name": "old"}, {"name": "new", "released": 3.5}]
+    world = World(scenario(days=8, models=models), 1)
+    found = [at - world.start for at in looks(world, Pace())]
+    assert found[0] == DAY  # once a day before campaigns begin
+    window = [at for at in found if DAY <= at < 2 * DAY]
+    assert window == [DAY + step * 10 * MINUTE for step in range(144)]
+    usual = [at for at in found if 2 * DAY <= at < 3.5 * DAY]
+    assert usual == [2 * DAY + step * 3 * HOUR for step in range(12)]
+    released = [at for at in found if 3.5 * DAY <= at < 4.5 * DAY]
+    assert released[:2] == [int(3.5 * DAY), int(3.5 * DAY) + 10 * MINUTE]
+    assert max(found) < 8 * DAY
+    assert [at - world.start for at in looks(world, Pace(windows=()))] == [DAY + step * 3 * HOUR for step in range(7 * 8)]
+
+
+def kept(run: Run) -> dict[str, Any]:
+    store: Any = run.guardrail.store
+    standings = {account: dict(known[1]) for account, known in store._standings.items()}
+    return {"standings": standings, "edges": dict(store._linked._accounts), "values": dict(store._linked._records)}
+
+
+def test_an_interrupted_run_comes_to_the_same(tmp_path: Path) -> None:
+    plan = Plan(scenario(), pace=Pace(windows=()))
+    whole = Experiment(plan)
+    expected = whole.go()
+    first = Experiment(plan, tmp_path)
+    assert not first.resumed
+    first.run.go(first.run.world.start + DAY + 7 * HOUR)
+    first._keep()
+    del first
+    second = Experiment(plan, tmp_path)
+    assert second.resumed
+    assert second.run.world.at == second.run.world.start + DAY + 7 * HOUR
+    found = second.go()
+    for each in (expected, found):
+        del each["speed"]
+    assert found == expected
+    assert kept(second.run) == kept(whole.run)
+    third = Experiment(plan, tmp_path)  # it was written down at the end as well
+    assert third.run.done
+    assert third.twin.done
+    with pytest.raises(CheckpointError, match="is of another run"):
+        Experiment(Plan(scenario(), seed=2, pace=Pace(windows=())), tmp_path)
+
+
+def test_a_checkpoint_that_cannot_be_read(tmp_path: Path) -> None:
+    assert checkpoints.load(tmp_path, "x") is None
+    (tmp_path / "run.pickle").write_bytes(b"no pickle")
+    with pytest.raises(CheckpointError, match="Remove it to begin anew"):
+        checkpoints.load(tmp_path, "x")
+    (tmp_path / "run.pickle").write_bytes(pickle.dumps((1, "x")))
+    with pytest.raises(CheckpointError, match="cannot be read"):
+        checkpoints.load(tmp_path, "x")
+
+
+def shown(run: Run) -> dict[str, set[int]]:
+    """What each account has shown."""
+    store: Any = run.guardrail.store
+    found = {}
+    for account, packed in store._linked._accounts.items():
+        found[account] = {edge.key for edge in edges.unpack(packed[activity.LENGTH :])}
+    return found
+
+
+@pytest.mark.parametrize("means", [[], ["paraphrase"], ["rewrite"]])
+def test_texts_that_are_not_written_show_the_same(means: list[str]) -> None:
+    """Each account shows what it would if every text were written and read, but for what two messages have in common by chance."""
+    campaign = {"operator": "one", "goal": 900, "accounts": 40, "scales": False, "days": 2, "start": 1, "means": means}
+    runs = []
+    for exact in (True, False):
+        world = World(scenario(accounts=60, campaigns=[campaign]), 4)
+        run = Run(world, Nobody(), pace=Pace(windows=()), exact=exact)
+        run.go(world.end)
+        runs.append(shown(run))
+    written, short = runs
+    assert written.keys() == short.keys()
+    whole, missing, extra = 0, 0, 0
+    for account, theirs in written.items():
+        mine = short[account]
+        other = {key for key in theirs ^ mine if key >> keys.BITS != keys.SHINGLE}
+        assert not other
+        shingles = {key for key in theirs if key >> keys.BITS == keys.SHINGLE}
+        whole += len(shingles)
+        missing += len(shingles - mine)
+        extra += len({key for key in mine - theirs if key >> keys.BITS == keys.SHINGLE})
+    assert whole > (0 if means == ["rewrite"] else 100)
+    assert missing <= 0.05 * whole + 2
+    assert extra <= 0.05 * whole + 2
+
+
+def test_a_family_can_be_left_out() -> None:
+    world = World(scenario(accounts=40), 1)
+    run = Run(world, Nobody(), pace=Pace(windows=()), without=frozenset({"payment", "client", "content"}))
+    run.go(world.end)
+    kinds = {key >> keys.BITS for account in shown(run).values() for key in account}
+    assert kinds & {keys.PAYMENT, keys.SYSTEM, keys.SHINGLE, keys.AGENT, keys.DEVICE_SEEN} == set()
+    assert {keys.DEVICE, keys.NETWORK_WIDE} <= kinds
+
+
+def test_without_a_feed_the_guard_sees_traffic_only() -> None:
+    world = World(scenario(accounts=40), 1)
+    run = Run(world, Nobody(), feed="none", pace=Pace(windows=()))
+    run.go(world.end)
+    kinds = {key >> keys.BITS for account in shown(run).values() for key in account}
+    assert kinds <= {keys.DEVICE_SEEN, keys.NETWORK, keys.NETWORK_WIDE, keys.SYSTEM, keys.AGENT, keys.SHINGLE, keys.RELEASE}
+    assert run.policy.identity.device is None
