@@ -7,12 +7,15 @@ from math import floor, log
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from guardrail_mw.clusters.explaining import Explained, Explainer, Membership, Shared
+from guardrail_mw.clusters.explaining import Explained, Explainer, Membership, Seed, Shared, Support, _ends, _holds
 from guardrail_mw.clusters.graph import Holdings
 from guardrail_mw.clusters.reading import FAMILIES
 from guardrail_mw.clusters.rebuild import Rules, rebuild
 from guardrail_mw.clusters.state import Given, State
+from guardrail_mw.values import Family
 
 from .kit import DAY, MONTH, TABLE, Crowd, idle, key
 from .small import NOW
@@ -150,3 +153,49 @@ def test_nothing_is_kept(crowd: Crowd) -> None:
     assert not found.knows("a:nobody")
     with pytest.raises(KeyError):
         found.membership("a:nobody")
+
+
+def support(number: int, family: Family, weight: int, *, bound: bool = False, counts: bool = True) -> Support:
+    return Support(number, family, bound, 5, 4, weight, counts)
+
+
+@pytest.mark.parametrize(
+    ("values", "ends"),
+    [
+        ([support(1, "payment", 9_000, bound=True), *[support(n, "content", 1_500) for n in range(10, 20)]], (1,)),
+        ([support(1, "payment", 9_000, bound=True), support(2, "client", 5_000), support(3, "network", 3_000)], (1,)),
+        (
+            [
+                *[support(n, "content", 1_000) for n in range(10, 26)],
+                support(1, "client", 2_500),
+                support(2, "network", 3_000),
+            ],
+            (1,),
+        ),
+        ([support(n, "payment" if n < 3 else "device", 9_000, bound=True) for n in (1, 2, 3)], (3,)),
+        ([support(n, "payment", 9_000, bound=True) for n in (1, 2)], ()),
+        ([support(1, "payment", 9_000, bound=True), support(2, "device", 9_000, counts=False)], ()),
+    ],
+)
+def test_as_few_as_can_be(values: list[Support], ends: tuple[int, ...]) -> None:
+    assert _ends(values, []) == ends
+
+
+_values = st.lists(
+    st.tuples(
+        st.sampled_from(["payment", "content", "client", "network"]), st.integers(0, 9_000), st.booleans(), st.booleans()
+    ),
+    max_size=9,
+)
+
+
+@given(_values, st.lists(st.sets(st.integers(0, 8), min_size=2, max_size=2), max_size=4))
+def test_it_is_enough_and_none_of_it_for_nothing(drawn: list[tuple[Family, int, bool, bool]], pairs: list[set[int]]) -> None:
+    values = [
+        support(n, family, weight, bound=bound, counts=counts) for n, (family, weight, bound, counts) in enumerate(drawn)
+    ]
+    seeds = [Seed((min(pair), max(pair)), 5, 20_000) for pair in pairs]
+    ends = _ends(values, seeds)
+    assert not _holds(values, seeds, ends)
+    for key_ in ends:
+        assert _holds(values, seeds, [each for each in ends if each != key_])

@@ -132,15 +132,25 @@ def test_what_an_established_account_takes_up_later_counts() -> None:
     assert "a:bought" in formed(crowd, 2_100)[0]
 
 
-def test_growth_goes_from_hand_to_hand() -> None:
-    """Members of the island (card 1) take up device 2, whose other holders take up card 3, and so on: a link a round."""
+def linked(many: int) -> Crowd:
+    """A campaign, and pairs of others: each has the texts, and two bound values of which two of those before them have the same.
+
+    No two values have five holders in common, so that only growth finds them, a pair a round.
+    """
     crowd = campaign()
-    for each in range(5):
-        crowd.shown[f"a:camp{each:04}"][key("device", 2)] = 2_001
-    for name, (one, other) in {"second": ((2, "device"), (3, "domain")), "third": ((3, "domain"), (4, "device"))}.items():
-        for number in range(4):
-            shown = [key(one[1], one[0]), key(other[1], other[0]), key("shingle", 1)]
-            crowd.add(f"a:{name}{number}", 2_050, shown)
-    clusters = formed(crowd, 2_100)
-    assert clusters == slowly(crowd, 2_100)
-    assert clusters == [{each for each in crowd.since if not each.startswith("a:~")}]
+    before = ["a:camp0000", "a:camp0001"]
+    for number in range(many):
+        shared = [key("device", 10 + number), key("domain", 10 + number)]
+        for each in before:
+            crowd.shown[each] |= dict.fromkeys(shared, 2_050)
+        before = [crowd.add(f"a:pair{number}{one}", 2_050, [*shared, key("shingle", 1)]) for one in "ab"]
+    return crowd
+
+
+@pytest.mark.parametrize("many", [1, 2, 6, 7])
+def test_growth_goes_from_hand_to_hand(many: int) -> None:
+    """For six rounds."""
+    crowd = linked(many)
+    (found,) = formed(crowd, 2_100)
+    assert [found] == slowly(crowd, 2_100)
+    assert len(found) == 30 + 2 * min(many, 6)

@@ -6,7 +6,11 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 
+from guardrail_mw.algorithms import keys
+from guardrail_mw.clusters.graph import Graph
+from guardrail_mw.clusters.kinds import Kind, Kinds
 from guardrail_mw.clusters.nominees import nominate, united
+from guardrail_mw.clusters.reading import table
 from guardrail_mw.clusters.weights import weigh
 
 from . import oracle, small
@@ -71,6 +75,7 @@ def test_of_the_old_only_those_outside_count_against_it() -> None:
     crowd = one_cluster(20, 20, elders=0)
     crowd.group("old", 49, 0, [TEXT])
     crowd.group("else", 950, 0)
+    crowd.since["a:m0000"] = 0
     assert nominated(crowd, members(crowd))[0] == {TEXT}
     crowd.add("a:one", NOW - MONTH, [TEXT])
     assert nominated(crowd, members(crowd))[0] == set()
@@ -90,6 +95,19 @@ def test_content_and_what_a_program_fixes_can_be_nominated(kind: str) -> None:
 def test_nothing_else_can(kind: str) -> None:
     crowd = one_cluster(20, 20, value=key(kind, 2))
     assert nominated(crowd, members(crowd)) == (set(), set())
+
+
+def test_nor_can_a_policys_own_that_is_bound() -> None:
+    """Though it is of the family: a program with a licence of its own, say."""
+    own = Kinds([Kind(40, "licence", "client", bound=True), Kind(41, "build", "client", bound=False)])
+    crowd = one_cluster(20, 20)
+    for each in members(crowd):
+        crowd.shown[each] |= {keys.join(40, 1): 4_500, keys.join(41, 1): 4_500}
+    graph = Graph.of(crowd.held(), table(own))
+    cluster = numbered(graph, [members(crowd)])
+    weights = weigh(graph, cluster, sizes(cluster))
+    found = nominate(graph, weights, cluster, sizes(cluster), graph.since <= NOW - MONTH, CONTENT, new=NEW)
+    assert graph.keys[found.value].tolist() == [TEXT, keys.join(41, 1)]
 
 
 @pytest.mark.parametrize(("many", "own"), [(80, True), (81, False)])

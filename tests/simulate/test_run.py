@@ -100,7 +100,7 @@ def shown(run: Run) -> dict[str, set[int]]:
 
 @pytest.mark.parametrize("means", [[], ["paraphrase"], ["rewrite"]])
 def test_texts_that_are_not_written_show_the_same(means: list[str]) -> None:
-    """Each account shows what it would if every text were written and read, but for what two messages have in common by chance."""
+    """Each account shows what it would if every text were written and read, but for what messages have in common by chance."""
     campaign = {"operator": "one", "goal": 900, "accounts": 40, "scales": False, "days": 2, "start": 1, "means": means}
     runs = []
     for exact in (True, False):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 from threading import Event, Thread
 from typing import Any
 
@@ -691,6 +691,23 @@ async def test_evidence_is_the_shared_store_s() -> None:
         assert [edge.key for edge in edges.unpack(held.edges)] == [9, 7]
         assert (held.cluster, held.created) == ("0" * 12, 5)
         assert not await w.store.elect("rebuild", "w2", SECOND)
+
+
+async def test_reading_that_is_left_off_ends_at_the_store_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    ended = []
+
+    async def endless(_: int) -> AsyncIterator[Sequence[Held]]:
+        try:
+            while True:
+                yield []
+        finally:
+            ended.append(True)
+
+    async with world() as w:
+        monkeypatch.setattr(w.shared, "read", endless)
+        async with aclosing(w.store.read(0)) as batches:  # type: ignore[type-var]
+            assert await anext(batches) == []
+        assert ended == [True]
 
 
 async def test_evidence_waits_for_the_store() -> None:

@@ -276,7 +276,7 @@ def _joins(support: Sequence[Support]) -> bool:
 
 
 def _ends(support: Sequence[Support], seeds: Sequence[Seed]) -> tuple[int, ...]:
-    """Values to take away so that neither a composite is left nor the score: greedily, which is near to as few as can be."""
+    """Values to take away so that neither a composite is left nor the score: greedily, and none of them for nothing."""
     gone: list[int] = []
     while left := [seed for seed in seeds if not set(seed.keys) & set(gone)]:
         covers = Counter(key for seed in left for key in seed.keys)
@@ -288,7 +288,17 @@ def _ends(support: Sequence[Support], seeds: Sequence[Seed]) -> tuple[int, ...]:
         heaviest = max((each for each in worth if each.family == family), key=lambda each: (each.weight, -each.key))
         gone.append(heaviest.key)
         rest.remove(heaviest)
+    for key in tuple(gone):
+        fewer = [each for each in gone if each != key]
+        if not _holds(support, seeds, fewer):
+            gone = fewer
     return tuple(gone)
+
+
+def _holds(support: Sequence[Support], seeds: Sequence[Seed], gone: Sequence[int]) -> bool:
+    """Whether it would be a member without these values."""
+    seeded = any(not set(seed.keys) & set(gone) for seed in seeds)
+    return seeded or _joins([each for each in support if each.key not in gone])
 
 
 def _many(support: Sequence[Support], family: Family) -> tuple[int, int]:

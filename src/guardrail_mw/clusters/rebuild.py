@@ -12,16 +12,18 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from guardrail_mw.algorithms.edges import EPOCH
-from guardrail_mw.clusters.binding import Approval, bind
+from guardrail_mw.clusters.binding import Approval
 from guardrail_mw.clusters.descent import name
 from guardrail_mw.clusters.features import FEATURES, Activities, features, tied
 from guardrail_mw.clusters.forming import Formed, form
 from guardrail_mw.clusters.graph import Graph, Holdings, Table
 from guardrail_mw.clusters.growth import COUNTS
 from guardrail_mw.clusters.material import GROWTH, Materiality, tokens_by_day
+from guardrail_mw.clusters.ordering import Judging, decided, orders_of
 from guardrail_mw.clusters.reading import FAMILIES, FAMILY
+from guardrail_mw.clusters.splitting import apart, holding
 from guardrail_mw.clusters.state import Cluster, Given, State
-from guardrail_mw.clusters.verdict import Case, Judge, Verdict, judged
+from guardrail_mw.clusters.verdict import Judge
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -36,7 +38,6 @@ _RECENT: Final = 45 * 24
 """Hours in which a use is new, and an account young."""
 _LINEAGE: Final = 64
 """Ids that a lineage has at most: splits of splits."""
-_ORDERED: Final[dict[str, Verdict]] = {"release": "none", "reject": "watched"}
 _MOST_OF: Final = 0.5
 """Share of its members that a family must tie for a cluster to rest on it."""
 
@@ -87,6 +88,8 @@ def rebuild(held: Holdings, activity: Activities, before: State, given: Given, r
         now: µs.
     """
     hour = (now - rules.epoch) // HOUR
+    given = replace(given, splits=holding(given.splits, now))
+    held = apart(held, given.splits)
     graph = Graph.of(held, rules.kinds)
     content = np.zeros(32, np.bool_)
     content[list(rules.families[2:])] = True
@@ -110,6 +113,7 @@ def rebuild(held: Holdings, activity: Activities, before: State, given: Given, r
     old = {each.id: each for each in before.clusters}
     clusters = []
     cold = not first or now - first < rules.established * HOUR
+    judging = Judging(judge, rules.floor, rules.approval)
     for number, mine, found in zip(kept, members, named, strict=True):
         known = old.get(found.id)
         parent = old.get(found.descends)
@@ -129,7 +133,7 @@ def rebuild(held: Holdings, activity: Activities, before: State, given: Given, r
             **_material(known, len(mine), tokens[number], tokens[-1], rules, now),
             approved=sum(min(old[each].approved, came) for each, came in zip(found.ancestors, found.came, strict=True)),
         )
-        clusters.append(_verdict(made, known, given, rules, judge, now, cold=cold))
+        clusters.append(_verdict(made, known, given, judging, (now, before.rebuilt), cold=cold))
     names = [""] * len(groups)
     for number, found in zip(kept, named, strict=True):
         names[number] = found.id
@@ -138,24 +142,13 @@ def rebuild(held: Holdings, activity: Activities, before: State, given: Given, r
 
 
 def _verdict(
-    made: Cluster,
-    known: Cluster | None,
-    given: Given,
-    rules: Rules,
-    judge: Judge,
-    now: int,
-    *,
-    cold: bool,
+    made: Cluster, known: Cluster | None, given: Given, judging: Judging, times: tuple[int, int], *, cold: bool
 ) -> Cluster:
-    orders = given.of(made.lineage, now)
-    ordered: Verdict | None = None
-    for order in orders:
-        if order.what in {"release", "reject", "verdict"}:
-            ordered = _ORDERED.get(order.what) or order.value  # type: ignore[assignment]
-    case = Case(len(made.members), made.exchanges, made.score, known.suspect if known is not None else None, ordered)
-    verdict, since = judged(case, judge, floor=rules.floor, now=now, cold=cold)
-    asked = known.asked if known is not None else None
-    return bind(replace(made, verdict=verdict, suspect=since, asked=asked), orders, rules.approval, now)
+    """The cluster with its verdict, where `times` are now and when the last rebuild was."""
+    if known is not None:
+        made = replace(made, suspect=known.suspect, asked=known.asked)
+    orders = orders_of(given, made, given.splits, times[0])
+    return decided(made, orders, judging, times[0], looked=times[1], cold=cold)
 
 
 def _material(

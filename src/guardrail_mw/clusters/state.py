@@ -12,6 +12,8 @@ from guardrail_mw.clusters.verdict import ORDER, Verdict
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from guardrail_mw.clusters.splitting import Split
+
 __all__ = ["BINDING", "ORDERS", "SPLITS", "STATE", "Cluster", "Given", "Order", "State"]
 
 STATE: Final = "clusters"
@@ -63,7 +65,7 @@ class Order:
     """What an operator says of a cluster, and of whatever descends from it."""
 
     what: str
-    """`verdict`, `release`, `approve` or `reject`."""
+    """`verdict`, `release`, `approve`, `reject`, or `judge`: the model judges again."""
     value: str
     until: int
     """µs; 0 is for good."""
@@ -76,6 +78,8 @@ class Given:
     """What operators have decided, by cluster."""
 
     orders: Mapping[str, tuple[Order, ...]] = field(default_factory=dict)
+    splits: tuple[Split, ...] = ()
+    """What they have split."""
 
     def of(self, lineage: tuple[str, ...], now: int) -> tuple[Order, ...]:
         """Those that hold for a cluster of this lineage, the latest last."""

@@ -29,7 +29,8 @@ _SEEDS: Final = 64
 _MOST: Final = 262_144
 """Templates and system prompts that are kept, each."""
 _KEPT: Final = 16
-_MESSAGE: Final = 0xFFFF_FFFF
+_MESSAGE: Final = 0xFFFF
+"""Bits of the number that tells messages apart, as the collector has it."""
 
 Read: TypeAlias = Callable[[str, str], Content | None]
 """See `clusters.collecting.Collector.read`."""
@@ -53,7 +54,7 @@ class Contents:
         """Of each call of a batch."""
         variants, replaced = _families(self._texts, batch.template)
         variant = np.where(variants > 0, mix(batch.words, 1) % np.maximum(variants, 1).astype(np.uint64), 0)
-        number = (batch.words & np.uint64(_MESSAGE)).tolist()
+        number = np.maximum(batch.words & np.uint64(_MESSAGE), np.uint64(1)).tolist()
         columns = (batch.system, batch.template, batch.words, batch.input, variants, replaced, variant)
         rows = zip(*[each.tolist() for each in columns], number, strict=True)
         systems, templates, found = self._systems, self._templates, []

@@ -441,8 +441,16 @@ class Graph(Protocol):
         """
         ...
 
-    async def link(self, account: str, keys: Sequence[int], created: int | None = None) -> None:
-        """Evidence from outside. `created`: µs since the epoch when the account was opened; the first that is told stays."""
+    async def link(self, account: str, keys: Sequence[int], created: int | None = None, *, at: int | None = None) -> None:
+        """Evidence from outside.
+
+        Args:
+            account: its home.
+            keys: of values.
+            created: µs since the epoch when the account was opened; the first that is told stays.
+            at: µs at which it showed them; now unless given. For those that it holds already it becomes the last time, whatever
+                that was: `clusters.history` sees to it.
+        """
         ...
 
     async def unlink(self, account: str, keys: Sequence[int]) -> None:

@@ -332,12 +332,12 @@ class MemoryStore:
                     self._linked.mark(key, records.get(key, ()), established.get(key, 0))
             await asyncio.sleep(0)
 
-    async def link(self, account: str, keys: Sequence[int], created: int | None = None) -> None:
+    async def link(self, account: str, keys: Sequence[int], created: int | None = None, *, at: int | None = None) -> None:
         """See `Graph.link`."""
         with self._lock:
             now = self._clock.now()
             if keys:
-                self._linked.show(account, keys, now)
+                self._linked.show(account, keys, now if at is None else at)
             if created is not None:
                 change(self._standings, account, (Change("first", "created", str(created)),), now, self._max)
 

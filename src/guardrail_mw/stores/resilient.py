@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Coroutine, Mapping, Sequence
 from contextvars import Context
 from secrets import token_hex
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
@@ -253,11 +253,12 @@ class Resilient:
     async def read(self, since_day: int) -> AsyncIterator[Sequence[Held]]:
         """See `Graph.read`."""
         batches = self._graph().read(since_day)
-        while True:
-            batch = await self._work(lambda: _next(batches))
-            if batch is None:
-                return
-            yield batch
+        try:
+            while (batch := await self._work(lambda: _next(batches))) is not None:
+                yield batch
+        finally:
+            if isinstance(batches, AsyncGenerator):
+                await batches.aclose()
 
     async def assign(self, changes: Sequence[tuple[str, Sequence[Change]]]) -> None:
         """See `Graph.assign`."""
@@ -269,10 +270,10 @@ class Resilient:
         graph = self._graph()
         await self._work(lambda: graph.mark(records, established))
 
-    async def link(self, account: str, keys: Sequence[int], created: int | None = None) -> None:
+    async def link(self, account: str, keys: Sequence[int], created: int | None = None, *, at: int | None = None) -> None:
         """See `Graph.link`."""
         graph = self._graph()
-        await self._work(lambda: graph.link(account, keys, created))
+        await self._work(lambda: graph.link(account, keys, created, at=at))
 
     async def unlink(self, account: str, keys: Sequence[int]) -> None:
         """See `Graph.unlink`."""

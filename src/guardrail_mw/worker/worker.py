@@ -7,6 +7,7 @@ import json
 import logging
 import secrets
 from asyncio import sleep
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from guardrail_mw.algorithms import edges
@@ -14,10 +15,12 @@ from guardrail_mw.clusters.binding import Approval, standing
 from guardrail_mw.clusters.material import Materiality
 from guardrail_mw.clusters.reading import Read, Reader, table
 from guardrail_mw.clusters.rebuild import HOUR, Rebuilt, Rules, rebuild
-from guardrail_mw.clusters.state import BINDING, ORDERS, STATE, Given, State
+from guardrail_mw.clusters.splitting import read_splits
+from guardrail_mw.clusters.state import BINDING, ORDERS, SPLITS, STATE, Given, State
 from guardrail_mw.clusters.verdict import Judge
 from guardrail_mw.errors import StoreError
 from guardrail_mw.stores.base import Change
+from guardrail_mw.worker.desk import Desk
 from guardrail_mw.worker.orders import read_orders
 
 if TYPE_CHECKING:
@@ -93,7 +96,8 @@ class Worker:
         """
         now = self._clock.now()
         before = State.unpack(await self._store.recall(STATE))
-        given = read_orders(await self._store.recall(ORDERS))
+        splits = read_splits(await self._store.recall(SPLITS))
+        given = replace(read_orders(await self._store.recall(ORDERS)), splits=splits)
         lookback = self._settings.lookback.us // _DAY
         reader = Reader(now, lookback)
         async for batch in self._store.read(max(0, edges.day_of(now) - lookback)):
@@ -104,6 +108,7 @@ class Worker:
         await self._store.mark(done.marks, {})
         changes = binding(read, before, done.state)
         await self._store.assign(changes)
+        await Desk(self._store, self._settings, clock=self._clock).uphold(given, splits)
         self._observer.count("clusters.rebuilt")
         logger.info(
             "Clusters rebuilt: %d accounts, %d edges, %d clusters, %d standings changed.",

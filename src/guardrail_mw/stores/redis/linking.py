@@ -178,10 +178,10 @@ class Linking:
 
     # -- one account --
 
-    async def link(self, account: str, keys: Sequence[int]) -> None:
-        """Note edges from outside."""
+    async def link(self, account: str, keys: Sequence[int], at: int | None = None) -> None:
+        """Note edges from outside, as of now or of `at` µs."""
         spread = self.book.spread
-        payload = evidence.link_command(account, keys, self._prefix, self.book.now(), alone=spread)
+        payload = evidence.link_command(account, keys, self._prefix, self.book.now() if at is None else at, alone=spread)
         noted = evidence.told(await self.book.ask(account, payload))
         if noted is not None:
             await self._each(self.following(account, keys, noted))

@@ -178,10 +178,10 @@ class RedisStore:
         """What a rebuild says of values; see `Graph.mark`."""
         await self._book().linking.mark(records, established)
 
-    async def link(self, account: str, keys: Sequence[int], created: int | None = None) -> None:
+    async def link(self, account: str, keys: Sequence[int], created: int | None = None, *, at: int | None = None) -> None:
         """Evidence from outside; see `Graph.link`."""
         if keys:
-            await self._book().linking.link(account, keys)
+            await self._book().linking.link(account, keys, at)
         if created is not None:
             await self.remember(account, [Change("first", "created", str(created))])
 
