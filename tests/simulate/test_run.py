@@ -126,7 +126,7 @@ def test_texts_that_are_not_written_show_the_same(means: list[str]) -> None:
 
 def test_a_family_can_be_left_out() -> None:
     world = World(scenario(accounts=40), 1)
-    run = Run(world, Nobody(), pace=Pace(windows=()), without=frozenset({"payment", "client", "content"}))
+    run = Run(world, Nobody(), pace=Pace(windows=()), left_out=frozenset({"payment", "client", "content"}))
     run.go(world.end)
     kinds = {key >> keys.BITS for account in shown(run).values() for key in account}
     assert kinds & {keys.PAYMENT, keys.SYSTEM, keys.SHINGLE, keys.AGENT, keys.DEVICE_SEEN} == set()
@@ -140,3 +140,21 @@ def test_without_a_feed_the_guard_sees_traffic_only() -> None:
     kinds = {key >> keys.BITS for account in shown(run).values() for key in account}
     assert kinds <= {keys.DEVICE_SEEN, keys.NETWORK, keys.NETWORK_WIDE, keys.SYSTEM, keys.AGENT, keys.SHINGLE, keys.RELEASE}
     assert run.policy.identity.device is None
+
+
+def test_what_would_be_found_without_a_family_changes_nothing() -> None:
+    world = World(scenario(accounts=300), 1)
+    run = Run(world, Nobody(), pace=Pace(windows=()))
+    run.go(world.end)
+    before = kept(run)
+    all_ = [each.rows.tolist() for each in run.without("")]
+    assert run.state is not None
+    rows = run.callers.rows
+    assert all_ == [sorted(rows[member] for member in each.members) for each in run.state.clusters] or sorted(
+        map(len, all_)
+    ) == sorted(len(each.members) for each in run.state.clusters)
+    found = {
+        family: sorted(map(len, (each.rows for each in run.without(family)))) for family in ("payment", "client", "content")
+    }
+    assert any(sizes != sorted(map(len, all_)) for sizes in found.values())
+    assert kept(run) == before

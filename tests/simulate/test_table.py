@@ -121,6 +121,17 @@ def test_clusters(figures: Any) -> None:
     assert figures["budgets"] == {"cluster_days": 1, "served": 1, "trimmed": 2, "most_in_a_day": 1}
 
 
+def test_other_clusters_are_scored_by_the_same_words() -> None:
+    town = world()
+    table = Table(town)
+    table.calls(*part(CALLS, twin=False))
+    # The operator's accounts have made two calls each (5 three): 5 and 7 are in a cluster of their own, 6 with two of the office.
+    found = table.scored([Found("x", 1, np.array([5, 7])), Found("y", 2, np.array([0, 1, 6]))])
+    assert found["held"] == {"one": pytest.approx(5 / 7)}
+    assert found["precision_by_account"] == pytest.approx((1 + 1 + 1 / 3) / 3)
+    assert (found["suspect"], found["ordinary_in_suspect_clusters"]) == (1, 2)
+
+
 def test_friction(figures: Any) -> None:
     friction = figures["friction"]
     offices, homes = friction["cohorts"]["offices"], friction["cohorts"]["homes"]

@@ -66,11 +66,12 @@ def test_a_release_during_a_rebuild(played: Played, monkeypatch: pytest.MonkeyPa
     async def act(found: Played) -> None:
         own = desk(found)
         _, small = ids(await own.state())
-        assign, done = MemoryStore.assign, []
+        assign = MemoryStore.assign
+        done: list[str] = []
 
         async def interrupted(store: MemoryStore, changes: object) -> None:
             if not done:
-                done.append(True)
+                done.append("released")
                 await own.order(small, "release", "", "an office")
                 await assign(store, [(name, [Change("set", "verdict", "suspect")]) for name in D])
             await assign(store, changes)  # type: ignore[arg-type]

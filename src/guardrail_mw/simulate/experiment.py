@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from guardrail_mw.simulate import checkpoints
+from guardrail_mw.simulate.ablation import FAMILIES
 from guardrail_mw.simulate.guarding import secrets_of
 from guardrail_mw.simulate.run import Pace, Run
 from guardrail_mw.simulate.table import Table, Twin
@@ -56,7 +57,7 @@ class Plan:
             feed=self.feed,
             pace=self.pace,
             clusters=not twin,
-            without=self.without,
+            left_out=self.without,
         )
 
 
@@ -123,6 +124,9 @@ class Experiment:
             "ratio": scenario.ratio if scenario.accounts is None else None,
             "scale": scenario.scale,
             **book.figures(other),
+            "ablation": {family: book.scored(self.run.without(family)) for family in ("", *FAMILIES)}
+            if self.run.clusters
+            else {},
             "speed": {"run": self.run.figures(), "twin": self.twin.figures()},
             "bytes_an_account": self.run.callers.bytes_an_account(),
         }

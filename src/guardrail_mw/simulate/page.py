@@ -135,7 +135,11 @@ def _friction(runs: Sequence[dict[str, Any]]) -> Iterator[str]:
     yield "<p>Requests that were answered worse than in a twin run without clusters, in the worst 30 days.</p>"
     rows = [(escape(name), cohort_row(each)) for name, each in found.items()]
     yield from _table("cohort", COHORTS, rows)
-    drawn = [(name, each["per_million"], f"{each['per_million']:.1f}") for name, each in found.items() if name != "all"]
+    drawn = [
+        (name, each["per_million"], f"{each['per_million']:.1f}")
+        for name, each in found.items()
+        if name != "all" and each["worse"]
+    ]
     if drawn:
         yield bars("Worse in a million requests", "The figures stand in the table.", drawn)
     yield "<details><summary>What the words mean</summary><dl>"

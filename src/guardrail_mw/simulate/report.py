@@ -90,6 +90,7 @@ def tell(runs: Sequence[dict[str, Any]]) -> Iterator[str]:
             yield from _table(["", "attacker", *OPERATORS], rows)
             yield from _together(run)
         yield from _clusters(run)
+        yield from _ablation(run)
     yield ""
     yield "Friction: ordinary people, beyond a twin run without clusters, in the worst 30 days"
     found = pooling.cohorts(runs)
@@ -143,6 +144,25 @@ def _clusters(run: dict[str, Any]) -> Iterator[str]:
         f"  served to members of suspect clusters: {budgets['served']:,} in {budgets['cluster_days']:,} days of clusters, "
         f"at most {budgets['most_in_a_day']:,} on one; {budgets['trimmed']:,} trimmed while approval was waited for"
     )
+
+
+def _ablation(run: dict[str, Any]) -> Iterator[str]:
+    """Which evidence carries the clusters."""
+    if not run["ablation"] or not run["operators"]:
+        return
+    yield "  held at the end, without the evidence of a family (by clusters as they would be found then):"
+    names = [each["operator"] for each in run["operators"]]
+    rows = [
+        [
+            family or "all there is",
+            *[percent(found["held"][name]) for name in names],
+            _ratio(found["precision_by_account"]),
+            str(found["suspect"]),
+            str(found["ordinary_in_suspect_clusters"]),
+        ]
+        for family, found in run["ablation"].items()
+    ]
+    yield from _table(["", *names, "precision", "suspect clusters", "ordinary in them"], rows)
 
 
 def _rungs(found: dict[str, Any]) -> Iterator[str]:

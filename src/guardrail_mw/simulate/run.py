@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
+from guardrail_mw.simulate.ablation import without
 from guardrail_mw.simulate.caller import VERDICTS, Callers
 from guardrail_mw.simulate.clock import WorldClock
 from guardrail_mw.simulate.guarding import Feeder, guard, policy_of
@@ -110,7 +111,7 @@ class Run:
         feed: what the guard is told.
         pace: of rebuilds.
         clusters: False for a twin.
-        without: families of evidence that are left out.
+        left_out: families of evidence that nobody shows.
     """
 
     def __init__(  # noqa: PLR0913 - what a run is made of
@@ -123,18 +124,18 @@ class Run:
         pace: Pace | None = None,
         clusters: bool = True,
         exact: bool = False,
-        without: frozenset[str] = frozenset(),
+        left_out: frozenset[str] = frozenset(),
     ) -> None:
         self.world, self.book, self.clusters = world, book, clusters
         self.clock = WorldClock(world.start)
         self.policy = policy_of(policy, world, feed)
         self.clusters = clusters and self.policy.clusters is not None
         self.guardrail = guard(self.policy, self.clock, world.seed, clusters=self.clusters)
-        self.callers = Callers(self.guardrail, world, self.clock, exact=exact, without=without)
+        self.callers = Callers(self.guardrail, world, self.clock, exact=exact, without=left_out)
         self.times = Times()
         self.state: State | None = None
         """What the last rebuild left."""
-        self._feeder = Feeder(self.guardrail, world, without) if feed == "links" and self.clusters else None
+        self._feeder = Feeder(self.guardrail, world, left_out) if feed == "links" and self.clusters else None
         self._looks = looks(world, pace or Pace()) if self.clusters else []
         self._begun = False
 
@@ -224,8 +225,11 @@ class Run:
         self.state = state = await self.guardrail.work()
         self.times.rebuilds += time.process_time() - begun
         self.times.rebuilt += 1
+        self.book.rebuilt(self.clock.now(), self._found(state))
+
+    def _found(self, state: State) -> list[Found]:
         rows = self.callers.rows
-        found = [
+        return [
             Found(
                 each.id,
                 VERDICTS.index(each.verdict),
@@ -233,7 +237,13 @@ class Run:
             )
             for each in state.clusters
         ]
-        self.book.rebuilt(self.clock.now(), found)
+
+    def without(self, family: str) -> list[Found]:
+        """The clusters that would be found now without the evidence of a family."""
+        settings = self.policy.clusters
+        if settings is None:
+            return []
+        return self._found(asyncio.run(without(self.guardrail, settings, self.clock, family)))
 
     def figures(self) -> dict[str, Any]:
         """How fast it was, and how large it became."""

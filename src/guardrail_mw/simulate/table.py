@@ -184,6 +184,23 @@ class Table(Twin):
             "held": float(np.nansum(inside * made) / max(1.0, made.sum())),
         }
 
+    def scored(self, clusters: list[Found]) -> dict[str, Any]:
+        """What other clusters than the run's would hold of each operator's exchanges, and how exactly."""
+        campaigns, operators = self.campaigns, len(self._labels.operators)
+        cluster = np.full(len(campaigns.cluster), -1)
+        for index, each in enumerate(clusters):
+            cluster[each.rows] = index
+        held = words.held(cluster, campaigns.owner, campaigns.exchanges, operators)
+        _, _, over_accounts = words.b_cubed(cluster, campaigns.owner, operators)
+        return {
+            "held": {name: _figure(share) for name, share in zip(self._labels.operators, held.tolist(), strict=True)},
+            "precision_by_account": _figure(over_accounts),
+            "suspect": sum(each.verdict >= _SUSPECT for each in clusters),
+            "ordinary_in_suspect_clusters": sum(
+                int(self._people[each.rows].sum()) for each in clusters if each.verdict >= _SUSPECT
+            ),
+        }
+
     def _suspects(self) -> list[dict[str, Any]]:
         """Each suspect cluster at the end, and the ordinary people in it."""
         found = []
