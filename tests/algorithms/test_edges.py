@@ -129,8 +129,9 @@ class Naive:
                 continue
             if len(self.kept) == 64:
                 old = [each for each, (_, last) in self.kept.items() if day - last > 90]
-                longest = min(last for _, last in self.kept.values())
-                old = old or [next(each for each, (_, last) in self.kept.items() if last == longest)]
+                cheap = {each: last for each, (_, last) in self.kept.items() if each >> 57 in {4, 5, 7, *range(9, 32)}}
+                going = cheap or {each: last for each, (_, last) in self.kept.items()}
+                old = old or [min(going, key=going.__getitem__)]
                 for each in old:
                     del self.kept[each]
                 gone.update(old)

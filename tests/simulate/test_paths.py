@@ -58,7 +58,9 @@ def world() -> World:
 def ran(policy: str, kind: type[Callers] | None) -> Run:
     run = Run(world(), Noted(), policy=policy, pace=Pace(windows=()), exact=True)
     if kind is not None:
+        rows = run.callers.rows  # of whom something was told is noted there too
         run.callers = kind(run.guardrail, run.world, run.clock, exact=True)
+        run.callers.rows = rows
     run.go(run.world.end)
     asyncio.run(run.guardrail.close())
     return run

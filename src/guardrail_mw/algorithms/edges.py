@@ -12,7 +12,10 @@ from binascii import a2b_base64, b2a_base64
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
+from guardrail_mw.algorithms import keys
+
 __all__ = [
+    "CHEAP",
     "EDGE",
     "EPOCH",
     "KEPT",
@@ -35,6 +38,8 @@ EDGE = 11
 """Bytes of an edge."""
 MOST = 64
 """Edges of an account."""
+CHEAP = frozenset({keys.EMAIL_DOMAIN, keys.ISSUER, keys.DEVICE_SEEN, keys.NETWORK_WIDE, *range(keys.TLS, keys.OWN)})
+"""Codes of kinds that anybody can send; a policy's own are not among them."""
 KEPT = 90
 """Days after which an edge that was not shown again is the first to go."""
 EPOCH = 1_735_689_600_000_000
@@ -170,8 +175,10 @@ def _place(edges: bytes | bytearray, key: bytes) -> int:
 
 def _make_room(edges: bytearray, today: int) -> list[int]:
     ages = edges[EDGE - 1 :: EDGE].translate(_AGES[today])
-    oldest = max(ages)
-    going = [at for at, each in enumerate(ages) if each > KEPT] or [ages.index(oldest)]
+    going = [at for at, each in enumerate(ages) if each > KEPT]
+    if not going:
+        cheap = [at for at in range(len(ages)) if edges[at * EDGE] >> 1 in CHEAP] or range(len(ages))
+        going = [max(cheap, key=ages.__getitem__)]
     gone = []
     for at in reversed(going):
         begin = at * EDGE

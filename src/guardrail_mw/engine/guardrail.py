@@ -48,6 +48,7 @@ logger = logging.getLogger("guardrail_mw")
 PolicySource = str | os.PathLike[str] | Mapping[str, Any] | Policy
 """A file's path, the name of a policy that ships (`guardrail:balanced`), a mapping, or a `Policy`."""
 
+_VERSION = version("guardrail-mw")  # looked up here: it reads the disk, and apps make guardrails while their loop runs
 _MODES: tuple[Mode, ...] = get_args(Mode)
 _KINDS = {"memory": "memory"} | dict.fromkeys(SCHEMES[1:], "redis")
 
@@ -259,7 +260,7 @@ class Guardrail:
     def _announce(self, policy: Policy) -> None:
         logger.info(
             "guardrail_mw %s: policy %s (%s), mode %s, limits: %d, scorers: %d, rungs: %d, store %s%s.",
-            version("guardrail-mw"),
+            _VERSION,
             self._source if isinstance(self._source, (str, os.PathLike)) else "given by the app",
             policy.hash,
             self.engine.mode,

@@ -87,7 +87,7 @@ class Callers(Http):
         self.clusters: list[str] = []
         """Ids of clusters that callers were in."""
         self.rows: dict[str, int] = {}
-        """Accounts' rows by their homes; of those who have called."""
+        """Accounts' rows by their homes; of those who have called, or of whom something was told."""
         self.writing = 0.0
         """Seconds of CPU for making up what the edge would have read."""
         self._clock = clock

@@ -85,10 +85,20 @@ def secrets_of(seed: int) -> dict[str, str]:
 
 
 class Feeder:
-    """Tells the guard what the service's own systems know of accounts, as they are opened."""
+    """Tells the guard what the service's own systems know of accounts, as they are opened.
 
-    def __init__(self, guardrail: Guardrail, world: World, without: frozenset[str] = frozenset()) -> None:
+    Args:
+        guardrail: who is told.
+        world: whose accounts they are.
+        rows: where each account's row is noted, by its home.
+        without: families of evidence that are left out.
+    """
+
+    def __init__(
+        self, guardrail: Guardrail, world: World, rows: dict[str, int], without: frozenset[str] = frozenset()
+    ) -> None:
         self._guardrail = guardrail
+        self._rows = rows
         self._world = world
         self._without = frozenset(kind.name for kind in BUILT_IN if kind.family in without)
 
@@ -101,6 +111,7 @@ class Feeder:
         source = resolver.sources[0].name
         for link in self._world.links(since, until):
             account = resolver.digester.account(source, "", self._world.accounts.name(link.account))
+            self._rows[account] = link.account
             if link.kind in self._without:
                 continue
             value = link.value

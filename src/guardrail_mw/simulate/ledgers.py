@@ -33,7 +33,7 @@ class Found(NamedTuple):
     verdict: int
     """Index into `caller.VERDICTS`."""
     rows: NDArray[np.int64]
-    """Its members that have called."""
+    """Its members."""
 
 
 class Ordinary:

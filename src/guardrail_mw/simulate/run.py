@@ -135,7 +135,9 @@ class Run:
         self.times = Times()
         self.state: State | None = None
         """What the last rebuild left."""
-        self._feeder = Feeder(self.guardrail, world, left_out) if feed == "links" and self.clusters else None
+        self._feeder = (
+            Feeder(self.guardrail, world, self.callers.rows, left_out) if feed == "links" and self.clusters else None
+        )
         self._looks = looks(world, pace or Pace()) if self.clusters else []
         self._begun = False
 

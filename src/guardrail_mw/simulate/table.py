@@ -7,25 +7,22 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from guardrail_mw.simulate import words
+from guardrail_mw.simulate.burdens import Burdens
 from guardrail_mw.simulate.caller import CODES, VERDICTS
-from guardrail_mw.simulate.ledgers import SERVED, Campaigns, Found, Ordinary
-from guardrail_mw.simulate.world.arrays import DAY, HOUR
-from guardrail_mw.simulate.world.ranges import ranges, ranges_hash
+from guardrail_mw.simulate.ledgers import Campaigns, Found, Ordinary
+from guardrail_mw.simulate.world.arrays import HOUR
+from guardrail_mw.simulate.world.ranges import ranges_hash
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from guardrail_mw.simulate.caller import Seen
-    from guardrail_mw.simulate.words import Exceptions
     from guardrail_mw.simulate.world.batch import Batch
     from guardrail_mw.simulate.world.world import World
 
 __all__ = ["Table", "Twin"]
 
 _SUSPECT: Final = VERDICTS.index("suspect")
-_RUNGS: Final = CODES[1:]
-_GROUPS: Final = 600
-"""Groups of a cohort from which on its figure is a figure; below it is only a bound."""
 
 
 class Twin:
@@ -56,8 +53,6 @@ class Table(Twin):
         """Ordinary members of a suspect cluster, at most: how many, of which, out of how many, at which µs."""
         self.known = np.zeros(len(labels.operators), np.int64)
         """µs when a cluster of each operator was first watched."""
-        self.inside: dict[str, set[int]] = {}
-        """Ordinary people who ever were in a suspect cluster, by its id."""
 
     def calls(self, batch: Batch, seen: Seen) -> None:
         """See `run.Book`."""
@@ -67,16 +62,20 @@ class Table(Twin):
     def rebuilt(self, at: int, clusters: list[Found]) -> None:
         """See `run.Book`."""
         self.campaigns.rebuilt(at, clusters)
-        whose = words.owners(self.campaigns.cluster, self.campaigns.owner)
+        whose = words.owners(self._counted(self.campaigns.cluster), self.campaigns.owner)
         for index, each in enumerate(clusters):
             operator = int(whose[index]) if index < len(whose) else -1
             if each.verdict >= 1 and operator >= 0 and not self.known[operator]:
                 self.known[operator] = at
             if each.verdict >= _SUSPECT:
                 people = each.rows[self._people[each.rows]]
-                self.inside.setdefault(each.id, set()).update(people.tolist())
                 if len(people) > self.worst[0]:
                     self.worst = (len(people), each.id, len(each.rows), at)
+
+    def _counted(self, cluster: NDArray[Any]) -> NDArray[Any]:
+        """Without an operator's accounts that have not called yet: they have got nothing, and are nobody else's."""
+        idle = (self._labels.operator >= 0) & (self.campaigns.owner < 0)
+        return np.where(idle, -1, cluster)
 
     # What it comes to
 
@@ -89,10 +88,11 @@ class Table(Twin):
         if twin.ordinary.mark != self.ordinary.mark:
             raise ValueError("the twin's ordinary people called at other times than the run's: they cannot be compared")
         scenario, campaigns = self._world.scenario, self.campaigns
-        precision, recall, over_accounts = words.b_cubed(campaigns.cluster, campaigns.owner, len(self._labels.operators))
-        pairs = words.pairs(campaigns.cluster, campaigns.owner)
+        cluster = self._counted(campaigns.cluster)
+        precision, recall, over_accounts = words.b_cubed(cluster, campaigns.owner, len(self._labels.operators))
+        pairs = words.pairs(cluster, campaigns.owner)
         operators = [self._operator(number, precision, recall) for number in range(len(self._labels.operators))]
-        run, other = self.ordinary.exceptions(), twin.ordinary.exceptions()
+        burdens = Burdens(self._labels, self._world.start, self.ordinary, twin.ordinary, campaigns.ever)
         return {
             "scenario": scenario.name,
             "seed": self._world.seed,
@@ -118,8 +118,8 @@ class Table(Twin):
                 "ordinary_in_a_suspect_cluster": dict(zip(("most", "cluster", "of", "at"), self.worst, strict=True)),
             },
             "budgets": self._budgets(),
-            "friction": self._friction(words.worse(run, other), words.denied(run, other)),
-            "framing": self._framing(words.worse(run, other)),
+            "friction": burdens.friction(),
+            "framing": burdens.framing(),
             "looks": campaigns.looks,
         }
 
@@ -129,8 +129,10 @@ class Table(Twin):
         settings = world.scenario.campaigns[number]
         mine = np.flatnonzero(campaigns.owner == number)
         served = campaigns.served[number]
-        held = words.held(campaigns.cluster, campaigns.owner, campaigns.exchanges, len(self._labels.operators))[number]
-        whose = words.owners(campaigns.cluster, campaigns.owner)
+        held = words.held(
+            self._counted(campaigns.cluster), campaigns.owner, campaigns.exchanges, len(self._labels.operators)
+        )[number]
+        whose = words.owners(self._counted(campaigns.cluster), campaigns.owner)
         new = mine[(campaigns.first[mine] > self.known[number]) & (self.known[number] > 0)]
         joins = campaigns.joined[new]
         return {
@@ -172,7 +174,7 @@ class Table(Twin):
         if not goal:
             return {}
         campaigns = self.campaigns
-        inside = words.held(campaigns.cluster, campaigns.owner, campaigns.exchanges, len(operators))
+        inside = words.held(self._counted(campaigns.cluster), campaigns.owner, campaigns.exchanges, len(operators))
         made = np.bincount(campaigns.owner[campaigns.owner >= 0], campaigns.exchanges[campaigns.owner >= 0], len(operators))
         tokens = sum(
             each["goal"] * plan.tokens for each, plan in zip(operators, self._world.scenario.campaigns, strict=True)
@@ -190,6 +192,7 @@ class Table(Twin):
         cluster = np.full(len(campaigns.cluster), -1)
         for index, each in enumerate(clusters):
             cluster[each.rows] = index
+        cluster = self._counted(cluster)
         held = words.held(cluster, campaigns.owner, campaigns.exchanges, operators)
         _, _, over_accounts = words.b_cubed(cluster, campaigns.owner, operators)
         return {
@@ -204,7 +207,7 @@ class Table(Twin):
     def _suspects(self) -> list[dict[str, Any]]:
         """Each suspect cluster at the end, and the ordinary people in it."""
         found = []
-        whose = words.owners(self.campaigns.cluster, self.campaigns.owner)
+        whose = words.owners(self._counted(self.campaigns.cluster), self.campaigns.owner)
         for index, each in enumerate(self.campaigns.last):
             if each.verdict < _SUSPECT:
                 continue
@@ -231,108 +234,6 @@ class Table(Twin):
             "trimmed": sum(trimmed for _, trimmed in budgets.values()),
             "most_in_a_day": max((whole for whole, _ in budgets.values()), default=0),
         }
-
-    # Friction
-
-    def _friction(self, worse: Exceptions, denied: NDArray[Any]) -> dict[str, Any]:
-        """Of ordinary people in nobody's hands; whom a frame was to hit is counted apart."""
-        framed = self._framed()
-        spared = worse.take(np.flatnonzero(~framed[worse.account] & self._people[worse.account]))
-        denied = denied[~framed[denied] & self._people[denied]]
-        counted = self._people & ~framed
-        cohorts = self._labels.cohorts[:-1]
-        ever = np.zeros(len(framed), np.bool_)
-        ever[[row for members in self.inside.values() for row in members]] = True
-        by_cohort = {
-            name: found
-            for code, name in enumerate(cohorts)
-            if (found := self._touched(spared, denied, counted & (self._labels.cohort == code), [code])) is not None
-        }
-        every = self._touched(spared, denied, counted, list(range(len(cohorts))))
-        return {
-            "all": every,
-            "cohorts": by_cohort,
-            "denied_outside_suspect_clusters": int((~ever[denied]).sum()),
-            "denied": [
-                {
-                    "account": int(row),
-                    "cohort": self._labels.cohorts[self._labels.cohort[row]],
-                    "in_a_suspect_cluster": bool(ever[row]),
-                }
-                for row in denied.tolist()
-            ],
-        }
-
-    def _touched(
-        self, worse: Exceptions, denied: NDArray[Any], who: NDArray[Any], cohorts: list[int]
-    ) -> dict[str, Any] | None:
-        """Of some accounts, in their worst thirty days."""
-        mine = worse.take(np.flatnonzero(who[worse.account]))
-        day = (mine.at - self._world.start) // DAY
-        days = self._world.scenario.days
-        window = words.worst_window(mine.account, day, days)
-        span = slice(window.first, window.first + words.WINDOW)
-        active = np.flatnonzero(self.ordinary.active[span].any(axis=0) & who)
-        if not len(active):
-            return None
-        group = np.where(who, self._labels.group, -1)
-        sizes = np.bincount(group[group >= 0])
-        alone = sizes[np.maximum(group, 0)] < 2  # noqa: PLR2004 - one person is no group
-        group = np.where(alone, -1, group)
-        groups = len(np.unique(group[active][group[active] >= 0]))
-        inside = mine.take(np.flatnonzero((day >= window.first) & (day < window.first + words.WINDOW)))
-        requests = int(self.ordinary.requests[span][:, cohorts].sum())
-        hit = words.touched_groups(window.accounts, group) if groups else np.zeros(0, np.int64)
-        return {
-            "first_day": window.first,
-            "accounts": len(active),
-            "touched": len(window.accounts),
-            "share": len(window.accounts) / len(active),
-            "bound": None if len(window.accounts) else words.zero_bound(len(active)),
-            "groups": groups,
-            "groups_touched": len(hit),
-            "groups_bound": None if len(hit) or not groups else words.zero_bound(groups),
-            "enough_groups": groups >= _GROUPS,
-            "requests": requests,
-            "worse": len(inside),
-            "per_million": 1e6 * len(inside) / max(1, requests),
-            "rungs": {
-                name: {
-                    "requests": int((inside.code == code).sum()),
-                    "accounts": len(np.unique(inside.account[inside.code == code])),
-                }
-                for code, name in enumerate(_RUNGS, 1)
-            },
-            "denied": int(who[denied].sum()),
-        }
-
-    def _framed(self) -> NDArray[np.bool_]:
-        groups = sorted({group for victims in self._labels.victims.values() for group in victims})
-        return np.isin(self._labels.group, groups) & self._people
-
-    def _framing(self, worse: Exceptions) -> list[dict[str, Any]]:
-        """What became of those whose evidence an operator planted."""
-        found = []
-        for operator, groups in self._labels.victims.items():
-            for group in groups:
-                who = (self._labels.group == group) & self._people
-                hit = np.unique(worse.account[who[worse.account]])
-                rows = np.flatnonzero(who)
-                found.append(
-                    {
-                        "operator": operator,
-                        "accounts": len(rows),
-                        "touched": len(hit),
-                        "denied_or_limited": len(np.unique(worse.account[who[worse.account] & (worse.code > SERVED)])),
-                        "ever_in_a_suspect_cluster": int(self.campaigns.ever[rows].sum()),
-                    }
-                )
-        return found
-
-    def cohorts(self) -> dict[str, bool]:
-        """Names of the cohorts that took part, and whether each is one of groups."""
-        known = ranges().cohorts
-        return {name: known[name].grouped for name in self._labels.cohorts[:-1] if name in known}
 
 
 def _figure(value: float) -> float | None:

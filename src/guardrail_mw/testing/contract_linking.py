@@ -220,6 +220,21 @@ class Linking:
         assert await keys_of(store, 1) == [keys[0], keys[2], *keys[7:69]]
         assert [await holders(store, key) for key in keys[:8]] == [2, 1, 2, 1, 0, 0, 0, 1]
 
+    async def test_what_anybody_can_send_makes_room_before_what_costs_something(
+        self, store: Store, clock: FakeClock
+    ) -> None:
+        """A card shown yesterday, an address and a kind of the policy's own outlast seventy user agents of today."""
+        dear = [code << 57 | 9 for code in (1, 2, 3, 6, 8, 32)]
+        await show(store, 1, *dear)
+        clock.advance(86_400)
+        agents = [12 << 57 | number for number in range(70)]
+        for first in range(0, 70, 10):
+            await show(store, 1, *agents[first : first + 10])
+        assert await keys_of(store, 1) == [*dear, *agents[12:]]
+        cards = [1 << 57 | number for number in range(100, 160)]
+        await show(store, 1, *cards)
+        assert await keys_of(store, 1) == [*dear[2:], *cards]
+
     async def test_edges_of_more_than_ninety_days_make_room_first(self, store: Store, clock: FakeClock) -> None:
         keys = list(range(1, 66))
         await show(store, 1, *keys[:3])

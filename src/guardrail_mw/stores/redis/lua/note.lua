@@ -21,6 +21,9 @@ local function make_room()
   for i = 1, count do
     local age = (today - byte(edges, DONE + i * EDGE)) % 256
     if age > 90 then going[#going + 1] = i end
+    -- what anybody can send goes before what costs something: codes 4, 5, 7 and 9 to 31
+    local code = floor(byte(edges, DONE + (i - 1) * EDGE + 1) / 2)
+    if code == 4 or code == 5 or code == 7 or (code >= 9 and code < 32) then age = age + 256 end
     if age > longest then oldest, longest = i, age end
   end
   if #going == 0 then going[1] = oldest end
