@@ -20,7 +20,7 @@ from guardrail_mw.simulate.world.world import World
 
 def scenario(**more: Any) -> Scenario:
     campaign = {"operator": "one", "goal": 900, "accounts": 40, "scales": False, "days": 2, "start": 1}
-    town = {"name": "town", "days": 3, "ordinary_days": 1, "accounts": 120, "volume": 0.5, "campaigns": [campaign]}
+    town = {"name": "town", "days": 3, "ordinary_days": 1, "accounts": 70, "volume": 0.5, "campaigns": [campaign]}
     return Scenario.model_validate({**town, **more})
 
 

@@ -63,9 +63,10 @@ class Naive:
             new.append(key not in mine)
             if new[-1]:
                 if len(mine) == 64:
-                    longest = min(last for _, last in mine.values())
                     old = [each for each, (_, last) in mine.items() if day - last > 90]
-                    old = old or [next(each for each, (_, last) in mine.items() if last == longest)]
+                    cheap = {each: last for each, (_, last) in mine.items() if each >> 57 in CHEAP}
+                    going = cheap or {each: last for each, (_, last) in mine.items()}
+                    old = old or [min(going, key=going.__getitem__)]
                     for each in old:
                         del mine[each]
                     gone += old

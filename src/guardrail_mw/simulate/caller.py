@@ -41,6 +41,7 @@ _VERDICT: Final = {name: code for code, name in enumerate(VERDICTS)}
 _LIMITED: Final = frozenset({"rate_limited", "overloaded", "unavailable", "exceeds_limit"})
 _ASKED: Final = frozenset({"challenge_required", "verification_required"})
 _COOKIES: Final = 500_000
+"""Cookies, and addresses in words, that are kept."""
 _NOBODY: Final = ("", "none")
 
 
@@ -99,6 +100,7 @@ class Callers(Http):
         cookies = guardrail.policy.identity.device
         self._signer = Signer(guardrail.secrets.keys) if cookies is not None and cookies.cookie else None
         self._cookies: dict[int, tuple[bytes, bytes]] = {}
+        self._peers: dict[int, str] = {}
         self._programs: dict[int, tuple[str, Headers]] = {}
         self._keys: dict[int, tuple[bytes, bytes]] = {}
 
@@ -122,7 +124,12 @@ class Callers(Http):
         headers = [*base, (b"x-api-key", key[0]) if anthropic else (b"authorization", key[1])]
         if device >= 0 and self._signer is not None:
             headers.append(self._cookies.get(device) or self._cookie(device, at))
-        return Facts("POST", path, headers, peer=self.world.addresses[address])
+        peer = self._peers.get(address)
+        if peer is None:
+            if len(self._peers) >= _COOKIES:
+                self._peers.clear()
+            peer = self._peers[address] = self.world.addresses[address]
+        return Facts("POST", path, headers, peer=peer)
 
     def _key(self, account: int) -> tuple[bytes, bytes]:
         name = self.world.accounts.name(account)

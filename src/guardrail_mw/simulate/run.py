@@ -157,18 +157,20 @@ class Run:
 
     async def _go(self, until: int, tick: Callable[[int], None] | None) -> None:
         gc.collect()
-        gc.freeze()  # a store of a million objects is no garbage, and looking through it costs more than all decisions
+        gc.disable()  # a store of a million objects is no garbage, and looking through it costs more than all decisions
         try:
             if not self._begun:
                 await self._begin()
             for _ in self._batches(until):
                 await self._step()
-                gc.collect(0)
+                gc.collect()  # of what has come since the last step
+                gc.freeze()
                 if tick is not None:
                     tick(self.world.at)
             if self.done:
                 await self._rebuild()
         finally:
+            gc.enable()
             gc.unfreeze()
             await self.guardrail.store.drain()
 
