@@ -57,10 +57,11 @@ class Naive:
         for key in keys:
             if key in mine:
                 mine[key][1] = day
+        had = [key in mine for key in keys]
         gone: list[int] = []
         new = []
-        for key in keys:
-            new.append(key not in mine)
+        for key, before in zip(keys, had, strict=True):
+            new.append(not before and key not in mine)
             if new[-1]:
                 if len(mine) == 64:
                     old = [each for each, (_, last) in mine.items() if day - last > 90]

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Self
 
 from guardrail_mw.algorithms import edges
 from guardrail_mw.clusters.reading import Reader
@@ -42,54 +43,53 @@ async def export_edges(store: Graph, folder: Path, *, now: int, lookback: int = 
         StoreError: the store failed. No file is changed then.
         OSError: a file cannot be written.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    files = Exported(folder / "edges.parquet", folder / "accounts.parquet")
-    parts = Exported(*[path.with_suffix(".parquet.part") for path in files])
-    with _Files(parts) as out:
+    with _Files(folder) as out:
         waiting: list[Held] = []
         async for batch in store.read(max(0, edges.day_of(now) - lookback)):
             waiting += batch
             while len(waiting) >= group:
-                out.add(waiting[:group], now, lookback)
+                await asyncio.to_thread(out.add, waiting[:group], now, lookback)
                 waiting = waiting[group:]
         if waiting:
-            out.add(waiting, now, lookback)
-    for part, path in zip(parts, files, strict=True):
-        part.replace(path)
-    return files
+            await asyncio.to_thread(out.add, waiting, now, lookback)
+    return out.paths
 
 
 class _Files:
-    """Both, while they are written."""
+    """Both, under other names until they are whole."""
 
-    def __init__(self, paths: Exported) -> None:
+    def __init__(self, folder: Path) -> None:
         import pyarrow as pa
         from pyarrow.parquet import ParquetWriter
 
-        self._paths = paths
+        folder.mkdir(parents=True, exist_ok=True)
+        self.paths = Exported(folder / "edges.parquet", folder / "accounts.parquet")
+        self._parts = [path.with_suffix(".parquet.part") for path in self.paths]
         self._edges = pa.schema([("account", pa.string()), ("key", pa.int64()), ("first", pa.int64())])
         self._accounts = pa.schema([("account", pa.string()), ("since", pa.int64())])
-        schemas = (self._edges, self._accounts)
-        self._writers = [ParquetWriter(path, schema, compression="zstd") for path, schema in zip(paths, schemas, strict=True)]
+        columns = zip(self._parts, (self._edges, self._accounts), strict=True)
+        self._writers = [ParquetWriter(part, schema, compression="zstd") for part, schema in columns]
 
     def add(self, held: list[Held], now: int, lookback: int) -> None:
-        """As a rebuild reads it: what each account is, depends on no other."""
+        """As a rebuild reads it: what is read of an account depends on no other."""
         import pyarrow as pa
 
         reader = Reader(now, lookback)
         reader.add(held)
         found = reader.read().held
         names = pa.array(found.accounts, pa.string())
-        columns: tuple[Any, ...] = (names.take(pa.array(found.owner)), found.key, found.first)
-        self._writers[0].write_table(pa.table(list(columns), schema=self._edges))
+        columns: list[Any] = [names.take(pa.array(found.owner)), found.key, found.first]
+        self._writers[0].write_table(pa.table(columns, schema=self._edges))
         self._writers[1].write_table(pa.table([names, found.since], schema=self._accounts))
 
-    def __enter__(self) -> _Files:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         for writer in self._writers:
             writer.close()
-        if kind is not None:
-            for path in self._paths:
-                path.unlink(missing_ok=True)
+        for part, path in zip(self._parts, self.paths, strict=True):
+            if kind is None:
+                part.replace(path)
+            else:
+                part.unlink(missing_ok=True)

@@ -54,7 +54,8 @@ class DuckDB:
 
     def rows(self, query: str) -> list[tuple[Any, ...]]:
         """See `Engine.rows`."""
-        return self._connection.execute(query).fetchall()
+        found: list[tuple[Any, ...]] = self._connection.execute(query).fetchall()
+        return found
 
     def components(self, name: str) -> None:
         """See `Engine.components`."""

@@ -11,7 +11,6 @@ if TYPE_CHECKING:
 __all__ = ["Spark"]
 
 
-
 class Spark:
     """Runs the stages in Spark SQL; needs pyspark 4 and the extra `sql`.
 
