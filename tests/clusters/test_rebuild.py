@@ -291,6 +291,21 @@ def test_nor_does_one_of_a_released_cluster_that_is_no_more() -> None:
     assert verdicts(found) == {"a": "confirmed", "b": "confirmed"}
 
 
+def test_nor_do_all_of_a_few_who_were_released_though_it_has_their_id() -> None:
+    """Its id goes on, for whatever was counted; what was said of twenty does not hold for 300, at no later look either."""
+    crowd = campaign(300)
+    before = State(1, 1, (known(R, names(crowd, "a")[:20]),))
+    said = {R: [order("release")]}
+    first = run(crowd, before, judge=HARSH, orders=said)
+    (found,) = first.state.clusters
+    assert (found.id, found.verdict, found.heir) == (R, "confirmed", NOW * HOUR)
+    second = run(crowd, first.state, now=NOW + 1, judge=HARSH, orders=said)
+    assert [(each.id, each.verdict, each.heir) for each in second.state.clusters] == [(R, "confirmed", NOW * HOUR)]
+    again = {R: [*said[R], order("release", at=NOW + 1)]}
+    third = run(crowd, second.state, now=NOW + 2, judge=HARSH, orders=again)
+    assert [each.verdict for each in third.state.clusters] == ["none"]
+
+
 # Brakes
 
 

@@ -51,8 +51,8 @@ class Noted:
 
 
 def world() -> World:
-    campaign = {"operator": "one", "goal": 1600, "accounts": 80, "scales": False, "days": 3, "start": 2}
-    return World(Scenario.model_validate({"days": 5, "ordinary_days": 2, "accounts": 70, "campaigns": [campaign]}), 3)
+    campaign = {"operator": "one", "goal": 2400, "accounts": 80, "scales": False, "days": 3, "start": 2}
+    return World(Scenario.model_validate({"days": 5, "ordinary_days": 2, "accounts": 120, "campaigns": [campaign]}), 3)
 
 
 def ran(policy: str, kind: type[Callers] | None) -> Run:

@@ -117,6 +117,7 @@ def rebuild(held: Holdings, activity: Activities, before: State, given: Given, r
     for number, mine, found in zip(kept, members, named, strict=True):
         known = old.get(found.id)
         parent = old.get(found.descends)
+        heir = now if known is not None and parent is None else parent.heir if parent is not None else 0
         lineage = dict.fromkeys((found.id, *(parent.lineage if parent is not None else ())))
         made = Cluster(
             found.id,
@@ -129,6 +130,7 @@ def rebuild(held: Holdings, activity: Activities, before: State, given: Given, r
             figures=dict(zip(FEATURES, (round(float(each), 4) for each in figures[number]), strict=True)),
             ancestors=found.ancestors,
             lineage=tuple(lineage)[:_LINEAGE],
+            heir=heir,
             families=rests[number],
             **_material(known, len(mine), tokens[number], tokens[-1], rules, now),
             approved=sum(min(old[each].approved, came) for each, came in zip(found.ancestors, found.came, strict=True)),
