@@ -73,6 +73,16 @@ def shown(one: Collector, who: Subject, content: Content) -> tuple[int, ...]:
 # Once a day
 
 
+@pytest.mark.parametrize("day", [80 * 256 - 1, 80 * 256, 80 * 256 + 1])
+def test_no_day_is_another(day: int) -> None:
+    """Of the day eight bits are kept: one day in 256 has none of them set."""
+    one, who = collector(FakeClock(day * DAY)), subject("one", PAYMENT, NETWORK, AGENT)
+    assert shown(one, who, shingles(1, 2)) == (PAYMENT, NETWORK, AGENT)
+    shown(one, subject("two"), shingles(1, 2))
+    assert shown(one, who, shingles(1, 2)) == (piece(1), piece(2))
+    assert one.edges(who, shingles(3)) == ()
+
+
 def test_what_is_written_is_not_written_again() -> None:
     one, who = collector(), subject("one", PAYMENT, NETWORK)
     assert one.edges(who) == (PAYMENT, NETWORK)

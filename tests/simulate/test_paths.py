@@ -10,11 +10,12 @@ import numpy as np
 from guardrail_mw.simulate.caller import CODES, Callers
 from guardrail_mw.simulate.run import Pace, Run
 from guardrail_mw.simulate.wire import WiredCallers
-from guardrail_mw.simulate.world.arrays import DAY
+from guardrail_mw.simulate.world.arrays import DAY, HOUR
 from guardrail_mw.simulate.world.scenario import Scenario
 from guardrail_mw.simulate.world.world import World
+from guardrail_mw.stores.base import Change
 
-# Limits that bind, clusters that are judged at once, a rung that slows them down, and one that trims.
+# Limits that bind, clusters that are watched soon, and a rung that slows their members down.
 POLICY = """
 version: 1
 extends: guardrail:campaign
@@ -61,9 +62,19 @@ def ran(policy: str, kind: type[Callers] | None) -> Run:
         rows = run.callers.rows  # of whom something was told is noted there too
         run.callers = kind(run.guardrail, run.world, run.clock, exact=True)
         run.callers.rows = rows
+    run.go(run.world.start + 3 * DAY + 12 * HOUR)
+    asyncio.run(judged(run))
     run.go(run.world.end)
     asyncio.run(run.guardrail.close())
     return run
+
+
+async def judged(run: Run) -> None:
+    """Everybody is found to be in a suspect cluster, which waits for approval: until the next rebuild, three hours later."""
+    fields = {"cluster": "c0ffee000000", "verdict": "suspect", "brake": "1"}
+    changes = tuple(Change("set", name, value) for name, value in fields.items())
+    store: Any = run.guardrail.store
+    await store.assign([(home, changes) for home in sorted(run.callers.rows)])
 
 
 def kept(run: Run) -> dict[str, Any]:
@@ -87,6 +98,8 @@ def test_both_ways_decide_the_same(tmp_path: Any) -> None:
     # And there was something to decide.
     counts = dict(zip(CODES, np.bincount(short.book.codes, minlength=len(CODES)).tolist(), strict=True))
     assert counts["limited"] > 100
-    assert counts["delayed"] + counts["trimmed"] > 100
+    assert counts["delayed"] > 20
+    assert counts["trimmed"] > 20
     assert sum(short.book.clusters) > 100
+    assert set(short.book.verdicts) >= {0, 1, 2}
     assert short.world.end == short.world.start + 5 * DAY

@@ -192,8 +192,9 @@ class Collector:
             place, tag = mixed >> 40 & places, mixed & ~0xFF | day
             if table[place] != tag and table[place ^ 1] != tag:
                 code = key >> BITS
-                held = self._many[_place(who, code, places)] if code in A_DAY else 0
-                if held >> 8 != day or held & 0xFF < A_DAY[code]:
+                most = A_DAY.get(code)
+                held = self._many[_place(who, code, places)] if most is not None else 0
+                if most is None or held >> 8 != day or held & 0xFF < most:
                     found.append(key)
         return found
 

@@ -1,0 +1,363 @@
+"""The stages in SQL, against the same in numpy: the same clusters, and the same that values say for them."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, event, given, settings
+
+from guardrail_mw.algorithms import activity, edges
+from guardrail_mw.clusters import forming
+from guardrail_mw.clusters.forming import Formed, form
+from guardrail_mw.clusters.graph import Graph, Holdings
+from guardrail_mw.clusters.kinds import Kind, Kinds
+from guardrail_mw.clusters.reading import Reader, table
+from guardrail_mw.clusters.sql import DuckDB, Engine, Found, Spark, export_edges, form_from_parquet
+from guardrail_mw.clusters.sql.stages import run
+from guardrail_mw.errors import StoreError
+from guardrail_mw.stores.base import Held
+from guardrail_mw.stores.memory import MemoryStore
+from guardrail_mw.testing.clock import FakeClock
+
+from . import small, worlds
+from .kit import CONTENT, DAY, KINDS, MONTH, Crowd, key, named
+from .worlds import Campaign
+
+NEW = 45 * DAY
+HOUR = 3_600_000_000
+
+Saying: TypeAlias = "tuple[int, int, int, int, int, bool]"
+"""Of a value and a cluster: key, number of the cluster, members, millinats, since when, and whether it is the cluster's own."""
+Answer: TypeAlias = "tuple[list[list[str]], set[Saying]]"
+"""The clusters in their order, and what values say."""
+
+
+def need(*modules: str, program: str = "") -> None:
+    """What is missing skips a test; where CI runs it fails it."""
+    missing = [each for each in modules if find_spec(each) is None]
+    if program and shutil.which(program) is None:
+        missing.append(program)
+    if missing:
+        reason = f"needs {' and '.join(missing)}, not installed here"
+        if os.environ.get("CI", "").lower() == "true":
+            pytest.fail(reason, pytrace=False)
+        pytest.skip(reason)
+
+
+@pytest.fixture(scope="module")
+def duck() -> Iterator[DuckDB]:
+    need("duckdb", "splink", "pyarrow")
+    with DuckDB.open(memory="1GB", threads=2) as engine:
+        yield engine
+
+
+def written(held: Holdings, folder: Path) -> tuple[str, str]:
+    """As it is exported: edges, accounts."""
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    names = pa.array(held.accounts, pa.string())
+    shown = {"account": names.take(pa.array(held.owner)), "key": held.key, "first": held.first}
+    parquet.write_table(pa.table(shown), folder / "edges.parquet")
+    parquet.write_table(pa.table({"account": names, "since": held.since}), folder / "accounts.parquet")
+    return str(folder / "edges.parquet"), str(folder / "accounts.parquet")
+
+
+def found(engine: Engine) -> Answer:
+    """What an engine has found."""
+    clusters: dict[int, list[str]] = {}
+    for account, cluster in engine.rows("select account, cluster from cluster order by account"):
+        clusters.setdefault(cluster, []).append(account)
+    number = {cluster: at for at, cluster in enumerate(sorted(clusters))}
+    rows = engine.rows("select key, cluster, members, weight, second, nominated from worth")
+    return [clusters[each] for each in sorted(clusters)], {(row[0], number[row[1]], *row[2:]) for row in rows}
+
+
+def expected(graph: Graph, formed: Formed) -> Answer:
+    """What numpy has."""
+    columns = [each.tolist() for each in (*formed.weights[:5], formed.nominated)]
+    said = {(int(graph.keys[value]), *rest) for value, *rest in zip(*columns, strict=True)}
+    return named(graph, formed.cluster), said
+
+
+def both(engine: Engine, held: Holdings, folder: Path, now: int, kinds: Kinds = KINDS) -> tuple[Answer, Answer]:
+    """The answer of an engine, and numpy's."""
+    files = written(held, folder)
+    counted = form_from_parquet(engine, *files, kinds=kinds, now=now, age=MONTH, new=NEW)
+    graph = Graph.of(held, table(kinds))
+    answer = found(engine)
+    members = sum(len(each) for each in answer[0])
+    assert counted == Found(len(held.accounts), members, len(answer[0]))
+    return answer, expected(graph, form(graph, CONTENT, now=now, age=MONTH, new=now - NEW))
+
+
+@given(small.crowds())
+@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture])
+def test_duckdb_finds_in_small_worlds_what_numpy_does(duck: DuckDB, tmp_path: Path, crowd: Crowd) -> None:
+    answer, same = both(duck, crowd.held(), tmp_path, small.NOW)
+    event(f"{len(same[0])} clusters")
+    assert answer == same
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_duckdb_finds_in_a_world_what_numpy_does(duck: DuckDB, tmp_path: Path, seed: int) -> None:
+    """5,000 accounts, 800 of them of two campaigns; edges and accounts in no order."""
+    made = worlds.make(seed, 5_000, Campaign("aligned", 400, crossed=False), Campaign("crossed", 400, crossed=True))
+    order = np.random.default_rng(seed).permutation(made.crowd.edges)
+    answer, same = both(duck, made.crowd.held(order.tolist()), tmp_path, worlds.NOW)
+    assert answer == same
+    assert sorted(made.cohorts["aligned"]) in answer[0]
+    assert sorted(made.cohorts["crossed"]) in answer[0]
+
+
+@pytest.mark.slow
+def test_spark_finds_in_a_world_what_numpy_does(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """5,000 accounts; in two threads of this machine, on loopback."""
+    need("pyspark", "splink", "duckdb", "pyarrow", program="java")
+    monkeypatch.setenv("SPARK_LOCAL_IP", "127.0.0.1")
+    made = worlds.make(4, 5_000, Campaign("aligned", 400, crossed=False), Campaign("crossed", 400, crossed=True))
+    chained(made.crowd)
+    session = spark(tmp_path)
+    try:
+        answer, same = both(Spark(session, str(tmp_path / "work")), made.crowd.held(), tmp_path, worlds.NOW)
+    finally:
+        session.stop()
+    assert answer == same
+    assert sorted(made.cohorts["crossed"]) in answer[0]
+    assert any("a:third0000" in each for each in answer[0])
+
+
+def spark(folder: Path) -> Any:
+    from pyspark.sql import SparkSession
+
+    wanted = {
+        "spark.driver.bindAddress": "127.0.0.1",
+        "spark.driver.host": "127.0.0.1",
+        "spark.driver.memory": "2g",
+        "spark.local.dir": str(folder / "spark"),
+        "spark.log.level": "ERROR",
+        "spark.sql.shuffle.partitions": "4",
+        "spark.sql.warehouse.dir": str(folder / "warehouse"),
+        "spark.ui.enabled": "false",
+        "spark.ui.showConsoleProgress": "false",
+    }
+    return SparkSession.builder.master("local[2]").config(map=wanted).getOrCreate()
+
+
+# What small worlds may miss
+
+
+@pytest.mark.parametrize("crowd", [Crowd(), Crowd(1), Crowd(500)])
+def test_nothing_shared_is_no_cluster(duck: DuckDB, tmp_path: Path, crowd: Crowd) -> None:
+    assert both(duck, crowd.held(), tmp_path, small.NOW) == (([], set()), ([], set()))
+
+
+def campaign(strangers: int = 2_000) -> Crowd:
+    """Thirty accounts of one card and one prompt."""
+    crowd = Crowd(strangers)
+    crowd.group("camp", 30, 2_000, [key("payment", 1), key("system", 1), key("shingle", 1)])
+    return crowd
+
+
+def chained(crowd: Crowd) -> None:
+    """An island; two of it have a device that two others have, of whom both have a domain that two more have: a link a round.
+
+    Each of these is held by four, so none makes an island; the prompt and the text, which all have, are 11 nats.
+    """
+    common = [key("system", 1 << 50), key("shingle", 1 << 50)]
+    crowd.group("camp", 30, 2_000, [key("payment", 1 << 50), *common])
+    for each in range(2):
+        crowd.shown[f"a:camp{each:04}"][key("device", 1 << 51)] = 2_001
+    crowd.group("second", 2, 2_050, [key("device", 1 << 51), key("domain", 1 << 52), *common])
+    crowd.group("third", 2, 2_060, [key("domain", 1 << 52), *common])
+
+
+def test_growth_goes_from_hand_to_hand(duck: DuckDB, tmp_path: Path) -> None:
+    crowd = Crowd(2_000)
+    chained(crowd)
+    answer, same = both(duck, crowd.held(), tmp_path, 2_100)
+    assert answer == same
+    assert answer[0] == [sorted(each for each in crowd.since if not each.startswith("a:~"))]
+
+
+def test_growth_ends_after_as_many_rounds(duck: DuckDB, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After one of them the last of the chain are not in yet, and what values say is of the clusters as they are then."""
+    monkeypatch.setattr(forming, "ROUNDS", 1)
+    crowd = Crowd(2_000)
+    chained(crowd)
+    answer, same = both(duck, crowd.held(), tmp_path, 2_100)
+    assert answer == same
+    assert [len(each) for each in answer[0]] == [32]
+
+
+def test_two_islands_of_one_program_and_one_template_are_one(duck: DuckDB, tmp_path: Path) -> None:
+    """Two cards, each tied to addresses of its own; one prompt and one text, new, are what both have made their own."""
+    crowd = Crowd(2_000)
+    for card in (1, 2):
+        crowd.group(f"g{card}", 25, 2_000, [key("payment", card), key("agent", card), key("system", 9), key("shingle", 9)])
+    answer, same = both(duck, crowd.held(), tmp_path, 2_100)
+    assert answer == same
+    assert [len(each) for each in answer[0]] == [50]
+
+
+@pytest.mark.parametrize(("since", "member"), [(1_280, False), (1_281, True)])
+def test_the_month_counts_up_to_when_the_second_came(duck: DuckDB, tmp_path: Path, since: int, member: bool) -> None:
+    crowd = campaign()
+    crowd.add("a:first", since, [key("payment", 1), key("system", 1), key("shingle", 1)])
+    answer, same = both(duck, crowd.held(), tmp_path, 2_100)
+    assert answer == same
+    assert any("a:first" in each for each in answer[0]) is member
+
+
+@pytest.mark.parametrize("noted", [False, True])
+def test_a_shared_network_is_not_bound(duck: DuckDB, tmp_path: Path, noted: bool) -> None:
+    """An address and a prompt of 15 accounts; somebody who holds nothing else has it as a wider network."""
+    crowd = Crowd(2_000)
+    crowd.group("home", 15, 2_000, [key("network", 5), key("system", 5)])
+    if noted:
+        crowd.add("a:noter", 2_000, [key("network_wide", 5)])
+    answer, same = both(duck, crowd.held(), tmp_path, 2_100)
+    assert answer == same
+    assert [len(each) for each in answer[0]] == ([] if noted else [15])
+
+
+def test_who_qualifies_for_two_goes_to_the_larger_and_then_to_the_first(duck: DuckDB, tmp_path: Path) -> None:
+    """Three islands alike but for their sizes; somebody shows a bound value and a program of each, or of the smaller two."""
+    crowd = Crowd(3_000)
+    for group, many in {"a": 10, "b": 10, "c": 12}.items():
+        number = ord(group)
+        crowd.group(group, many, 2_000, [key("payment", number), key("device", number), key("system", number)])
+    for name, whose in {"all": "abc", "smaller": "ba"}.items():
+        crowd.add(f"a:z{name}", 2_050, [key(kind, ord(each)) for each in whose for kind in ("payment", "system")])
+    answer, same = both(duck, crowd.held(), tmp_path, 2_100)
+    assert answer == same
+
+
+def test_kinds_of_a_policy_count_and_unknown_ones_do_not(duck: DuckDB, tmp_path: Path) -> None:
+    """Code 40 is a badge, bound; nobody has named code 41."""
+    kinds = Kinds([Kind(40, "badge", "reputation", bound=True)])
+    badge, unknown = 40 << 57 | 7, 41 << 57 | 7
+    crowd = Crowd(2_000)
+    crowd.group("badge", 9, 2_000, [badge, key("system", 1)])
+    crowd.group("other", 9, 2_000, [unknown, key("system", 2)])
+    answer, same = both(duck, crowd.held(), tmp_path, 2_100, kinds)
+    assert answer == same
+    assert [len(each) for each in answer[0]] == [9]
+
+
+def test_names_are_in_order_whatever_they_begin_with(duck: DuckDB, tmp_path: Path) -> None:
+    """Accounts are numbered in parts, by how their names begin: short ones, long ones, and such as no digest makes."""
+    crowd = Crowd(300)
+    for name in ("", "a", "a:", "a:z", "a:zz-", "a:zz_", "a:ü", "A:", "a:~00001", "\U0001f600", "\uffff"):
+        crowd.add(name, 0)
+    form_from_parquet(duck, *written(crowd.held(), tmp_path), kinds=KINDS, now=2_100)
+    assert [each for (each,) in duck.rows("select account from account order by id")] == sorted(crowd.since)
+    assert duck.rows("select min(id), max(id), count(distinct id) from account") == [(0, 309, 310)]
+
+
+def test_a_stage_that_lacks_a_figure_does_not_run(duck: DuckDB) -> None:
+    with pytest.raises(KeyError, match="holders"):
+        run(duck, "counting", {})
+
+
+def test_what_was_found_can_be_written(duck: DuckDB, tmp_path: Path) -> None:
+    from pyarrow import parquet
+
+    crowd = campaign()
+    form_from_parquet(duck, *written(crowd.held(), tmp_path), kinds=KINDS, now=2_100)
+    path = tmp_path / "it's.parquet"
+    for _ in range(2):
+        duck.write("select * from cluster order by account", str(path))
+    rows = parquet.read_table(path).to_pylist()
+    assert [row["account"] for row in rows] == [f"a:camp{number:04}" for number in range(30)]
+    assert len({row["cluster"] for row in rows}) == 1
+
+
+# The export
+
+NOW = edges.EPOCH + 500 * 24 * HOUR
+
+
+async def store() -> MemoryStore:
+    """Thirty accounts of one card and one prompt, the even ones told to be older, and one that showed something long ago."""
+    clock = FakeClock(NOW)
+    kept = MemoryStore(clock=clock)
+    shown = [key("payment", 1), key("system", 1), key("shingle", 1)]
+    for number in range(30):
+        opened = NOW - number * 24 * HOUR if number % 2 == 0 else None
+        await kept.link(f"a:{number:02}", [*shown, key("device", number + 1)], opened)
+    await kept.link("a:old", [key("payment", 1)], at=NOW - 100 * 24 * HOUR)
+    return kept
+
+
+def columns(path: Path) -> dict[str, list[Any]]:
+    from pyarrow import parquet
+
+    found: Mapping[str, list[Any]] = parquet.read_table(path).to_pydict()
+    return dict(found)
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(each.name for each in folder.iterdir())
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("group", [7, 1_000])
+async def test_the_export_is_what_a_rebuild_reads(tmp_path: Path, group: int) -> None:
+    need("pyarrow")
+    from pyarrow import parquet
+
+    kept = await store()
+    files = await export_edges(kept, tmp_path / "new" / "folder", now=NOW, group=group)
+    reader = Reader(NOW, 90)
+    async for batch in kept.read(0):
+        reader.add(batch)
+    held = reader.read().held
+    told = columns(files.accounts)
+    older = [name for name in held.accounts if name not in told["account"]]
+    assert older in ([], ["a:old"])
+    rows = zip(held.accounts, held.since.tolist(), strict=True)
+    assert sorted(zip(told["account"], told["since"], strict=True)) == [row for row in rows if row[0] not in older]
+    shown = columns(files.edges)
+    edged = zip([held.accounts[owner] for owner in held.owner], held.key.tolist(), held.first.tolist(), strict=True)
+    assert sorted(zip(shown["account"], shown["key"], shown["first"], strict=True)) == sorted(edged)
+    assert len(shown["key"]) == 30 * 4
+    assert parquet.ParquetFile(files.accounts).num_row_groups == -(-len(told["account"]) // group)
+    assert names(files.edges.parent) == ["accounts.parquet", "edges.parquet"]
+
+
+@pytest.mark.anyio
+async def test_clusters_of_an_export(duck: DuckDB, tmp_path: Path) -> None:
+    """Among 1,000 others who share nothing, which is what makes the thirty no chance."""
+    kept = await store()
+    for number in range(1_000):
+        await kept.link(f"a:~{number:04}", [key("payment", 100 + number)])
+    files = await export_edges(kept, tmp_path, now=NOW)
+    form_from_parquet(duck, *map(str, files), kinds=KINDS, now=edges.hour_of(NOW))
+    assert found(duck)[0] == [[f"a:{number:02}" for number in range(30)]]
+
+
+class Failing(MemoryStore):
+    """Fails after its first batch."""
+
+    async def read(self, since_day: int) -> AsyncIterator[Sequence[Held]]:
+        yield [Held("a:x", 0, edges.note(b"", [key("payment", 3)], NOW).edges, activity.EMPTY, "", "")]
+        raise StoreError("The store failed.")
+
+
+@pytest.mark.anyio
+async def test_a_store_that_fails_changes_no_file(tmp_path: Path) -> None:
+    need("pyarrow")
+    files = await export_edges(await store(), tmp_path, now=NOW)
+    before = [path.read_bytes() for path in files]
+    with pytest.raises(StoreError):
+        await export_edges(Failing(clock=FakeClock(NOW)), tmp_path, now=NOW, group=1)
+    assert [path.read_bytes() for path in files] == before
+    assert names(tmp_path) == ["accounts.parquet", "edges.parquet"]
