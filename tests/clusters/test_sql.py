@@ -20,6 +20,7 @@ from guardrail_mw.clusters.graph import Graph, Holdings
 from guardrail_mw.clusters.kinds import Kind, Kinds
 from guardrail_mw.clusters.reading import Reader, table
 from guardrail_mw.clusters.sql import DuckDB, Engine, Found, Spark, export_edges, form_from_parquet
+from guardrail_mw.clusters.sql.engine import needs
 from guardrail_mw.clusters.sql.stages import run
 from guardrail_mw.errors import StoreError
 from guardrail_mw.stores.base import Held
@@ -137,7 +138,7 @@ def test_spark_finds_in_a_world_what_numpy_does(tmp_path: Path, monkeypatch: pyt
 def spark(folder: Path) -> Any:
     from pyspark.sql import SparkSession
 
-    wanted = {
+    wanted: dict[str, Any] = {
         "spark.driver.bindAddress": "127.0.0.1",
         "spark.driver.host": "127.0.0.1",
         "spark.driver.memory": "2g",
@@ -216,16 +217,18 @@ def test_the_month_counts_up_to_when_the_second_came(duck: DuckDB, tmp_path: Pat
     assert any("a:first" in each for each in answer[0]) is member
 
 
-@pytest.mark.parametrize("noted", [False, True])
-def test_a_shared_network_is_not_bound(duck: DuckDB, tmp_path: Path, noted: bool) -> None:
-    """An address and a prompt of 15 accounts; somebody who holds nothing else has it as a wider network."""
+@pytest.mark.parametrize(
+    ("many", "noted", "bound"), [(15, False, True), (15, True, False), (19, False, True), (20, False, False)]
+)
+def test_a_network_that_many_share_is_not_bound(duck: DuckDB, tmp_path: Path, many: int, noted: bool, bound: bool) -> None:
+    """An address and a prompt; or somebody who holds nothing else has noted the address as a wider network."""
     crowd = Crowd(2_000)
-    crowd.group("home", 15, 2_000, [key("network", 5), key("system", 5)])
+    crowd.group("home", many, 2_000, [key("network", 5), key("system", 5)])
     if noted:
         crowd.add("a:noter", 2_000, [key("network_wide", 5)])
     answer, same = both(duck, crowd.held(), tmp_path, 2_100)
     assert answer == same
-    assert [len(each) for each in answer[0]] == ([] if noted else [15])
+    assert [len(each) for each in answer[0]] == ([many] if bound else [])
 
 
 def test_who_qualifies_for_two_goes_to_the_larger_and_then_to_the_first(duck: DuckDB, tmp_path: Path) -> None:
@@ -278,6 +281,12 @@ def test_what_was_found_can_be_written(duck: DuckDB, tmp_path: Path) -> None:
     rows = parquet.read_table(path).to_pylist()
     assert [row["account"] for row in rows] == [f"a:camp{number:04}" for number in range(30)]
     assert len({row["cluster"] for row in rows}) == 1
+
+
+def test_what_is_not_installed_is_named_with_its_cure() -> None:
+    needs("json", cure="nothing")
+    with pytest.raises(ImportError, match=r"no_such_engine is not installed. Install it with: pip install engines"):
+        needs("json", "no_such_engine", cure="pip install engines")
 
 
 # The export

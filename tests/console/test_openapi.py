@@ -37,7 +37,8 @@ def valid(instance: Any, name: str) -> None:
 
 
 def test_it_has_every_route_and_nothing_else() -> None:
-    routes: list[Route] = Api(Guardrail({"version": 1}, environ={}), openapi()).routes()
+    every: list[Route] = Api(Guardrail({"version": 1}, environ={}), openapi()).routes()
+    routes = [route for route in every if route.endpoint.__name__ != "only_post"]  # it only says 405
     there = {(method, route.path) for route in routes for method in route.methods or () if method != "HEAD"}
     assert set(operations()) == there
 

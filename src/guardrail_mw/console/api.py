@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
+from starlette.exceptions import HTTPException
 from starlette.responses import Response
 from starlette.routing import Route
 
@@ -47,6 +48,7 @@ class Api:
         account = "/v1/accounts/{account}"
         seen = [
             Route("/v1/accounts/id", self.identify, methods=["POST"]),
+            Route("/v1/accounts/id", self.only_post, methods=["DELETE", "GET", "PATCH", "PUT"]),  # nobody's account is `id`
             Route("/live", self.live),
             Route("/openapi.json", self.openapi),
             Route("/metrics", self.metrics),
@@ -67,6 +69,10 @@ class Api:
     async def live(self, _request: Request) -> Response:
         """That this process runs."""
         return answer({"status": "live"})
+
+    async def only_post(self, _request: Request) -> Response:
+        """Where `id` would be taken for an account."""
+        raise HTTPException(405, headers={"Allow": "POST"})
 
     async def openapi(self, _request: Request) -> Response:
         """What there is."""

@@ -31,7 +31,20 @@ if TYPE_CHECKING:
     from guardrail_mw.simulate.clock import WorldClock
     from guardrail_mw.simulate.world.world import World
 
-__all__ = ["CODES", "VERDICTS", "Callers", "Seen", "code_of"]
+__all__ = [
+    "ASKED",
+    "CODES",
+    "DELAYED",
+    "DENIED",
+    "LIMITED",
+    "SERVED",
+    "TRIMMED",
+    "VERDICTS",
+    "Callers",
+    "Seen",
+    "code_of",
+    "standing_of",
+]
 
 CODES: Final = ("served", "trimmed", "delayed", "limited", "denied", "asked to verify")
 """What becomes of a call."""

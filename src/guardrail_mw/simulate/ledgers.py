@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from guardrail_mw.simulate.caller import Seen
     from guardrail_mw.simulate.world.batch import Batch
 
-__all__ = ["Campaigns", "Found", "Ordinary"]
+__all__ = ["SERVED", "Campaigns", "Found", "Ordinary", "running"]
 
 SERVED: Final = 2
 """Codes up to this one are answers with content."""

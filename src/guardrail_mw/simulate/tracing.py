@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from guardrail_mw.clusters.state import State
     from guardrail_mw.simulate.traces import Row, Trace
 
-__all__ = ["TEXTS", "Traced", "policy_for", "trace_kinds"]
+__all__ = ["TEXTS", "Account", "Traced", "policy_for", "trace_kinds"]
 
 TEXTS: Final = frozenset({"system", "prompt"})
 """Kinds whose value is a text, which is read as the edge reads it: a system prompt, the user's last message."""

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from typing import Any, Protocol
 
-__all__ = ["Engine"]
+__all__ = ["Engine", "needs"]
 
 
 class Engine(Protocol):
@@ -33,3 +34,14 @@ class Engine(Protocol):
     def write(self, query: str, path: str) -> None:
         """Write what comes of a query as Parquet, in place of what is there."""
         ...
+
+
+def needs(*modules: str, cure: str) -> None:
+    """Make sure that optional libraries are there.
+
+    Raises:
+        ImportError: one is not; says how to install it.
+    """
+    for each in modules:
+        if find_spec(each) is None:
+            raise ImportError(f"{each} is not installed. Install it with: {cure}")

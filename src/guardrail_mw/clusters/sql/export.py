@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, Self
 
 from guardrail_mw.algorithms import edges
 from guardrail_mw.clusters.reading import Reader
+from guardrail_mw.clusters.sql.engine import needs
 
 if TYPE_CHECKING:
     from guardrail_mw.stores.base import Graph, Held
@@ -42,6 +43,7 @@ async def export_edges(store: Graph, folder: Path, *, now: int, lookback: int = 
     Raises:
         StoreError: the store failed. No file is changed then.
         OSError: a file cannot be written.
+        ImportError: pyarrow is not installed.
     """
     with _Files(folder) as out:
         waiting: list[Held] = []
@@ -59,6 +61,7 @@ class _Files:
     """Both, under other names until they are whole."""
 
     def __init__(self, folder: Path) -> None:
+        needs("pyarrow", cure="pip install 'guardrail-mw[parquet]'")
         import pyarrow as pa
         from pyarrow.parquet import ParquetWriter
 

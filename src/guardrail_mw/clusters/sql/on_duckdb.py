@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Final, Self
+
+from guardrail_mw.clusters.sql.engine import needs
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -10,6 +12,8 @@ if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
 __all__ = ["DuckDB"]
+
+_CURE: Final = "pip install 'guardrail-mw[sql]'"
 
 
 class DuckDB:
@@ -20,6 +24,7 @@ class DuckDB:
     """
 
     def __init__(self, connection: DuckDBPyConnection) -> None:
+        needs("splink", cure=_CURE)
         from splink import DuckDBAPI
 
         self._connection = connection
@@ -34,10 +39,14 @@ class DuckDB:
             memory: what it may use, `8GB`; else four fifths of the machine's.
             threads: how many; else one a core.
             folder: where what does not fit into memory goes; else beside the database.
+
+        Raises:
+            ImportError: the extra `sql` is not installed.
         """
+        needs("duckdb", "splink", cure=_CURE)
         import duckdb
 
-        wanted = {"memory_limit": memory, "threads": threads, "temp_directory": folder}
+        wanted: dict[str, Any] = {"memory_limit": memory, "threads": threads, "temp_directory": folder}
         return cls(duckdb.connect(database, config={name: value for name, value in wanted.items() if value}))
 
     def load(self, name: str, path: str) -> None:

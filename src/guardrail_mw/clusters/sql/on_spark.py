@@ -5,6 +5,8 @@ from __future__ import annotations
 from itertools import count
 from typing import TYPE_CHECKING, Any
 
+from guardrail_mw.clusters.sql.engine import needs
+
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
@@ -18,13 +20,18 @@ class Spark:
     from round to round. The folder is whoever gave it's to clear.
 
     Args:
-        session: `spark.sql.shuffle.partitions` should suit the machines: 200 on two cores take minutes for nothing. Tables are
-            views of a session of the engine's own, beside the given one's.
+        session: tables are views of a session of the engine's own, which has the settings that this one was made with; of these
+            `spark.sql.shuffle.partitions` should suit the machines.
         folder: where all machines can write and read: `hdfs:`, `s3a:`, or a path where there is only one machine. It becomes
             the checkpoint folder, where splink keeps what it needs.
+
+    Raises:
+        ImportError: pyspark or splink is not installed.
     """
 
     def __init__(self, session: SparkSession, folder: str) -> None:
+        needs("pyspark", cure="pip install 'pyspark>=4,<5'")
+        needs("splink", cure="pip install 'guardrail-mw[sql]'")
         from splink import SparkAPI
 
         self._session = session.newSession()
@@ -32,7 +39,8 @@ class Spark:
         self._made = count()
         session.sparkContext.setCheckpointDir(self._folder)
         # The functions of splink's own compare words; none is needed here.
-        self._splink = SparkAPI(spark_session=self._session, register_udfs_automatically=False)
+        api: Any = SparkAPI  # it has no types
+        self._splink = api(spark_session=self._session, register_udfs_automatically=False)
 
     def load(self, name: str, path: str) -> None:
         """See `Engine.load`."""
