@@ -33,6 +33,7 @@ POLICY: Final[dict[str, Any]] = {
     "risk": {"scorers": [{"use": "velocity", "with": {"attempts": {"from": 2, "full": 12}}}]},
     "friction": {"ladder": [{"at": 30, "do": "trim"}, {"at": 95, "do": "deny"}]},
     "telemetry": {"metrics": True},
+    "clusters": {},
 }
 QUERIES: Final = {"decisions": "account={account}&n=1", "limits": "route=/v1/models"}
 """Of the examples that have one, by the operation's id."""
@@ -40,6 +41,8 @@ BODIES: Final[dict[str, dict[str, Any]]] = {
     "reset": {"reason": "load test, agreed with their team"},
     "refill": {"limit": "requests", "reason": "load test, agreed with their team"},
     "identify": {"credential": "sk-example"},
+    "link": {"account": "sk-example", "kind": "payment", "value": "fp_9f2c", "created": "2025-11-24T16:00:00Z"},
+    "unlink": {"account": "sk-example", "kind": "payment", "value": "fp_9f2c"},
     "tier": {"tier": "partner", "reason": "contract signed in May", "until": "90d"},
     "label": {"slug": "research-partner", "reason": "contract signed in May", "until": "90d"},
     "unlabel": {"slug": "research-partner", "reason": "contract has ended"},
@@ -144,7 +147,7 @@ def printed(name: str, said: Any) -> str:
     if name == "openapi":
         said = {"openapi": said["openapi"], "info": said["info"], _MORE: _MORE}
     if name == "export":
-        said = {**said, "counters": {_MORE: _MORE}}
+        said = {**said, "counters": {_MORE: _MORE}, "evidence": {_MORE: _MORE}}
     return _json(_shortened(said), 0)
 
 

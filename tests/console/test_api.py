@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from guardrail_mw.algorithms import keys
 from guardrail_mw.engine.desk import ACTS
 from guardrail_mw.errors import StoreError
 from guardrail_mw.stores.base import Bill, Receipt
@@ -425,3 +426,33 @@ async def test_what_nobody_expected_is_a_500_without_its_reason() -> None:
         await operated.port(scope | {"query_string": b""}, receive, send)
     assert said[0]["status"] == 500
     assert b"secret" not in said[1]["body"]
+
+
+async def test_evidence_is_fed_in_and_taken_away() -> None:
+    operated = Operated(clusters={})
+    account = await operated.account()
+    fed = {"account": account, "kind": "payment", "value": "fp_1", "created": "2025-11-24T16:00:00Z"}
+    assert await operated.do("/v1/link", **fed) == {"account": account}
+    kept = await operated.see(f"/v1/accounts/{account}/export")
+    assert kept["standing"]["fields"]["created"] == "1764000000000000"
+    digester = operated.guardrail.engine.resolver.digester
+    shown = [each["key"] for each in kept["evidence"]["edges"]]
+    assert f"{digester.key(keys.PAYMENT, 'fp_1'):016x}" in shown
+    assert "fp_1" not in str(kept)
+    del fed["created"]
+    assert await operated.do("/v1/unlink", **fed) == {"account": account}
+    left = (await operated.see(f"/v1/accounts/{account}/export"))["evidence"]["edges"]
+    assert len(left) == len(shown) - 1
+    for bad, named in (
+        ({"kind": "payment", "value": "x"}, "account"),
+        ({"account": account, "kind": "cards", "value": "x"}, "kind"),
+        ({**fed, "why": 1}, "why"),
+    ):
+        answer = await operated.at("POST", "/v1/link", bad)
+        assert (problem(answer), answer.json["argument"]) == ((422, "misuse"), named)
+
+
+async def test_without_clusters_no_evidence_is_taken() -> None:
+    operated = Operated()
+    answer = await operated.at("POST", "/v1/link", {"account": await operated.account(), "kind": "payment", "value": "x"})
+    assert problem(answer) == (422, "misuse")

@@ -158,7 +158,7 @@ class Down(MemoryStore):
     async def _fails(self, *_: object) -> Any:
         raise StoreError("The store is unavailable.", "as the test wants it")
 
-    peek = export = reset = erase = remember = read_switches = write_switch = _fails  # type: ignore[assignment]
+    peek = export = reset = erase = remember = link = unlink = read_switches = write_switch = _fails  # type: ignore[assignment]
 
     def __init__(self) -> None:
         self.clock = FakeClock()
@@ -186,7 +186,7 @@ TROUBLE: dict[str, dict[str, Any]] = {
 
 async def asked(operation: reference.Operation, how: dict[str, Any]) -> tuple[int, str]:
     """Status and code of an answer."""
-    operated = Operated(store=how["store"]() if "store" in how else None, velocity=[PARTNERS])
+    operated = Operated(store=how["store"]() if "store" in how else None, velocity=[PARTNERS], clusters={})
     path = operation.path.format(**{"account": ACCOUNT, "decision": "0123456789abcdef", **how.get("named", {})})
     body = how.get("raw", json.dumps(how.get("body", BODIES.get(operation.id, {}))).encode())
     headers = how.get("headers", [BEARER, JSON])

@@ -14,6 +14,7 @@ from guardrail_mw.console.problems import ProblemError, answer
 from guardrail_mw.engine.accounts import home_of
 from guardrail_mw.engine.desk import ACTS, MisuseError, Operator
 from guardrail_mw.engine.explaining import explain, explain_account
+from guardrail_mw.engine.linking import Linker, graph_of
 from guardrail_mw.errors import StoreError
 
 if TYPE_CHECKING:
@@ -49,6 +50,8 @@ class Api:
         seen = [
             Route("/v1/accounts/id", self.identify, methods=["POST"]),
             Route("/v1/accounts/id", self.only_post, methods=["DELETE", "GET", "PATCH", "PUT"]),  # nobody's account is `id`
+            Route("/v1/link", self.link, methods=["POST"]),
+            Route("/v1/unlink", self.unlink, methods=["POST"]),
             Route("/live", self.live),
             Route("/openapi.json", self.openapi),
             Route("/metrics", self.metrics),
@@ -118,12 +121,27 @@ class Api:
     async def identify(self, request: Request) -> Response:
         """The account of a credential. It comes in the body: an address would stand in logs."""
         given = await _body(request)
-        for name in given:
-            if name not in {"credential", "source"}:
-                raise _misuse(name, "is not known here. There are credential and source.")
+        _known(given, {"credential", "source"})
         if "credential" not in given:
             raise _misuse("credential", "is missing.")
         return answer(await self._operator.identify(given["credential"], given.get("source")))
+
+    async def link(self, request: Request) -> Response:
+        """Note what the provider's own systems know of an account. Accounts and values come in the body: no log has them."""
+        given = _known(await _body(request), {"account", "kind", "value", "created"})
+        found = await Linker(self._guardrail).read(
+            given.get("account"), given.get("kind", ""), given.get("value", ""), created=given.get("created")
+        )
+        await graph_of(self._guardrail).link(found.account, () if found.key is None else (found.key,), found.created)
+        return answer({"account": found.account})
+
+    async def unlink(self, request: Request) -> Response:
+        """Take evidence away."""
+        given = _known(await _body(request), {"account", "kind", "value"})
+        found = await Linker(self._guardrail).read(given.get("account"), given.get("kind"), given.get("value"))
+        if found.key is not None:
+            await graph_of(self._guardrail).unlink(found.account, (found.key,))
+        return answer({"account": found.account})
 
     async def account(self, request: Request) -> Response:
         """All that is remembered of an account."""
@@ -180,6 +198,15 @@ def _number(request: Request, name: str, usual: int, most: int) -> int:
     if not (text.isascii() and text.isdigit() and len(text) <= len(str(most)) and 1 <= int(text) <= most):
         raise _misuse(name, f"is not a whole number from 1 to {most}.")
     return int(text)
+
+
+def _known(given: dict[str, Any], names: set[str]) -> dict[str, Any]:
+    """What was given, if all of it is known."""
+    for name in given:
+        if name not in names:
+            *others, last = sorted(names)
+            raise _misuse(name, f"is not known here. There are {', '.join(others)} and {last}.")
+    return given
 
 
 async def _body(request: Request) -> dict[str, Any]:

@@ -1,11 +1,11 @@
 """Clusters past one machine: the stages of `clusters.forming` as SQL over Parquet, on DuckDB or on Spark.
 
 One text for both, in `stages/`; connected components are splink's. The clusters are the same that numpy finds, because scores
-are whole millinats and every tie is decided by the order of names. What the rebuild makes of them (ids, verdicts) is not here.
+are whole millinats and every tie is decided by the order of names. What a rebuild does before and after is not here: operators' splits; ids, verdicts.
 
-    edges, accounts = await export_edges(store, Path("export"), now=now, lookback=90)
+    files = await export_edges(store, Path("export"), now=now)
     with DuckDB.open() as engine:
-        form_from_parquet(engine, str(edges), str(accounts), kinds=Kinds(), now=edges.hour_of(now))
+        form_from_parquet(engine, *map(str, files), kinds=Kinds(), now=edges.hour_of(now))
         engine.write("select * from cluster", "clusters.parquet")
 """
 
