@@ -34,5 +34,20 @@ def main() -> None:
     """
 
 
-for _command in (demo, init, check, attempt, explain, accounts, clusters, link, worker, mode, replay, simulate, schema, plugins):
+for _command in (
+    demo,
+    init,
+    check,
+    attempt,
+    explain,
+    accounts,
+    clusters,
+    link,
+    worker,
+    mode,
+    replay,
+    simulate,
+    schema,
+    plugins,
+):
     main.add_command(_command)

@@ -43,7 +43,7 @@ def _seeds(_ctx: click.Context, _param: click.Parameter, value: str | None) -> t
     return tuple(found)
 
 
-@click.command(short_help="Say how a policy fares among made-up people and campaigns, or in a trace.")
+@click.command(short_help="Say how a policy fares among made-up people, or in a trace.")
 @click.option("--quick", is_flag=True, help="A small scenario, of two minutes at most.")
 @click.option("--scenario", "file", type=_File, help="A scenario in YAML; February's three operators, naive, unless given.")
 @click.option("--trace", type=_File, help="A trace of real traffic, JSON lines or Parquet, in place of a scenario.")

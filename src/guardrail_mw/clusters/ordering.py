@@ -43,8 +43,8 @@ def ordered(orders: Sequence[Order]) -> Order | None:
 def orders_of(given: Given, cluster: Cluster, splits: Sequence[Split], now: int) -> tuple[Order, ...]:
     """What holds for a cluster, the latest last: what was said of it, and of those that it descends from.
 
-    What was said before it was split off holds for it no more, under whatever name it was; nor does what was said of its id before
-    it came to that: else a campaign would be free that takes in all of a few who were released.
+    What was said before it was split off holds for it no more, under whatever name it was; nor does what was said of its id
+    before it came to that: else a campaign would be free that takes in all of a few who were released.
     """
     lineage = cluster.lineage if cluster.id in cluster.lineage else (cluster.id, *cluster.lineage)
     since = freed(cluster.members, splits)

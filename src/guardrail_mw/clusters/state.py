@@ -53,8 +53,8 @@ class Cluster:
     lineage: tuple[str, ...] = ()
     """Clusters that it descends from, itself first: what operators said of them holds for it."""
     heir: int = 0
-    """µs since when it has had its id although less than half of it came from the cluster that had it before: what was said before
-    holds for it no more."""
+    """µs since when it has had its id although less than half of it came from the cluster that had it before: what was said
+    before holds for it no more."""
     families: tuple[str, ...] = ()
     """Families of evidence that it rests on."""
     material: int | None = None

@@ -57,7 +57,7 @@ def tell_list(state: State, now: int) -> Iterator[str]:
     yield f"Last rebuild {utc(state.rebuilt)} ({span(max(0, now - state.rebuilt))} ago): {many}"
     if not state.clusters:
         return
-    yield from table(
+    yield from _table(
         ("cluster", "verdict", "accounts", "tied", "score", "exchanges", "begun", ""),
         [
             (
@@ -80,7 +80,7 @@ def ranked(state: State) -> list[Cluster]:
     return sorted(state.clusters, key=lambda each: (-ORDER.index(each.verdict), -len(each.members), each.id))
 
 
-def table(heads: Sequence[str], lines: Sequence[Sequence[str]]) -> Iterator[str]:
+def _table(heads: Sequence[str], lines: Sequence[Sequence[str]]) -> Iterator[str]:
     """Columns, figures to the right."""
     widths = [max(len(head), *(len(line[at]) for line in lines)) for at, head in enumerate(heads)]
     right = [
