@@ -39,7 +39,20 @@ def test_every_built_in_loads(run: Run) -> None:
     found = {line.split()[0]: line.split()[-1] for line in lines if "guardrail-mw" in line}
     judging = ["automation", "cluster", "velocity"]
     sinks = ["jsonl", "log", "parquet"]
-    built_in = ["anthropic", "api_key", "console", "header", "jwt", "memory", "openai", "problem", "redis", *judging, *sinks]
+    built_in = [
+        "anthropic",
+        "api_key",
+        "console",
+        "header",
+        "jwt",
+        "memory",
+        "openai",
+        "problem",
+        "redis",
+        "worker",
+        *judging,
+        *sinks,
+    ]
     assert found == dict.fromkeys(built_in, "loads")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import shutil
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from importlib.util import find_spec
@@ -104,6 +105,46 @@ def both(engine: Engine, held: Holdings, folder: Path, now: int, kinds: Kinds = 
 def test_duckdb_finds_in_small_worlds_what_numpy_does(duck: DuckDB, tmp_path: Path, crowd: Crowd) -> None:
     answer, same = both(duck, crowd.held(), tmp_path, small.NOW)
     event(f"{len(same[0])} clusters")
+    assert answer == same
+
+
+def busy(seed: int) -> Crowd:
+    """Groups that show each other's values, some of them alike, and people who take up what they have; times near thresholds."""
+    chance = random.Random(seed)
+    crowd = Crowd(1_500)
+    times = (1_319, 1_320, 1_321, 1_999, 2_000, 2_001, 2_300)
+    opened = (-9_000, 599, 600, 601, 1_279, 1_280, 1_281, 1_679, 1_680, 1_681)
+    groups = []
+    for number in range(chance.randint(3, 6)):
+        shared = [
+            key(kind, chance.randint(1, 3)) for kind in ("system", "agent", "shingle", "release") if chance.random() < 0.7
+        ]
+        own = [
+            key(kind, 10 + number)
+            for kind in ("device", "domain", "email_domain", "system", "shingle")
+            if chance.random() < 0.5
+        ]
+        groups.append([key("payment", 10 + number), *own, *shared])
+    for number, values in enumerate(groups):
+        usual = chance.choice(times)
+        other = chance.choice(groups)
+        share = chance.choice((0.0, 0.0, 0.0, 0.1, 0.3))
+        for member in range(chance.choice((4, 5, 6, 10, 11, 20, 21, 30))):
+            mine = [each for each in values if chance.random() < 0.8]
+            mine += [each for each in other[1:] if chance.random() < share]
+            shown = {each: usual if chance.random() < 0.7 else chance.choice(times) for each in mine}
+            crowd.add(f"a:{number}{member:02}", usual if chance.random() < 0.7 else chance.choice(opened), shown)
+    for number in range(chance.choice((3, 10, 40))):
+        one, other = chance.sample(groups, 2)
+        few = chance.choice((0.0, 0.0, 0.2))
+        mine = [each for each in one if chance.random() < 0.6] + [each for each in other if chance.random() < few]
+        crowd.add(f"a:j{number:02}", chance.choice(opened), {each: chance.choice(times) for each in mine})
+    return crowd
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_duckdb_finds_among_busy_groups_what_numpy_does(duck: DuckDB, tmp_path: Path, seed: int) -> None:
+    answer, same = both(duck, busy(seed).held(), tmp_path, small.NOW)
     assert answer == same
 
 
@@ -229,6 +270,20 @@ def test_a_network_that_many_share_is_not_bound(duck: DuckDB, tmp_path: Path, ma
     answer, same = both(duck, crowd.held(), tmp_path, 2_100)
     assert answer == same
     assert [len(each) for each in answer[0]] == ([many] if bound else [])
+
+
+@pytest.mark.parametrize(("since", "own"), [(2_100 - 720, False), (2_100 - 719, True)])
+def test_a_nominee_is_twenty_times_as_common(duck: DuckDB, tmp_path: Path, since: int, own: bool) -> None:
+    """Half of the members hold it, and 49 of 1,999 established strangers: (1 / 2) / (50 / 2,000). One more is too many."""
+    crowd = Crowd(1_950)
+    crowd.group("camp", 40, 2_000, [key("payment", 1), key("system", 1)])
+    for number in range(20):
+        crowd.shown[f"a:camp{number:04}"][key("shingle", 7)] = 2_000
+    crowd.group("elder", 49, 0, [key("shingle", 7)])
+    crowd.add("a:late", since, [key("shingle", 7)])
+    answer, same = both(duck, crowd.held(), tmp_path, 2_100)
+    assert answer == same
+    assert [said[-1] for said in answer[1] if said[0] == key("shingle", 7)] == [own]
 
 
 def test_who_qualifies_for_two_goes_to_the_larger_and_then_to_the_first(duck: DuckDB, tmp_path: Path) -> None:

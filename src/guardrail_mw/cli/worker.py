@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import signal
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 
 import click
 
@@ -31,10 +32,24 @@ def worker(policy: str | None) -> None:
     if alone(found):
         why = "The policy's store is memory://, which lives inside the server's process: nobody else can see what is in it."
         raise Cannot(f"{why} Its server works clusters out itself; or share a store: GUARDRAIL_STORE=redis://…")
-    logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s", level=logging.INFO)
-    guardrail = opened(found, keyless=True)
-    asyncio.run(_working(guardrail))
+    with _telling():
+        asyncio.run(_working(opened(found, keyless=True)))
     click.echo("Stopped.", err=True)
+
+
+@contextmanager
+def _telling() -> Iterator[None]:
+    """What is logged meanwhile goes to the error stream."""
+    logger = logging.getLogger("guardrail_mw")
+    handler, before = logging.StreamHandler(), logger.level
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+        logger.setLevel(before)
 
 
 async def _working(guardrail: Guardrail) -> None:
