@@ -286,16 +286,67 @@ def test_a_nominee_is_twenty_times_as_common(duck: DuckDB, tmp_path: Path, since
     assert [said[-1] for said in answer[1] if said[0] == key("shingle", 7)] == [own]
 
 
-def test_who_qualifies_for_two_goes_to_the_larger_and_then_to_the_first(duck: DuckDB, tmp_path: Path) -> None:
-    """Three islands alike but for their sizes; somebody shows a bound value and a program of each, or of the smaller two."""
-    crowd = Crowd(3_000)
-    for group, many in {"a": 10, "b": 10, "c": 12}.items():
-        number = ord(group)
-        crowd.group(group, many, 2_000, [key("payment", number), key("device", number), key("system", number)])
-    for name, whose in {"all": "abc", "smaller": "ba"}.items():
-        crowd.add(f"a:z{name}", 2_050, [key(kind, ord(each)) for each in whose for kind in ("payment", "system")])
+@pytest.mark.parametrize("texts", [True, False])
+def test_who_had_their_card_before_and_takes_up_what_is_theirs_joins(duck: DuckDB, tmp_path: Path, texts: bool) -> None:
+    """Established when the second of them had the card, so that is a tie and no score; with prompt and text, two families."""
+    crowd = campaign()
+    later = [key("system", 1), key("shingle", 1)] if texts else [key("system", 1)]
+    crowd.add("a:elder", -9_000, {key("payment", 1): 0, **dict.fromkeys(later, 2_090)})
     answer, same = both(duck, crowd.held(), tmp_path, 2_100)
     assert answer == same
+    assert ("a:elder" in answer[0][0]) is texts
+
+
+def apart(crowd: Crowd, name: str, many: int, number: int) -> None:
+    """An island by a card, and a prompt that came later; who is established and had the card in between can only grow into it."""
+    shown = {key("payment", number): 2_000, key("system", number): 2_050}
+    for member in range(many):
+        crowd.add(f"a:{name}{member:02}", 1_990, shown)
+
+
+def taking(*numbers: int) -> dict[int, int]:
+    """What somebody shows who takes up cards, and then prompts."""
+    return {key(kind, each): at for kind, at in (("payment", 2_010), ("system", 2_060)) for each in numbers}
+
+
+@pytest.mark.parametrize(("whose", "home"), [((1, 2, 3), "c"), ((2, 1), "a")])
+def test_who_qualifies_for_two_goes_to_the_larger_and_then_to_the_first(
+    duck: DuckDB, tmp_path: Path, whose: tuple[int, ...], home: str
+) -> None:
+    """Three islands of 10, 10 and 12; each value says 9 nats, the most that counts."""
+    crowd = Crowd(13_000)
+    for number, (name, many) in enumerate({"a": 10, "b": 10, "c": 12}.items(), 1):
+        apart(crowd, name, many, number)
+    crowd.add("a:zz", -9_000, taking(*whose))
+    answer, same = both(duck, crowd.held(), tmp_path, 2_100)
+    assert answer == same
+    assert [each[0][2] for each in answer[0] if "a:zz" in each] == [home]
+
+
+@pytest.mark.parametrize(("many", "clusters"), [(2, 2), (3, 1)])
+def test_three_members_draw_their_cluster_along(duck: DuckDB, tmp_path: Path, many: int, clusters: int) -> None:
+    """Of five; two are 40% of them, and too few."""
+    crowd = Crowd(3_000)
+    apart(crowd, "large", 20, 1)
+    for member in range(5):
+        shown = {key("payment", 2): 1_000, key("device", 2): 1_000, **(taking(1) if member < many else {})}
+        crowd.add(f"a:small{member}", -9_000, shown)
+    answer, same = both(duck, crowd.held(), tmp_path, 2_100)
+    assert answer == same
+    assert len(answer[0]) == clusters
+
+
+def test_a_family_says_nine_nats_at_most(duck: DuckDB, tmp_path: Path) -> None:
+    """A prompt and an agent of theirs would be 14, a device that two of them and ten others have is 2.4: 11.4 are too few."""
+    crowd = Crowd(2_000)
+    crowd.group("camp", 30, 2_000, [key("payment", 1), key("system", 1), key("agent", 1)])
+    for member in range(2):
+        crowd.shown[f"a:camp{member:04}"][key("device", 1)] = 2_000
+    crowd.group("other", 10, 2_000, [key("device", 1)])
+    crowd.add("a:zz", 2_050, [key("system", 1), key("agent", 1), key("device", 1)])
+    answer, same = both(duck, crowd.held(), tmp_path, 2_100)
+    assert answer == same
+    assert [len(each) for each in answer[0]] == [30]
 
 
 def test_kinds_of_a_policy_count_and_unknown_ones_do_not(duck: DuckDB, tmp_path: Path) -> None:
