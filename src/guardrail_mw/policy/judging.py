@@ -10,6 +10,7 @@ from guardrail_mw.risk.automation import AutomationSettings
 from guardrail_mw.risk.velocity import VelocitySettings as Ramps
 
 if TYPE_CHECKING:
+    from guardrail_mw.clusters.settings import ClustersSettings
     from guardrail_mw.friction.rungs import RungSettings
     from guardrail_mw.friction.settings import FrictionSettings
     from guardrail_mw.limits.velocity import VelocitySettings
@@ -26,7 +27,7 @@ _COUNTED: Final = {
 
 
 def describe(policy: Policy) -> Iterator[str]:
-    """Its velocity rules, its scorers and its ladder; nothing where it has none."""
+    """Its velocity rules, its scorers, its ladder and its clusters; nothing where it has none."""
     if policy.velocity:
         yield from ("", "Velocity")
         for rule in policy.velocity:
@@ -37,6 +38,9 @@ def describe(policy: Policy) -> Iterator[str]:
     if policy.friction.ladder:
         yield from ("", "Friction")
         yield from _friction(policy.friction)
+    if policy.clusters is not None:
+        yield from ("", "Clusters")
+        yield from _clusters(policy.clusters)
 
 
 def _rule(rule: VelocitySettings) -> str:
@@ -118,3 +122,17 @@ def _does(rung: RungSettings) -> str:
             return "requests are refused (403)"
         case _:
             return f"{rung.do} by {rung.with_.use}"
+
+
+def _clusters(clusters: ClustersSettings) -> Iterator[str]:
+    where = "one of the serving processes" if clusters.rebuild == "here" else "guardrail-mw worker alone"
+    yield f"  Accounts that act as one operator are worked out every {clusters.every}, by {where}."
+    what = "are evidence, as keyed digests" if clusters.content else "are not looked at"
+    yield f"  System prompts, and what an account writes again and again, {what}."
+    for name, kind in clusters.kinds.items():
+        worth = "costs money or identity to share" if kind.bound else "anybody can send"
+        yield f"  {name}: a kind of evidence of its own, which {worth}; it counts as {kind.family}."
+    old, floor, approval = clusters.established, clusters.floor, clusters.approval
+    yield f"  Evidence counts for {clusters.lookback} after it was last seen; none draws in who is {old} old and had it before."
+    yield f"  A verdict takes {floor.accounts} accounts and {floor.exchanges} exchanges; one beyond watched, 30 days of evidence."
+    yield f"  One that newly binds over {approval.over} accounts only trims for {approval.wait}, unless an operator has said by then."
