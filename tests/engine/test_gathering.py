@@ -164,6 +164,23 @@ async def test_traffic_of_a_new_model_is_told_apart() -> None:
     assert (done.fresh, done.windowed) == (2, 3)
 
 
+async def test_who_moves_to_a_model_in_its_first_two_days_shows_that() -> None:
+    api = guarded(models={"large": {"released": "2026-01-01"}, "small": {}})
+    await api.post(CHAT, asked(model="small"), KEY)
+    assert keys.RELEASE not in {edge >> keys.BITS for edge in api.store.bills[-1].edges}
+    await api.post(CHAT, asked(model="large"), KEY)
+    (moved,) = api.store.bills[-1].edges
+    assert moved == api.guardrail.engine.resolver.digester.key(keys.RELEASE, f"large {api.clock.now()}")
+    await api.post(CHAT, asked(model="large"), KEY)
+    assert api.store.bills[-1].edges == ()
+    api.clock.advance(2 * 86_400 - 1)
+    await api.post(CHAT, asked(model="large"), OTHER_KEY)
+    assert moved in api.store.bills[-1].edges
+    api.clock.advance(1)
+    await api.post(CHAT, asked(model="large"), (b"authorization", b"Bearer sk-three"))
+    assert moved not in api.store.bills[-1].edges
+
+
 async def test_a_policy_without_clusters_gathers_nothing() -> None:
     api = Guarded(Upstream(), policy())
     await api.post(CHAT, asked(), KEY, AGENT)

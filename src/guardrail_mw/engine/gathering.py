@@ -7,6 +7,7 @@ import logging
 from typing import TYPE_CHECKING, Final
 
 from guardrail_mw.algorithms import edges
+from guardrail_mw.algorithms.keys import RELEASE
 from guardrail_mw.clusters.collecting import Collector
 from guardrail_mw.clusters.placing import Placer
 from guardrail_mw.clusters.state import BINDING
@@ -29,6 +30,7 @@ logger = logging.getLogger("guardrail_mw")
 MOST: Final = 50_000
 """Accounts with something to report; beyond it what comes is lost until the next report, and counted."""
 _WEEK: Final = 7 * 86_400_000_000
+_MOVES: Final = 2 * 86_400_000_000
 _NOTHING: Final[tuple[Change, ...]] = ()
 
 
@@ -51,6 +53,11 @@ class Releases:
         new = [key for key, begun in self._released.items() if begun <= now < begun + _WEEK]
         return int(model in new), int(bool(new))
 
+    def moved(self, now: int, model: str) -> str:
+        """What to call it where somebody uses a model in the two days after its release; empty at any other time."""
+        begun = self._released.get(model)
+        return f"{model} {begun}" if begun is not None and begun <= now < begun + _MOVES else ""
+
 
 class Gathering:
     """One process's part of it. Outlives engines.
@@ -69,6 +76,7 @@ class Gathering:
         self._clock = clock
         self._observer = observer
         self._releases = releases
+        self._keys = keys
         self._collector = Collector(content=settings.content, keys=keys, clock=clock)
         self.read = self._collector.read
         """Makes evidence of what a body says; None where the policy does not want it."""
@@ -85,7 +93,9 @@ class Gathering:
         subject = exchange.subject
         if subject is None or not exchange.authenticated:
             return ()
-        return self._collector.edges(subject, exchange.estimate.content)
+        moved = self._releases.moved(self._clock.now(), exchange.model)
+        more = (self._keys.key(RELEASE, moved),) if moved else ()
+        return self._collector.edges(subject, exchange.estimate.content, more)
 
     def noted(self, exchange: Exchange, receipt: Receipt) -> None:
         """The store has noted what was shown; see whether it says where the account belongs."""

@@ -135,4 +135,5 @@ def _clusters(clusters: ClustersSettings) -> Iterator[str]:
     old, floor, approval = clusters.established, clusters.floor, clusters.approval
     yield f"  Evidence counts for {clusters.lookback} after it was last seen; none draws in who is {old} old and had it before."
     yield f"  A verdict takes {floor.accounts} accounts and {floor.exchanges} exchanges; one beyond watched, 30 days of evidence."
-    yield f"  One that newly binds over {approval.over} accounts only trims for {approval.wait}, unless an operator has said by then."
+    over, wait = approval.over, approval.wait
+    yield f"  One that newly binds over {over} accounts only trims for {wait}, unless an operator has said by then."
