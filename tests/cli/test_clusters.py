@@ -272,6 +272,21 @@ def test_export(clusters: Run, ids: tuple[str, str], name: str, tmp_path: Path) 
     assert sorted(rows, key=lambda row: row["account"]) == expected
 
 
+def test_the_evidence_itself(clusters: Run, tmp_path: Path) -> None:
+    """Of 400 ordinary accounts and 60 of the two campaigns, as a rebuild would read it."""
+    from pyarrow import parquet
+
+    assert lines(clusters("export", "--edges", "all")) == ["Written: all/edges.parquet and all/accounts.parquet"]
+    accounts = parquet.read_table(tmp_path / "all" / "accounts.parquet").column("account").to_pylist()
+    assert len(accounts) == 460
+    assert {account("c", 0), account("d", 19)} <= set(accounts)
+    rows = parquet.read_table(tmp_path / "all" / "edges.parquet").to_pylist()
+    assert sorted(row["key"] >> 57 for row in rows if row["account"] == account("c", 0)) == [1, 6, 11]
+    (tmp_path / "file").write_text("")
+    result = clusters("export", "--edges", "file")
+    assert (result.exit_code, result.stderr) == (2, "file cannot be written: file exists.\n")
+
+
 def test_what_cannot_be_written(clusters: Run, ids: tuple[str, str]) -> None:
     result = clusters("export", "none/out.jsonl")
     assert (result.exit_code, result.stderr) == (2, "none/out.jsonl cannot be written: no such file or directory.\n")

@@ -197,13 +197,20 @@ def _reject(cluster: str, until: str | None, reason: str, policy: str | None, *,
 
 
 @clusters.command("export", short_help="Write which account is in which cluster to a file.")
-@click.argument("file", type=_New)
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option(
+    "--edges", is_flag=True, help="Write the evidence itself, as Parquet, into the folder FILE: for the stages as SQL."
+)
 @sharing
-def _export(file: Path, policy: str | None) -> None:
+def _export(file: Path, policy: str | None, *, edges: bool) -> None:
     """Write which account is in which cluster to FILE: account, cluster, verdict, score in nats.
 
-    JSON lines, or Parquet where its name ends in .parquet.
+    JSON lines, or Parquet where its name ends in .parquet. With --edges, in place of that, edges.parquet and accounts.parquet:
+    what a rebuild reads, for machines that are larger than one (guardrail_mw.clusters.sql).
     """
+    if edges:
+        _export_edges(file, policy)
+        return
 
     async def ask(desk: Desk) -> None:
         from guardrail_mw.cli.clusters.exporting import export
@@ -214,6 +221,25 @@ def _export(file: Path, policy: str | None) -> None:
         click.echo(f"Written: {file}, {plural(members, 'account')} of {plural(len(state.clusters), 'cluster')}")
 
     _with_desk(policy, ask)
+
+
+def _export_edges(folder: Path, policy: str | None) -> None:
+    found = clustered(policy)
+    numeric()
+    settings: ClustersSettings = found.clusters  # type: ignore[assignment] # `clustered` has seen to it
+
+    async def exporting(guardrail: Guardrail) -> tuple[Path, ...]:
+        from guardrail_mw.clusters.sql.export import export_edges
+
+        days = settings.lookback.us // 86_400_000_000
+        try:
+            return await export_edges(graph_of(guardrail), folder, now=SystemClock().now(), lookback=days)
+        except ImportError as error:
+            raise Cannot(f"Parquet files need pyarrow, not installed here. {error}") from error
+        except OSError as error:
+            raise Cannot(f"{folder} cannot be written: {(error.strerror or 'it failed').lower()}.") from error
+
+    click.echo(f"Written: {' and '.join(str(each) for each in shared(found, exporting))}")
 
 
 @clusters.command("import", short_help="Feed in evidence from before there were clusters.")
