@@ -24,6 +24,7 @@ __all__ = [
     "Noted",
     "age",
     "day_of",
+    "horizon",
     "hour_of",
     "long",
     "note",
@@ -85,6 +86,11 @@ def hour_of(now: int) -> int:
 def day_of(now: int) -> int:
     """Days since 2025-01-01 UTC at `now` µs."""
     return hour_of(now) // 24
+
+
+def horizon(now: int, lookback: int) -> int:
+    """The day since 2025-01-01 UTC that is `lookback` days before `now` µs; the first there is where that is earlier."""
+    return max(0, day_of(now) - lookback)
 
 
 def age(last: int, today: int) -> int:

@@ -5,13 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
+from guardrail_mw.stores.base import Change
+
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from guardrail_mw.clusters.state import Cluster, Order
 
-__all__ = ["Approval", "acts", "bind", "standing"]
+__all__ = ["FREE", "Approval", "acts", "bind", "changes", "in_force", "standing"]
 
+FREE: Final = dict.fromkeys(("cluster", "verdict", "brake", "families"), "")
+"""Fields of the standing of who is in no cluster."""
 _BINDS: Final = frozenset({"suspect", "confirmed"})
 
 
@@ -65,3 +69,13 @@ def standing(cluster: Cluster, was: str = "none") -> dict[str, str]:
     if cluster.verdict in _BINDS and cluster.asked is not None and was not in _BINDS:
         return {"cluster": cluster.id, "verdict": "watched", "brake": cluster.verdict, "families": families}
     return {"cluster": cluster.id, "verdict": cluster.verdict, "brake": "", "families": families}
+
+
+def changes(fields: Mapping[str, str]) -> tuple[Change, ...]:
+    """What makes a standing's fields these; an empty one is left out."""
+    return tuple([Change("set", name, value) if value else Change("unset", name) for name, value in fields.items()])
+
+
+def in_force(clusters: Iterable[Cluster]) -> dict[str, dict[str, str]]:
+    """What a newcomer's standing gets, by cluster: for processes that place between rebuilds."""
+    return {each.id: {name: value for name, value in standing(each).items() if value} for each in clusters}

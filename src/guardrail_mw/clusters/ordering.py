@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Final, cast
+from typing import TYPE_CHECKING, Final, Self, cast
 
 from guardrail_mw.clusters.binding import Approval, bind
 from guardrail_mw.clusters.splitting import Split, freed
@@ -12,6 +12,7 @@ from guardrail_mw.clusters.verdict import Case, Judge, Verdict, judged
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from guardrail_mw.clusters.settings import ClustersSettings
     from guardrail_mw.clusters.state import Cluster, Given, Order
 
 __all__ = ["Judging", "decided", "ordered", "orders_of"]
@@ -28,6 +29,16 @@ class Judging:
     floor: tuple[int, int]
     """Accounts and exchanges."""
     approval: Approval
+
+    @classmethod
+    def of(cls, settings: ClustersSettings) -> Self:
+        """The shipped model with a policy's thresholds, and the rest as the policy has it."""
+        floor, approval, verdict = settings.floor, settings.approval, settings.verdict
+        return cls(
+            Judge.shipped().at(verdict.suspect, verdict.confirmed),
+            (floor.accounts, floor.exchanges),
+            Approval(approval.over, approval.wait.us),
+        )
 
 
 def ordered(orders: Sequence[Order]) -> Order | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, NamedTuple, get_args
+from typing import TYPE_CHECKING, Final, NamedTuple, Self, get_args
 
 import numpy as np
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from guardrail_mw.clusters.kinds import Kinds
-    from guardrail_mw.stores.base import Held
+    from guardrail_mw.stores.base import Graph, Held
 
 __all__ = ["FAMILIES", "FAMILY", "Read", "Reader", "table"]
 
@@ -81,6 +81,18 @@ class Reader:
             self._done.append(each.activity)
             if each.cluster:
                 self._standings[each.account] = (each.cluster, each.verdict)
+
+    @classmethod
+    async def collected(cls, store: Graph, now: int, lookback: int) -> Self:
+        """With all that a store has of the last `lookback` days.
+
+        Raises:
+            StoreError: the store failed.
+        """
+        reader = cls(now, lookback)
+        async for batch in store.read(edges.horizon(now, lookback)):
+            reader.add(batch)
+        return reader
 
     def read(self) -> Read:
         """All of it, in the order of the accounts' names: the same whatever order it came in."""

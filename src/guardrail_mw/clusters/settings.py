@@ -155,6 +155,11 @@ class ClustersSettings(Settings):
             refuse([Problem("established", f"is not below `lookback`, {self.lookback}.", hint)])
         return self
 
+    @property
+    def lookback_days(self) -> int:
+        """`lookback` in whole days."""
+        return self.lookback.us // _DAY
+
     def known(self) -> Kinds:
         """All kinds, with their codes."""
         return Kinds(Kind(_code(name, each), name, each.family, each.bound) for name, each in self.kinds.items())

@@ -11,12 +11,11 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 from guardrail_mw.algorithms import edges
-from guardrail_mw.clusters.binding import Approval, standing
+from guardrail_mw.clusters.binding import FREE, changes, in_force, standing
 from guardrail_mw.clusters.ordering import Judging, decided, orders_of
 from guardrail_mw.clusters.reading import Read, Reader
 from guardrail_mw.clusters.splitting import Split, holding, read_splits, write_splits
 from guardrail_mw.clusters.state import BINDING, ORDERS, SPLITS, STATE, Cluster, Given, Order, State
-from guardrail_mw.clusters.verdict import Judge
 from guardrail_mw.errors import StoreError
 from guardrail_mw.stores.base import Change
 from guardrail_mw.worker.orders import read_orders, write_orders
@@ -37,8 +36,6 @@ _TURN: Final = 2_000_000
 """µs that one may take to write an order."""
 _PAUSE: Final = 0.05
 _TRIES: Final = 100
-_HOUR: Final = 3_600_000_000
-_DAY: Final = 24 * _HOUR
 
 
 class OrderError(ValueError):
@@ -83,10 +80,9 @@ class Desk:
         self._store = store
         self._clock = clock
         self.settings = settings
-        self.judge = Judge.shipped().at(settings.verdict.suspect, settings.verdict.confirmed)
+        self.judging = Judging.of(settings)
+        self.judge = self.judging.judge
         """The model, with the policy's thresholds."""
-        floor = (settings.floor.accounts, settings.floor.exchanges)
-        self.judging = Judging(self.judge, floor, Approval(settings.approval.over, settings.approval.wait.us))
 
     # Seeing
 
@@ -149,10 +145,7 @@ class Desk:
 
     async def read(self) -> Read:
         """All evidence there is, as the next rebuild would have it: splits hold."""
-        now = self.now()
-        reader = Reader(now, self.settings.lookback.us // _DAY)
-        async for batch in self._store.read(max(0, edges.day_of(now) - self.settings.lookback.us // _DAY)):
-            reader.add(batch)
+        reader = await Reader.collected(self._store, self.now(), self.settings.lookback_days)
         return await asyncio.to_thread(reader.read)
 
     # Doing
@@ -221,7 +214,7 @@ class Desk:
 
     async def free(self, accounts: Collection[str]) -> None:
         """Take accounts out of their clusters, until the next rebuild says where they belong."""
-        gone = tuple(Change("unset", name) for name in ("cluster", "verdict", "brake", "families"))
+        gone = changes(FREE)
         await self._store.assign([(account, gone) for account in accounts])
 
     async def uphold(self, given: Given, splits: Sequence[Split]) -> bool:
@@ -247,20 +240,19 @@ class Desk:
         waits = any(each.asked is not None for each in clusters)
         was = {each.account: each.verdict async for each in self._held()} if waits else {}  # whoever was bound stays bound
         await self._bind(clusters)
-        await self._store.assign([(name, _changes(each, was.get(name, "none"))) for name, each in members.items()])
+        await self._store.assign([(name, changes(standing(each, was.get(name, "none")))) for name, each in members.items()])
         found = {each.id: each for each in clusters if each.id in swept}
         late: dict[str, tuple[Change, ...]] = {}
         if found:
             async for held in self._held():
                 if held.cluster in found and held.account not in members:
-                    late[held.account] = _changes(found[held.cluster], held.verdict)
+                    late[held.account] = changes(standing(found[held.cluster], held.verdict))
             await self._store.assign(list(late.items()))
         return (*members, *sorted(late))
 
     async def _held(self) -> AsyncIterator[Held]:
         """Everybody of whom evidence is kept that still counts."""
-        today = edges.day_of(self.now())
-        async for batch in self._store.read(max(0, today - self.settings.lookback.us // _DAY)):
+        async for batch in self._store.read(edges.horizon(self.now(), self.settings.lookback_days)):
             for each in batch:
                 yield each
 
@@ -268,8 +260,7 @@ class Desk:
         """Tell processes what newcomers are to have; they look every 10 s."""
         kept = await self._store.recall(BINDING)
         known = json.loads(kept) if kept is not None else {}
-        said = {each.id: {name: value for name, value in standing(each).items() if value} for each in clusters}
-        await self._store.keep(BINDING, json.dumps({**known, **said}, sort_keys=True).encode())
+        await self._store.keep(BINDING, json.dumps({**known, **in_force(clusters)}, sort_keys=True).encode())
 
     def _moment(self, given: Given) -> int:
         """Now, and later than whatever was said before: the latest word counts."""
@@ -305,8 +296,3 @@ def _asked(cluster: Cluster, what: str) -> None:
     """Whether there is something to approve or to reject."""
     if cluster.verdict not in {"suspect", "confirmed"}:
         raise OrderError("cluster", f"{cluster.id} is {cluster.verdict}: there is nothing to {what}.")
-
-
-def _changes(cluster: Cluster, was: str) -> tuple[Change, ...]:
-    fields = standing(cluster, was)
-    return tuple(Change("set", name, value) if value else Change("unset", name) for name, value in fields.items())

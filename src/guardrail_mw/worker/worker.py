@@ -11,21 +11,19 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from guardrail_mw.algorithms import edges
-from guardrail_mw.clusters.binding import Approval, standing
+from guardrail_mw.clusters.binding import FREE, changes, in_force, standing
 from guardrail_mw.clusters.material import Materiality
+from guardrail_mw.clusters.ordering import Judging
 from guardrail_mw.clusters.reading import Read, Reader, table
 from guardrail_mw.clusters.rebuild import HOUR, Rebuilt, Rules, rebuild
 from guardrail_mw.clusters.splitting import read_splits
 from guardrail_mw.clusters.state import BINDING, ORDERS, SPLITS, STATE, Given, State
-from guardrail_mw.clusters.verdict import Judge
 from guardrail_mw.errors import StoreError
 from guardrail_mw.stores.base import Change
 from guardrail_mw.worker.desk import Desk
 from guardrail_mw.worker.orders import read_orders
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from guardrail_mw.clock import Clock
     from guardrail_mw.clusters.settings import ClustersSettings
     from guardrail_mw.stores.base import Graph
@@ -38,8 +36,6 @@ logger = logging.getLogger("guardrail_mw")
 POST: Final = "rebuild"
 """What the elected process is elected to."""
 _DAY: Final = 24 * HOUR
-_FREE: Final = dict.fromkeys(("cluster", "verdict", "brake", "families"), "")
-"""Fields of the standing of who is in no cluster."""
 
 
 class Worker:
@@ -61,15 +57,14 @@ class Worker:
         self._clock = clock
         self._observer = observer
         self._who = who or secrets.token_hex(8)
-        judge = Judge.shipped()
-        own = settings.verdict
+        judging = Judging.of(settings)
         self._rules = Rules(
             table(settings.known()),
             established=settings.established.us // HOUR,
-            floor=(settings.floor.accounts, settings.floor.exchanges),
-            approval=Approval(settings.approval.over, settings.approval.wait.us),
+            floor=judging.floor,
+            approval=judging.approval,
             material=Materiality(settings.material.accounts, settings.material.tokens.of(1_000_000) / 1_000_000),
-            judge=judge.at(own.suspect, own.confirmed),
+            judge=judging.judge,
         )
         self._swept = 0
 
@@ -98,16 +93,14 @@ class Worker:
         before = State.unpack(await self._store.recall(STATE))
         splits = read_splits(await self._store.recall(SPLITS))
         given = replace(read_orders(await self._store.recall(ORDERS)), splits=splits)
-        lookback = self._settings.lookback.us // _DAY
-        reader = Reader(now, lookback)
-        async for batch in self._store.read(max(0, edges.day_of(now) - lookback)):
-            reader.add(batch)
+        lookback = self._settings.lookback_days
+        reader = await Reader.collected(self._store, now, lookback)
         read, done = await asyncio.to_thread(self._rebuilt, reader, before, given, now)
         await self._store.keep(STATE, await asyncio.to_thread(done.state.pack))
-        await self._store.keep(BINDING, _in_force(done.state))
+        await self._store.keep(BINDING, json.dumps(in_force(done.state.clusters)).encode())
         await self._store.mark(done.marks, {})
-        changes = binding(read, before, done.state)
-        await self._store.assign(changes)
+        changed = binding(read, before, done.state)
+        await self._store.assign(changed)
         await Desk(self._store, self._settings, clock=self._clock).uphold(given, splits)
         self._observer.count("clusters.rebuilt")
         logger.info(
@@ -115,11 +108,11 @@ class Worker:
             len(read.held.accounts),
             len(read.held.key),
             len(done.state.clusters),
-            len(changes),
+            len(changed),
         )
         if now - self._swept >= _DAY:
             self._swept = now
-            await self._store.sweep(max(0, edges.day_of(now) - lookback))
+            await self._store.sweep(edges.horizon(now, lookback))
         return done.state
 
     def _rebuilt(self, reader: Reader, before: State, given: Given, now: int) -> tuple[Read, Rebuilt]:
@@ -140,14 +133,6 @@ class Worker:
             await sleep(self.every)
 
 
-def _in_force(state: State) -> bytes:
-    """What a newcomer's standing gets besides the cluster's id, by cluster: for processes that place between rebuilds."""
-    found = {each.id: standing(each) for each in state.clusters}
-    return json.dumps(
-        {name: {key: value for key, value in fields.items() if value} for name, fields in found.items()}
-    ).encode()
-
-
 def binding(read: Read, before: State, after: State) -> list[tuple[str, tuple[Change, ...]]]:
     """What must change in accounts' standings."""
     braked = {member for each in before.clusters if each.asked is not None for member in each.members}
@@ -161,9 +146,5 @@ def binding(read: Read, before: State, after: State) -> list[tuple[str, tuple[Ch
             fields = standing(cluster, was[1])
             if was != (fields["cluster"], fields["verdict"]) or (account in braked) != bool(fields["brake"]):
                 found.append((account, fields))
-    found += [(account, _FREE) for account in known if account not in members]
-    return [(account, tuple(_changes(fields))) for account, fields in found]
-
-
-def _changes(fields: Mapping[str, str]) -> list[Change]:
-    return [Change("set", name, value) if value else Change("unset", name) for name, value in fields.items()]
+    found += [(account, FREE) for account in known if account not in members]
+    return [(account, changes(fields)) for account, fields in found]

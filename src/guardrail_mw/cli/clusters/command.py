@@ -231,9 +231,8 @@ def _export_edges(folder: Path, policy: str | None) -> None:
     async def exporting(guardrail: Guardrail) -> tuple[Path, ...]:
         from guardrail_mw.clusters.sql.export import export_edges
 
-        days = settings.lookback.us // 86_400_000_000
         try:
-            return await export_edges(graph_of(guardrail), folder, now=SystemClock().now(), lookback=days)
+            return await export_edges(graph_of(guardrail), folder, now=SystemClock().now(), lookback=settings.lookback_days)
         except ImportError as error:
             raise Cannot(f"Parquet files need pyarrow, not installed here. {error}") from error
         except OSError as error:

@@ -47,7 +47,7 @@ async def export_edges(store: Graph, folder: Path, *, now: int, lookback: int = 
     """
     with _Files(folder) as out:
         waiting: list[Held] = []
-        async for batch in store.read(max(0, edges.day_of(now) - lookback)):
+        async for batch in store.read(edges.horizon(now, lookback)):
             waiting += batch
             while len(waiting) >= group:
                 await asyncio.to_thread(out.add, waiting[:group], now, lookback)
