@@ -5,7 +5,7 @@ from __future__ import annotations
 from array import array
 from bisect import bisect_left
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Final, Generic, TypeVar
+from typing import TYPE_CHECKING, Final
 from zlib import crc32
 
 from guardrail_mw.algorithms.keys import (
@@ -19,6 +19,7 @@ from guardrail_mw.algorithms.keys import (
     TLS,
 )
 from guardrail_mw.clusters.shingles import KEPT, Shingler
+from guardrail_mw.recent import Recent
 from guardrail_mw.values import Content
 
 if TYPE_CHECKING:
@@ -47,9 +48,6 @@ _WHOLE: Final = (1 << 64) - 1
 _ODD: Final = 0x9E37_79B9_7F4A_7C15
 """2^64 divided by the golden ratio: spreads what differs little (Knuth, The Art of Computer Programming 6.4)."""
 _PRIME: Final = (1 << 61) - 1
-
-K = TypeVar("K")
-V = TypeVar("V")
 
 
 class Collector:
@@ -89,8 +87,8 @@ class Collector:
         self._clock = clock
         self._places = places - 1
         self._shingler = Shingler(keys)
-        self._prompts: _Lately[int, int] = _Lately(PROMPTS)
-        self._kept: _Lately[int, array[int]] = _Lately(accounts)
+        self._prompts: Recent[int, int] = Recent(PROMPTS)
+        self._kept: Recent[int, array[int]] = Recent(accounts)
         """Shingles of an account that were written, the lowest first."""
         self._written = array("Q", bytes(8 * places))
         """Of what was written today: 56 bits of a hash of account and key, and the day's lowest 8."""
@@ -241,25 +239,3 @@ def _number(account: str) -> int:
 
 def _place(who: int, code: int, places: int) -> int:
     return ((who ^ code << BITS) * _ODD & _WHOLE) >> 40 & places
-
-
-class _Lately(Generic[K, V]):
-    """What was asked for lately: two generations of a dict, the older of which goes as a whole."""
-
-    __slots__ = ("_limit", "_new", "_old")
-
-    def __init__(self, limit: int) -> None:
-        self._limit = limit
-        self._new: dict[K, V] = {}
-        self._old: dict[K, V] = {}
-
-    def get(self, key: K) -> V | None:
-        found = self._new.get(key)
-        if found is None and (found := self._old.pop(key, None)) is not None:
-            self.put(key, found)
-        return found
-
-    def put(self, key: K, value: V) -> None:
-        if len(self._new) >= self._limit:
-            self._old, self._new = self._new, {}
-        self._new[key] = value

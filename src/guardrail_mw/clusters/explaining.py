@@ -14,10 +14,10 @@ import numpy as np
 
 from guardrail_mw.algorithms.keys import BITS
 from guardrail_mw.clusters.graph import Graph, Holdings, Table
-from guardrail_mw.clusters.growth import ASSERTABLE, BOUND, COUNTS, JOINS
 from guardrail_mw.clusters.islands import Composites, composites
 from guardrail_mw.clusters.nominees import nominate
-from guardrail_mw.clusters.weights import MOST, Weights, weigh
+from guardrail_mw.clusters.scores import ASSERTABLE, BOUND, COUNTS, JOINS, MOST
+from guardrail_mw.clusters.weights import Weights, weigh
 from guardrail_mw.values import Family
 
 if TYPE_CHECKING:

@@ -7,14 +7,15 @@ from typing import TYPE_CHECKING, Self
 
 import numpy as np
 
+from guardrail_mw.algorithms.keys import BITS
+from guardrail_mw.clusters.columns import begins
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from numpy.typing import NDArray
 
 __all__ = ["Graph", "Holdings", "Table"]
-
-_CODE_BITS = 57
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,16 +70,14 @@ class Graph:
         """Of all edges, those whose values at least `least` accounts hold."""
         order = np.lexsort((held.owner, held.key))
         key, owner, first = held.key[order], held.owner[order], held.first[order]
-        begins = np.flatnonzero(np.concatenate(([True], key[1:] != key[:-1]))) if len(key) else np.zeros(0, np.int64)
-        keys, holders = key[begins], np.diff(np.append(begins, len(key)))
-        code = (keys >> _CODE_BITS).astype(np.int64)
+        rows = np.flatnonzero(np.concatenate(([True], key[1:] != key[:-1]))) if len(key) else np.zeros(0, np.int64)
+        keys, holders = key[rows], np.diff(np.append(rows, len(key)))
+        code = (keys >> BITS).astype(np.int64)
         keep = (holders >= least) & (kinds.family[code] >= 0)
         edges = np.repeat(keep, holders)
         keys, holders, code = keys[keep], holders[keep].astype(np.int32), code[keep]
         below = kinds.below[code]
         bound = kinds.bound[code] & ((below == 0) | (holders < below)) & ~_shared(keys, key, kinds)
-        starts = np.zeros(len(keys) + 1, np.int64)
-        np.cumsum(holders, out=starts[1:])
         return cls(
             held.accounts,
             held.since,
@@ -86,10 +85,10 @@ class Graph:
             np.repeat(np.arange(len(keys), dtype=np.int32), holders),
             first[edges],
             keys,
-            holders.astype(np.int32),
+            holders,
             kinds.family[code],
             bound,
-            starts,
+            begins(holders),
         )
 
     @property
@@ -100,14 +99,12 @@ class Graph:
     def by_account(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """The edges' rows in the order of accounts, and where each account's begin."""
         order = np.argsort(self.owner, kind="stable")
-        starts = np.zeros(self.size + 1, np.int64)
-        np.cumsum(np.bincount(self.owner, minlength=self.size), out=starts[1:])
-        return order, starts
+        return order, begins(np.bincount(self.owner, minlength=self.size))
 
 
 def _shared(keys: NDArray[np.int64], every: NDArray[np.int64], kinds: Table) -> NDArray[np.bool_]:
     """Of `keys`, which are networks that are on a list of shared ones: somebody noted them as such."""
     network, wide = kinds.wide
-    digest = np.int64((1 << _CODE_BITS) - 1)
-    noted = every[(every >> _CODE_BITS) == wide] & digest
-    return np.asarray(((keys >> _CODE_BITS) == network) & np.isin(keys & digest, noted), np.bool_)
+    digest = np.int64((1 << BITS) - 1)
+    noted = every[(every >> BITS) == wide] & digest
+    return np.asarray(((keys >> BITS) == network) & np.isin(keys & digest, noted), np.bool_)

@@ -2,27 +2,20 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from guardrail_mw.clusters.weights import MOST, Weights
+from guardrail_mw.clusters.columns import begins, within
+from guardrail_mw.clusters.scores import ASSERTABLE, BOUND, COUNTS, JOINS, MOST
+from guardrail_mw.clusters.weights import Weights
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from guardrail_mw.clusters.graph import Graph
 
-__all__ = ["COUNTS", "JOINS", "Joining", "joining"]
-
-JOINS: Final = 12_000
-"""Millinats at which an account joins."""
-COUNTS: Final = 2_000
-"""Millinats from which a family counts among those that it needs."""
-BOUND: Final = 2
-"""Families that must count, where a bound value is shared."""
-ASSERTABLE: Final = 3
-"""Families that must count, where none is."""
+__all__ = ["Joining", "joining"]
 
 
 class Joining(NamedTuple):
@@ -83,12 +76,10 @@ def _meet(
     """Rows of edges beside rows of weights on the same value."""
     chosen = np.flatnonzero(pairs)
     value = weights.value[chosen]
-    starts = np.zeros(len(graph.keys) + 1, np.int64)
-    np.cumsum(np.bincount(value, minlength=len(graph.keys)), out=starts[1:])
-    many = (starts[1:] - starts[:-1])[graph.value[edges]]
+    pairs_of = np.bincount(value, minlength=len(graph.keys))
+    many = pairs_of[graph.value[edges]]
     edge = np.repeat(edges, many)
-    offset = np.arange(len(edge)) - np.repeat(np.cumsum(many) - many, many)
-    return edge, chosen[starts[graph.value[edge]] + offset]
+    return edge, chosen[begins(pairs_of)[graph.value[edge]] + within(many)]
 
 
 def _number(

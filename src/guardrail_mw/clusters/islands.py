@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 import numpy as np
 
+from guardrail_mw.clusters.columns import begins, within
 from guardrail_mw.clusters.components import components
 
 if TYPE_CHECKING:
@@ -104,15 +105,13 @@ def _pairs(
     order, _ = graph.by_account()
     order = order[wide[graph.value[order]]]
     owner, value = graph.owner[order], graph.value[order]
-    starts = np.zeros(graph.size + 1, np.int64)
-    np.cumsum(np.bincount(owner, minlength=graph.size), out=starts[1:])
+    starts = begins(np.bincount(owner, minlength=graph.size))
     left = np.flatnonzero(graph.bound[value])
     degree = starts[owner[left] + 1] - starts[owner[left]]
     for begin, end in _chunks(degree):
         mine, many = left[begin:end], degree[begin:end]
         first = np.repeat(mine, many)
-        offset = np.arange(len(first)) - np.repeat(np.cumsum(many) - many, many)
-        second = np.repeat(starts[owner[mine]], many) + offset
+        second = np.repeat(starts[owner[mine]], many) + within(many)
         one, other = value[first], value[second]
         keep = (graph.family[one] != graph.family[other]) & (~graph.bound[other] | (one < other))
         first, second = first[keep], second[keep]

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 import numpy as np
 
+from guardrail_mw.clusters.columns import within
 from guardrail_mw.clusters.components import components
 
 if TYPE_CHECKING:
@@ -80,7 +81,7 @@ def united(graph: Graph, weights: Weights, pair: NDArray[np.bool_], clusters: in
     starts = np.searchsorted(whose, np.arange(clusters + 1))
     many = (starts[1:] - starts[:-1])[whose]
     one = np.repeat(np.arange(len(value)), many)
-    other = np.repeat(starts[whose], many) + np.arange(len(one)) - np.repeat(np.cumsum(many) - many, many)
+    other = np.repeat(starts[whose], many) + within(many)
     apart = graph.family[value[one]] < graph.family[value[other]]
     one, other = one[apart], other[apart]
     pairs, node = np.unique(value[one] * len(graph.keys) + value[other], return_inverse=True)

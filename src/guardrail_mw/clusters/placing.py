@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections import OrderedDict
 from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
 
+from guardrail_mw.clusters.scores import BOUND, COUNTS, JOINS, MOST
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -14,12 +16,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Placed", "Placer"]
 
-JOINS: Final = 12_000
-COUNTS: Final = 2_000
-MOST: Final = 9_000
-"""Millinats: at which an account joins, from which a family counts, and the most that one can say. As in a rebuild."""
-BOUND: Final = 2
-"""Families that must count. Without a bound value in common nobody is placed: that is left to a rebuild, which sees more."""
 KEPT: Final = 16_384
 """Accounts whose evidence so far is kept."""
 
@@ -39,6 +35,8 @@ class Placed(NamedTuple):
 
 class Placer:
     """Adds up what charges bring back of new accounts that are in no cluster. One for a process.
+
+    Without a bound value in common nobody is placed: that is left to a rebuild, which sees more.
 
     Args:
         kinds: the policy's.

@@ -17,10 +17,10 @@ from guardrail_mw.clusters.descent import name
 from guardrail_mw.clusters.features import FEATURES, Activities, features, tied
 from guardrail_mw.clusters.forming import Formed, form
 from guardrail_mw.clusters.graph import Graph, Holdings, Table
-from guardrail_mw.clusters.growth import COUNTS
 from guardrail_mw.clusters.material import GROWTH, Materiality, tokens_by_day
 from guardrail_mw.clusters.ordering import Judging, decided, orders_of
 from guardrail_mw.clusters.reading import FAMILIES, FAMILY
+from guardrail_mw.clusters.scores import COUNTS
 from guardrail_mw.clusters.splitting import apart, holding
 from guardrail_mw.clusters.state import Cluster, Given, State
 from guardrail_mw.clusters.verdict import Judge
@@ -181,33 +181,33 @@ def _groups(cluster: NDArray[np.int32]) -> list[NDArray[np.int64]]:
 
 def _templated(graph: Graph, formed: Formed, rules: Rules) -> NDArray[np.bool_]:
     """Of each account, whether it holds content that its cluster has made its own."""
-    weights = formed.weights
-    own = formed.nominated & (graph.family[weights.value] == rules.families[2])
-    clusters = int(formed.cluster.max(initial=-1)) + 1 or 1
-    wanted = np.unique(weights.value[own].astype(np.int64) * clusters + weights.cluster[own])
-    inside = np.flatnonzero(formed.cluster[graph.owner] >= 0)
-    number = graph.value[inside].astype(np.int64) * clusters + formed.cluster[graph.owner[inside]]
+    own = formed.nominated & (graph.family[formed.weights.value] == rules.families[2])
     found = np.zeros(graph.size, np.bool_)
-    found[graph.owner[inside[np.isin(number, wanted)]]] = True
+    found[graph.owner[_held(graph, formed, own)]] = True
     return found
 
 
 def _rests(graph: Graph, formed: Formed, clusters: int) -> list[tuple[str, ...]]:
     """The families of evidence that each cluster rests on: half of its members hold something of it that counts."""
-    weights, width = formed.weights, max(1, clusters)
-    counts = weights.weight >= COUNTS
-    wanted = np.unique(weights.value[counts].astype(np.int64) * width + weights.cluster[counts])
-    inside = np.flatnonzero(formed.cluster[graph.owner] >= 0)
-    owner, value = graph.owner[inside], graph.value[inside]
-    here = np.isin(value.astype(np.int64) * width + formed.cluster[owner], wanted)
-    family = graph.family[value[here]].astype(np.int64)
-    holds = np.unique(owner[here].astype(np.int64) * len(FAMILY) + family)
+    edges = _held(graph, formed, formed.weights.weight >= COUNTS)
+    family = graph.family[graph.value[edges]].astype(np.int64)
+    holds = np.unique(graph.owner[edges].astype(np.int64) * len(FAMILY) + family)
     account, family = holds // len(FAMILY), holds % len(FAMILY)
     many = np.bincount(formed.cluster[account] * len(FAMILY) + family, minlength=clusters * len(FAMILY))
     sizes = np.bincount(formed.cluster[formed.cluster >= 0], minlength=clusters)
     enough = many.reshape(clusters, len(FAMILY)) >= _MOST_OF * sizes[:, None]
     names = list(FAMILY)
     return [tuple(sorted(names[place] for place in np.flatnonzero(row))) for row in enough]
+
+
+def _held(graph: Graph, formed: Formed, pairs: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """The rows of members' edges to values that are among `pairs` of weights with their own cluster."""
+    weights = formed.weights
+    clusters = int(formed.cluster.max(initial=-1)) + 1 or 1
+    wanted = np.unique(weights.value[pairs].astype(np.int64) * clusters + weights.cluster[pairs])
+    inside = np.flatnonzero(formed.cluster[graph.owner] >= 0)
+    number = graph.value[inside].astype(np.int64) * clusters + formed.cluster[graph.owner[inside]]
+    return inside[np.isin(number, wanted)]
 
 
 def _marks(graph: Graph, formed: Formed, names: list[str], watched: set[str]) -> dict[int, tuple[tuple[str, int], ...]]:

@@ -6,15 +6,16 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 import numpy as np
 
+from guardrail_mw.clusters.columns import begins
+from guardrail_mw.clusters.scores import MOST
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from guardrail_mw.clusters.graph import Graph
 
-__all__ = ["LEAST", "MOST", "Weights", "weigh"]
+__all__ = ["LEAST", "Weights", "weigh"]
 
-MOST: Final = 9_000
-"""Millinats that one family can say at most."""
 LEAST: Final = 500
 """Millinats below which a value says nothing worth keeping."""
 
@@ -50,22 +51,20 @@ def weigh(graph: Graph, cluster: NDArray[np.int32], sizes: NDArray[np.int64]) ->
     number = value.astype(np.int64) * clusters + mine
     order = np.lexsort((first, number))
     number, first = number[order], first[order]
-    ids, begins, members = np.unique(number, return_index=True, return_counts=True)
+    ids, first_row, members = np.unique(number, return_index=True, return_counts=True)
     several = members >= 2  # noqa: PLR2004 - one shares with nobody
-    ids, begins, members = ids[several], begins[several], members[several]
+    ids, first_row, members = ids[several], first_row[several], members[several]
     held, whose = ids // clusters, ids % clusters
     share = members / sizes[whose]
     outside = (graph.holders[held] - members + 0.5) / (graph.size - sizes[whose] + 1)
     weight = np.floor(1000 * np.log(share / outside)).astype(np.int64)
     keep = weight >= LEAST
-    held, whose, members, begins = held[keep], whose[keep], members[keep], begins[keep]
-    starts = np.zeros(len(graph.keys) + 1, np.int64)
-    np.cumsum(np.bincount(held, minlength=len(graph.keys)), out=starts[1:])
+    held, whose, members, first_row = held[keep], whose[keep], members[keep], first_row[keep]
     return Weights(
         held.astype(np.int32),
         whose.astype(np.int32),
         members.astype(np.int32),
         np.minimum(weight[keep], MOST),
-        first[begins + 1],
-        starts,
+        first[first_row + 1],
+        begins(np.bincount(held, minlength=len(graph.keys))),
     )

@@ -22,8 +22,8 @@ from pydantic import BaseModel
 from guardrail_mw.errors import TokenError
 from guardrail_mw.identity.api_key_settings import ApiKeySettings, ListedKey, Lookup
 from guardrail_mw.identity.base import Context, Presented
-from guardrail_mw.identity.cache import Recent
 from guardrail_mw.identity.failures import Failures
+from guardrail_mw.recent import Recent
 from guardrail_mw.values import Credential
 
 __all__ = ["ApiKeySettings", "ApiKeySource", "Lookup"]

@@ -11,8 +11,8 @@ from __future__ import annotations
 from collections import OrderedDict
 
 from guardrail_mw.clock import Clock
-from guardrail_mw.identity.cache import Recent
 from guardrail_mw.identity.network import Place
+from guardrail_mw.recent import Recent
 from guardrail_mw.values import Observer
 
 __all__ = ["Crowd"]

@@ -12,9 +12,9 @@ from ipaddress import IPv4Network, IPv6Network, collapse_addresses, ip_network
 from typing import TYPE_CHECKING, Final, Protocol, TypeAlias
 
 from guardrail_mw.algorithms import keys
-from guardrail_mw.identity.cache import Recent
 from guardrail_mw.identity.mail import FREE, registered
 from guardrail_mw.identity.network import Address, Place, parse_address
+from guardrail_mw.recent import Recent
 
 if TYPE_CHECKING:
     from guardrail_mw.identity.digest import Digester

@@ -16,8 +16,8 @@ from typing import Final
 import httpx2
 
 from guardrail_mw.clock import Clock
-from guardrail_mw.identity.cache import Recent
 from guardrail_mw.identity.jwk import KeySet, read_jwks
+from guardrail_mw.recent import Recent
 from guardrail_mw.values import Observer
 
 __all__ = ["FetchError", "RemoteKeys", "fetch"]

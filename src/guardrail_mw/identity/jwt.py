@@ -10,7 +10,6 @@ from pydantic import BaseModel
 
 from guardrail_mw.errors import TokenError
 from guardrail_mw.identity.base import Context, Presented
-from guardrail_mw.identity.cache import Recent
 from guardrail_mw.identity.claims import (
     Claims,
     check_claims,
@@ -26,6 +25,7 @@ from guardrail_mw.identity.jwks import RemoteKeys
 from guardrail_mw.identity.jws import BadToken, Header, read_header, verify
 from guardrail_mw.identity.jwt_settings import JwtSettings
 from guardrail_mw.identity.mail import domain_of
+from guardrail_mw.recent import Recent
 from guardrail_mw.values import Credential
 
 __all__ = ["JwtSettings", "JwtSource"]

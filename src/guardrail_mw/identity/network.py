@@ -11,10 +11,10 @@ from collections.abc import Callable, Iterator, Sequence
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import NamedTuple, TypeAlias
 
-from guardrail_mw.identity.cache import Recent
 from guardrail_mw.identity.digest import Digester
 from guardrail_mw.identity.settings import Hops, IdentitySettings, Unix
 from guardrail_mw.quantities import Network
+from guardrail_mw.recent import Recent
 
 __all__ = ["Address", "Locator", "Place", "parse_address", "parse_forwarded"]
 

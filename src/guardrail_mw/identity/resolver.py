@@ -9,7 +9,6 @@ from typing import NamedTuple
 from guardrail_mw.clock import Clock
 from guardrail_mw.errors import TokenError
 from guardrail_mw.identity.base import MAX_CREDENTIAL, Context, NullObserver, Presented, Source
-from guardrail_mw.identity.cache import Recent
 from guardrail_mw.identity.crowd import Crowd
 from guardrail_mw.identity.device import Devices
 from guardrail_mw.identity.device_cookie import COOKIE
@@ -18,6 +17,7 @@ from guardrail_mw.identity.evidence import Evidence, EvidenceSettings
 from guardrail_mw.identity.keys import Keyring
 from guardrail_mw.identity.network import Locator, Place
 from guardrail_mw.identity.settings import IdentitySettings
+from guardrail_mw.recent import Recent
 from guardrail_mw.values import Credential, Facts, Observer, Subject
 
 __all__ = ["Resolver"]

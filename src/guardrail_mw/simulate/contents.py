@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import numpy as np
 
+from guardrail_mw.clusters.shingles import KEPT
 from guardrail_mw.simulate.world.arrays import mix
 from guardrail_mw.values import Content
 
@@ -28,7 +29,6 @@ _SEEDS: Final = 64
 """Seeds tried for each message wanted."""
 _MOST: Final = 262_144
 """Templates and system prompts that are kept, each."""
-_KEPT: Final = 16
 _MESSAGE: Final = 0xFFFF
 """Bits of the number that tells messages apart, as the collector has it."""
 
@@ -91,7 +91,7 @@ class Contents:
         for each in messages:
             for key in each.shingles:
                 times[key] = times.get(key, 0) + 1
-        own = tuple(sorted(key for key, many in times.items() if many > 1)[:_KEPT])
+        own = tuple(sorted(key for key, many in times.items() if many > 1)[:KEPT])
         numbers = {each.message for each in messages}
         if len(self._templates) >= _MOST:
             self._templates.clear()

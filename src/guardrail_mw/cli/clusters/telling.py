@@ -11,7 +11,7 @@ import numpy as np
 from guardrail_mw.algorithms import edges, keys
 from guardrail_mw.clusters.binding import acts
 from guardrail_mw.clusters.features import FEATURES
-from guardrail_mw.clusters.growth import ASSERTABLE, BOUND, COUNTS, JOINS
+from guardrail_mw.clusters.scores import ASSERTABLE, BOUND, COUNTS, JOINS
 from guardrail_mw.clusters.verdict import ORDER
 from guardrail_mw.engine.figures import plural, span, utc
 

@@ -6,7 +6,7 @@ from math import log
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from guardrail_mw.algorithms import keys
-from guardrail_mw.clusters import forming, growth, islands, nominees, weights
+from guardrail_mw.clusters import forming, islands, nominees, scores, weights
 from guardrail_mw.clusters.reading import FAMILY
 from guardrail_mw.clusters.sql.stages import Figure, run
 
@@ -120,15 +120,15 @@ def _figures(kinds: Kinds, content: Iterable[int]) -> dict[str, Figure]:
         "content": [-1, *content],
         "holders": islands.HOLDERS,
         "least": weights.LEAST,
-        "most": weights.MOST,
+        "most": scores.MOST,
         "uses": nominees.USES,
         "lift": nominees.LIFT,
         "own_share": nominees.PREVALENT,
         "own_members": nominees.LEAST,
-        "joins": growth.JOINS,
-        "counts": growth.COUNTS,
-        "two": growth.BOUND,
-        "assertable": growth.ASSERTABLE,
+        "joins": scores.JOINS,
+        "counts": scores.COUNTS,
+        "two": scores.BOUND,
+        "assertable": scores.ASSERTABLE,
         "drawn": forming.LEAST,
         "share": forming.SHARE,
     }

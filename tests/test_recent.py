@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from guardrail_mw.identity.cache import Recent
+from guardrail_mw.recent import Recent
 
 
 def test_what_is_used_outlives_what_is_not() -> None:
