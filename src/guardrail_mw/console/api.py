@@ -14,7 +14,7 @@ from guardrail_mw.console.problems import ProblemError, answer
 from guardrail_mw.engine.accounts import home_of
 from guardrail_mw.engine.desk import ACTS, MisuseError, Operator
 from guardrail_mw.engine.explaining import explain, explain_account
-from guardrail_mw.engine.linking import Linker, graph_of
+from guardrail_mw.engine.linking import link, unlink
 from guardrail_mw.errors import StoreError
 
 if TYPE_CHECKING:
@@ -129,19 +129,14 @@ class Api:
     async def link(self, request: Request) -> Response:
         """Note what the provider's own systems know of an account. Accounts and values come in the body: no log has them."""
         given = _known(await _body(request), {"account", "kind", "value", "created"})
-        found = await Linker(self._guardrail).read(
-            given.get("account"), given.get("kind", ""), given.get("value", ""), created=given.get("created")
-        )
-        await graph_of(self._guardrail).link(found.account, () if found.key is None else (found.key,), found.created)
-        return answer({"account": found.account})
+        kind, value, created = given.get("kind", ""), given.get("value", ""), given.get("created")
+        return answer({"account": await link(self._guardrail, given.get("account", ""), kind, value, created=created)})
 
     async def unlink(self, request: Request) -> Response:
         """Take evidence away."""
         given = _known(await _body(request), {"account", "kind", "value"})
-        found = await Linker(self._guardrail).read(given.get("account"), given.get("kind"), given.get("value"))
-        if found.key is not None:
-            await graph_of(self._guardrail).unlink(found.account, (found.key,))
-        return answer({"account": found.account})
+        kind, value = given.get("kind", ""), given.get("value", "")
+        return answer({"account": await unlink(self._guardrail, given.get("account", ""), kind, value)})
 
     async def account(self, request: Request) -> Response:
         """All that is remembered of an account."""

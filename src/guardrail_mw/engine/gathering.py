@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from guardrail_mw.clusters.shingles import Keys
     from guardrail_mw.engine.exchange import Exchange
     from guardrail_mw.stores.base import Receipt
-    from guardrail_mw.values import Observer, Usage
+    from guardrail_mw.values import Observer, Subject, Usage
 
 __all__ = ["MOST", "Gathering", "Releases"]
 
@@ -90,8 +90,8 @@ class Gathering:
 
     def edges(self, exchange: Exchange) -> tuple[int, ...]:
         """What the account shows with this request and this process has not noted today. Only of whom is proved."""
-        subject = exchange.subject
-        if subject is None or not exchange.authenticated:
+        subject = _proved(exchange)
+        if subject is None:
             return ()
         moved = self._releases.moved(self._clock.now(), exchange.model)
         more = (self._keys.key(RELEASE, moved),) if moved else ()
@@ -129,8 +129,8 @@ class Gathering:
 
     def tried(self, exchange: Exchange) -> None:
         """The account asked for something, whatever it got: what it wants is known by what it asks for."""
-        subject = exchange.subject
-        if subject is None or not subject.candidate or not exchange.authenticated:
+        subject = _proved(exchange)
+        if subject is None:
             return
         now = self._clock.now()
         fresh, windowed = self._releases.at(now, exchange.model)
@@ -138,8 +138,8 @@ class Gathering:
 
     def did(self, exchange: Exchange, usage: Usage | None) -> None:
         """It was answered. Tokens are those that were used where a limit has them counted, else the prompt's by estimate."""
-        subject = exchange.subject
-        if subject is None or not subject.candidate or not exchange.authenticated:
+        subject = _proved(exchange)
+        if subject is None:
             return
         tokens = usage.tokens if usage is not None else exchange.estimate.input
         self._add(subject.candidate, self._clock.now(), 0, tokens, 0, 0)
@@ -174,3 +174,9 @@ class Gathering:
         kept = await store.recall(BINDING)
         if kept is not None:
             self._verdicts = json.loads(kept)
+
+
+def _proved(exchange: Exchange) -> Subject | None:
+    """Whose the exchange is, where that is an account and was proved."""
+    subject = exchange.subject
+    return subject if subject is not None and subject.candidate and exchange.authenticated else None

@@ -7,7 +7,6 @@ import logging
 import multiprocessing
 import os
 from collections.abc import Mapping
-from functools import partial
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any, get_args
 from weakref import WeakKeyDictionary
@@ -333,8 +332,8 @@ class Guardrail:
             keeper = self._keepers[loop] = Keeper(self.store)
             if self._shared and isinstance(self.store, Switches):
                 keeper.often("switches", SWITCHES_EVERY, self.read_switches)
-            if self._gathering is not None and isinstance(self.store, Graph) and isinstance(self._clock, SystemClock):
-                keeper.often("activity", LEARN_EVERY, partial(self._gathering.flush, self.store))
+            if self._gathering is not None and isinstance(self._clock, SystemClock):
+                keeper.often("activity", LEARN_EVERY, self.report)
                 if self.policy.clusters is not None and self.policy.clusters.rebuild == "here":
                     keeper.start("clusters", self.worker().run())
             if self._console is not None:
@@ -412,12 +411,19 @@ class Guardrail:
             StoreError: the store failed.
         """
         worker = self.worker()
-        if self._gathering is not None and isinstance(self.store, Graph):
-            await self._gathering.flush(self.store)
+        await self.report()
         state = await worker.work()
+        await self.report()
+        return state
+
+    async def report(self) -> None:
+        """Tell the store what accounts did, and see which verdicts are in force, where the policy has clusters. Every 10 s.
+
+        Raises:
+            StoreError: the store failed; what was to be told is lost, and counted.
+        """
         if self._gathering is not None and isinstance(self.store, Graph):
             await self._gathering.flush(self.store)
-        return state
 
     async def renew(self) -> None:
         """Renew what is open in this loop now; it happens by itself every 10 s."""

@@ -60,8 +60,10 @@ def graph_of(guardrail: Guardrail) -> Graph:
     return store if isinstance(store, Graph) else inner
 
 
-async def link(guardrail: Guardrail, account: str, kind: str = "", value: str = "", *, created: When = None) -> None:
+async def link(guardrail: Guardrail, account: str, kind: str = "", value: str = "", *, created: When = None) -> str:
     """Note that an account has a value, and when it was opened; noted before the next rebuild, it counts there.
+
+    Returns the account's home.
 
     Args:
         guardrail: its policy knows the kinds, its secrets the key of digests.
@@ -77,13 +79,15 @@ async def link(guardrail: Guardrail, account: str, kind: str = "", value: str = 
     """
     found = await Linker(guardrail).read(account, kind, value, created=created)
     await graph_of(guardrail).link(found.account, () if found.key is None else (found.key,), found.created)
+    return found.account
 
 
-async def unlink(guardrail: Guardrail, account: str, kind: str, value: str) -> None:
-    """Take evidence away, wherever it came from; the next rebuild is without it. Arguments and errors as `link`."""
+async def unlink(guardrail: Guardrail, account: str, kind: str, value: str) -> str:
+    """Take evidence away, wherever it came from; the next rebuild is without it. All else as `link`."""
     found = await Linker(guardrail).read(account, kind, value)
     if found.key is not None:
         await graph_of(guardrail).unlink(found.account, (found.key,))
+    return found.account
 
 
 class Linker:

@@ -21,7 +21,6 @@ from guardrail_mw.clusters.kinds import BUILT_IN
 from guardrail_mw.identity.device_cookie import Signer
 from guardrail_mw.simulate.contents import Contents
 from guardrail_mw.simulate.world.batch import Batch
-from guardrail_mw.stores.base import Graph
 from guardrail_mw.values import Allow, Content, Delay, Deny, Estimate, Facts, Headers, Subject, Trim, Usage
 
 if TYPE_CHECKING:
@@ -251,12 +250,6 @@ class Callers(Http):
         linked = getattr(self.guardrail.store, "_linked", None)
         kept = [] if linked is None else [len(each) for each in linked._accounts.values()]  # noqa: SLF001 - a measurement
         return sum(kept) / len(kept) if kept else None
-
-    async def report(self) -> None:
-        """Report what accounts did: in a server it happens every 10 s."""
-        gathering, store = self.guardrail._gathering, self.guardrail.store  # noqa: SLF001 - it reports only with a rebuild else
-        if gathering is not None and isinstance(store, Graph):
-            await gathering.flush(store)
 
 
 def standing_of(exchange: Exchange) -> tuple[str, str]:

@@ -203,7 +203,7 @@ class Run:
             await self._rebuild()
         part.append(await self._calls(batch.take(slice(first, None))))
         self.clock.move(world.at)
-        await self.callers.report()
+        await self.callers.guardrail.report()
         begun = time.process_time()
         world.told(batch, np.concatenate([each.codes for each in part]))
         times.made += time.process_time() - begun
