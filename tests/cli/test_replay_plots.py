@@ -6,7 +6,8 @@ import re
 
 import pytest
 
-from guardrail_mw.cli.replay.plots import Bars, Series, _nice, columns, pairs
+from guardrail_mw.cli.replay.plots import Bars, Series, columns, pairs
+from guardrail_mw.pages import axis_end
 
 
 def test_a_step_is_as_high_as_its_figure() -> None:
@@ -30,4 +31,4 @@ def test_bars_are_as_long_as_their_figures() -> None:
     ("most", "ends"), [(0, 4), (3, 4), (5, 8), (9, 12), (20, 20), (21, 40), (81, 120), (100, 120), (399, 400), (1785, 2000)]
 )
 def test_an_axis_ends_at_a_round_figure(most: float, ends: float) -> None:
-    assert _nice(most) == ends
+    assert axis_end(most) == ends

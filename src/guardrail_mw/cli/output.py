@@ -6,6 +6,7 @@ import logging
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
+from pathlib import Path
 from textwrap import fill
 from typing import Any
 
@@ -13,7 +14,7 @@ import click
 
 from guardrail_mw.errors import GuardrailError, PolicyError
 
-__all__ = ["CANNOT", "PROBLEM", "Cannot", "Group", "need", "paragraph", "quiet"]
+__all__ = ["CANNOT", "PROBLEM", "Cannot", "Group", "need", "paragraph", "quiet", "write", "writing"]
 
 PROBLEM = 1
 """Exit code: something is wrong with what was looked at."""
@@ -74,6 +75,30 @@ def quiet() -> Iterator[None]:
         yield
     finally:
         logger.setLevel(before)
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """While it lasts a file or a folder is written.
+
+    Raises:
+        Cannot: it cannot be.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise Cannot(f"{path} cannot be written: {(error.strerror or 'it failed').lower()}.") from error
+
+
+def write(path: Path, text: str) -> None:
+    """Write a file, and say so.
+
+    Raises:
+        Cannot: it cannot be written.
+    """
+    with writing(path):
+        path.write_text(text, encoding="utf-8")
+    click.echo(f"Written: {path}")
 
 
 def paragraph(text: str, indent: str = "", then: str | None = None) -> str:

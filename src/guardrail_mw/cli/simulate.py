@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, get_args
 
 import click
 
-from guardrail_mw.cli.output import PROBLEM, Cannot, quiet
+from guardrail_mw.cli.output import PROBLEM, Cannot, quiet, write, writing
 from guardrail_mw.values import Family
 
 if TYPE_CHECKING:
@@ -267,15 +267,13 @@ def _place(options: dict[str, Any], name: str) -> Path | None:
 
 
 def _rows(path: Path, rows: list[dict[str, Any]]) -> None:
-    from guardrail_mw.simulate.accounts import write
+    from guardrail_mw.simulate.accounts import write as write_rows
 
     if path.suffix == ".parquet" and find_spec("pyarrow") is None:
         raise Cannot("Parquet needs pyarrow, not installed here. Install it with: pip install 'guardrail-mw[parquet]'")
-    try:
+    with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        write(path, rows)
-    except OSError as error:
-        raise Cannot(f"{path} cannot be written: {(error.strerror or 'it failed').lower()}.") from error
+        write_rows(path, rows)
     click.echo(f"Written: {path}")
 
 
@@ -287,12 +285,9 @@ def _reports(options: dict[str, Any], texts: dict[str, str]) -> None:
         if options[key] and name in texts
     ]
     for path, text in places:
-        try:
+        with writing(path):
             path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(text, encoding="utf-8")
-        except OSError as error:
-            raise Cannot(f"{path} cannot be written: {(error.strerror or 'it failed').lower()}.") from error
-        click.echo(f"Written: {path}")
+        write(path, text)
 
 
 @contextmanager

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from html import escape
 from typing import Any, Final
 
+from guardrail_mw.pages import document
 from guardrail_mw.simulate import pooling
 from guardrail_mw.simulate.plots import Line, bars, lines
 from guardrail_mw.simulate.report import COHORTS, OPERATORS, cohort_row, operator_row, percent, tell, title
@@ -59,29 +60,8 @@ dt { font-weight: 500; } dd { margin: 0 0 .4rem; color: var(--soft); } pre { ove
 def page(runs: Sequence[dict[str, Any]]) -> str:
     """The whole page."""
     name = title(runs)
-    return "\n".join(
-        [
-            "<!doctype html>",
-            '<html lang="en">',
-            "<head>",
-            '<meta charset="utf-8">',
-            '<meta name="viewport" content="width=device-width, initial-scale=1">',
-            "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'\">",
-            f"<title>{escape(name)}</title>",
-            f"<style>{_STYLE}</style>",
-            "</head>",
-            "<body>",
-            "<main>",
-            f"<h1>{escape(name)}</h1>",
-            *_head(runs),
-            *_operators(runs),
-            *_friction(runs),
-            *_all(runs),
-            "</main>",
-            "</body>",
-            "</html>",
-            "",
-        ]
+    return document(
+        name, _STYLE, [f"<h1>{escape(name)}</h1>", *_head(runs), *_operators(runs), *_friction(runs), *_all(runs)]
     )
 
 

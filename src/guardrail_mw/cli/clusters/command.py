@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 import click
 
 from guardrail_mw.cli.feeding import Fed, file_type, link_now, look_through
-from guardrail_mw.cli.output import Cannot, Group
+from guardrail_mw.cli.output import Cannot, Group, write, writing
 from guardrail_mw.cli.reach import json_option
 from guardrail_mw.cli.sharing import clustered, named, numeric, shared, sharing
 from guardrail_mw.clock import SystemClock
@@ -85,7 +85,7 @@ def _show(cluster: str, html: Path | None, policy: str | None, *, as_json: bool)
         else:
             _print(tell(found, orders, desk, cold=desk.cold(state, desk.now())))
         if html is not None:
-            _write(html, picture(found, (await desk.read()).held, desk))
+            write(html, picture(found, (await desk.read()).held, desk))
 
     _with_desk(policy, ask)
 
@@ -232,11 +232,12 @@ def _export_edges(folder: Path, policy: str | None) -> None:
         from guardrail_mw.clusters.sql.export import export_edges
 
         try:
-            return await export_edges(graph_of(guardrail), folder, now=SystemClock().now(), lookback=settings.lookback_days)
+            with writing(folder):
+                return await export_edges(
+                    graph_of(guardrail), folder, now=SystemClock().now(), lookback=settings.lookback_days
+                )
         except ImportError as error:
             raise Cannot(f"Parquet files need pyarrow, not installed here. {error}") from error
-        except OSError as error:
-            raise Cannot(f"{folder} cannot be written: {(error.strerror or 'it failed').lower()}.") from error
 
     click.echo(f"Written: {' and '.join(str(each) for each in shared(found, exporting))}")
 
@@ -337,14 +338,6 @@ def _with_desk(policy: str | None, ask: Callable[[Desk], Awaitable[_T]]) -> _T:
         return shared(found, asking)
     except OrderError as error:
         raise Cannot(f"{_CALLED.get(error.argument, error.argument)} {error.text}") from error
-
-
-def _write(path: Path, text: str) -> None:
-    try:
-        path.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise Cannot(f"{path} cannot be written: {(error.strerror or 'it failed').lower()}.") from error
-    click.echo(f"Written: {path}")
 
 
 def _json(found: dict[str, Any]) -> None:

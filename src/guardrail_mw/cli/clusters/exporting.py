@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from guardrail_mw.cli.output import Cannot
+from guardrail_mw.cli.output import Cannot, writing
 
 if TYPE_CHECKING:
     from guardrail_mw.clusters.state import State
@@ -23,14 +23,12 @@ def export(path: Path, state: State) -> None:
     Raises:
         Cannot: the file cannot be written.
     """
-    try:
+    with writing(path):
         if path.suffix == ".parquet":
             _parquet(path, state)
         else:
             with path.open("w", encoding="utf-8") as file:
                 file.writelines(json.dumps(row) + "\n" for row in _rows(state))
-    except OSError as error:
-        raise Cannot(f"{path} cannot be written: {(error.strerror or 'it failed').lower()}.") from error
 
 
 def _rows(state: State) -> Iterator[dict[str, Any]]:

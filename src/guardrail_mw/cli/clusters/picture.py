@@ -13,6 +13,7 @@ from guardrail_mw.cli.clusters.drawing import Band, Net, bands, net, share
 from guardrail_mw.cli.clusters.telling import described, nats, parts, signed, value_of
 from guardrail_mw.clusters.reading import table
 from guardrail_mw.engine.figures import utc
+from guardrail_mw.pages import document
 from guardrail_mw.values import Family
 
 if TYPE_CHECKING:
@@ -90,28 +91,15 @@ def picture(cluster: Cluster, held: Holdings, desk: Desk) -> str:
     """
     values, tied = _values(cluster, held, desk)
     title = f"Cluster {cluster.id}"
-    return "\n".join(
+    return document(
+        title,
+        _style(),
         [
-            "<!doctype html>",
-            '<html lang="en">',
-            "<head>",
-            '<meta charset="utf-8">',
-            '<meta name="viewport" content="width=device-width, initial-scale=1">',
-            "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'\">",
-            f"<title>{escape(title)}</title>",
-            f"<style>{_style()}</style>",
-            "</head>",
-            "<body>",
-            "<main>",
             *_head(cluster, title, desk),
             *_drawn(cluster, values, tied),
             *_listed(cluster, values, desk),
             *_why(cluster, desk),
-            "</main>",
-            "</body>",
-            "</html>",
-            "",
-        ]
+        ],
     )
 
 

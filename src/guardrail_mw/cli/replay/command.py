@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from guardrail_mw.cli.output import Cannot, quiet
+from guardrail_mw.cli.output import Cannot, quiet, write
 from guardrail_mw.cli.replay.cautions import cautions, different
 from guardrail_mw.cli.replay.comparing import Comparison
 from guardrail_mw.cli.replay.page import page
@@ -90,9 +90,9 @@ def replay(
     for line in tell(told):
         click.echo(printable(line))
     if html is not None:
-        _write(html, page(told))
+        write(html, page(told))
     if written is not None:
-        _write(written, json.dumps(_figures(told), indent=1) + "\n")
+        write(written, json.dumps(_figures(told), indent=1) + "\n")
 
 
 def _replayed(events: Events, new: Policy, name: str, old: Sequence[tuple[str, Policy]], mode: Mode, warm: int) -> Told:
@@ -169,11 +169,3 @@ def _figures(told: Told) -> dict[str, Any]:
         "cautions": told.cautions,
         **told.comparison.written(),
     }
-
-
-def _write(path: Path, text: str) -> None:
-    try:
-        path.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise Cannot(f"{path} cannot be written: {(error.strerror or 'it failed').lower()}.") from error
-    click.echo(f"Written: {path}")

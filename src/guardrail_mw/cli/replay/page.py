@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 from guardrail_mw.cli.replay.comparing import BINS
 from guardrail_mw.cli.replay.plots import Bars, Series, columns, pairs
 from guardrail_mw.cli.replay.telling import HEADS, by, cells, moment, sentences
+from guardrail_mw.pages import document
 
 if TYPE_CHECKING:
     from guardrail_mw.cli.replay.comparing import Comparison
@@ -62,29 +63,10 @@ svg text { fill: var(--soft); font-size: 12px; font-family: system-ui, sans-seri
 def page(told: Told) -> str:
     """The whole page."""
     title = f"Replay of {told.name}"
-    return "\n".join(
-        [
-            "<!doctype html>",
-            '<html lang="en">',
-            "<head>",
-            '<meta charset="utf-8">',
-            '<meta name="viewport" content="width=device-width, initial-scale=1">',
-            "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'\">",
-            f"<title>{escape(title)}</title>",
-            f"<style>{_STYLE}</style>",
-            "</head>",
-            "<body>",
-            "<main>",
-            *_head(told, title),
-            *_table(told.comparison),
-            *_most(told.comparison),
-            *_plots(told.comparison),
-            *_care(told),
-            "</main>",
-            "</body>",
-            "</html>",
-            "",
-        ]
+    return document(
+        title,
+        _STYLE,
+        [*_head(told, title), *_table(told.comparison), *_most(told.comparison), *_plots(told.comparison), *_care(told)],
     )
 
 
