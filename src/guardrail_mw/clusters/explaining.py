@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING, Final, NamedTuple, get_args
 import numpy as np
 
 from guardrail_mw.algorithms.keys import BITS
+from guardrail_mw.clusters.columns import begins
 from guardrail_mw.clusters.graph import Graph, Holdings, Table
 from guardrail_mw.clusters.islands import Composites, composites
 from guardrail_mw.clusters.nominees import nominate
-from guardrail_mw.clusters.scores import ASSERTABLE, BOUND, COUNTS, JOINS, MOST
+from guardrail_mw.clusters.scores import ASSERTABLE, BOUND, COUNTS, JOINS, MOST, by_family
 from guardrail_mw.clusters.weights import Weights, weigh
 from guardrail_mw.values import Family
 
@@ -244,8 +245,6 @@ def _narrowed(graph: Graph, values: NDArray[np.int32]) -> Graph:
     """The same graph with no other values than these; who holds them, and how many accounts there are, stays."""
     wanted = np.unique(values)
     edges = np.isin(graph.value, wanted)
-    starts = np.zeros(len(wanted) + 1, np.int64)
-    np.cumsum(graph.holders[wanted], out=starts[1:])
     return replace(
         graph,
         owner=graph.owner[edges],
@@ -255,14 +254,12 @@ def _narrowed(graph: Graph, values: NDArray[np.int32]) -> Graph:
         holders=graph.holders[wanted],
         family=graph.family[wanted],
         bound=graph.bound[wanted],
-        starts=starts,
+        starts=begins(graph.holders[wanted]),
     )
 
 
 def _families(support: Sequence[Support]) -> dict[Family, int]:
-    sums: dict[Family, int] = {}
-    for each in support:
-        sums[each.family] = min(MOST, sums.get(each.family, 0) + (each.weight if each.counts else 0))
+    sums = by_family((each.family, each.weight if each.counts else 0) for each in support)
     return dict(sorted(sums.items(), key=lambda item: (-item[1], item[0])))
 
 

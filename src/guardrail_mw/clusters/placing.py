@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
 
-from guardrail_mw.clusters.scores import BOUND, COUNTS, JOINS, MOST
+from guardrail_mw.clusters.scores import BOUND, COUNTS, JOINS, by_family
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -85,11 +85,8 @@ def _best(said: _Said) -> Placed | None:
 
 
 def _scored(cluster: str, said: dict[int, tuple[Family, bool, int]]) -> Placed | None:
-    sums: dict[Family, int] = {}
-    tied = False
-    for family, bound, weight in said.values():
-        sums[family] = min(MOST, sums.get(family, 0) + weight)
-        tied = tied or (bound and weight >= COUNTS)
+    sums = by_family((family, weight) for family, _, weight in said.values())
+    tied = any(bound and weight >= COUNTS for _, bound, weight in said.values())
     counting = sorted(family for family, score in sums.items() if score >= COUNTS)
     total = sum(sums[family] for family in counting)
     if not tied or total < JOINS or len(counting) < BOUND:

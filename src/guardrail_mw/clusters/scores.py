@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-__all__ = ["ASSERTABLE", "BOUND", "COUNTS", "JOINS", "MOST"]
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from guardrail_mw.values import Family
+
+__all__ = ["ASSERTABLE", "BOUND", "COUNTS", "JOINS", "MOST", "by_family"]
 
 JOINS: Final = 12_000
 """Millinats at which an account joins."""
@@ -16,3 +21,11 @@ BOUND: Final = 2
 """Families that must count, where a bound value is shared."""
 ASSERTABLE: Final = 3
 """Families that must count, where none is."""
+
+
+def by_family(said: Iterable[tuple[Family, int]]) -> dict[Family, int]:
+    """Millinats that each family says: the sum of its values' weights, each of them 0 or more, but no more than `MOST`."""
+    sums: dict[Family, int] = {}
+    for family, weight in said:
+        sums[family] = min(MOST, sums.get(family, 0) + weight)
+    return sums

@@ -46,8 +46,9 @@ class Route:
         self.proves = settings is not None and settings.is_proof(method)
 
     def together(self, other: Route) -> Route:
-        """This route with what the other demands besides."""
+        """This route with what the other demands besides; exempt no more, for it is not as the policy writes it."""
         both = copy(self)
+        both.exempt = False
         both.index = (self.index, other.index)
         both.limits = self.limits | other.limits
         both.names = (*self.names, *other.names)
@@ -96,7 +97,6 @@ class Router:
         found = written or bare or self._unmatched(method)
         if written is not None and bare is not None and written.index != bare.index:  # apps differ about a slash at the end
             found = written.together(bare)
-            found.exempt = False
         if path not in {tidy, slashed}:
             as_written = self._match(path, method) or self._unmatched(method)
             if as_written.index != found.index:
