@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from guardrail_mw.errors import StoreError, StoreTimeout
-from guardrail_mw.stores.redis import codec
+from guardrail_mw.stores.redis import codec, pool
 from guardrail_mw.stores.redis.batches import BATCH, ERRANDS, Lane
 from guardrail_mw.stores.redis.pool import PIPES, READ_ON
 from guardrail_mw.testing.servers import Server
@@ -159,6 +159,25 @@ async def test_a_batch_is_read_on_for_a_second_then_its_connection_goes(guardrai
         again = call("ECHO", "again")
         way.submit(again, patient=True)
         assert await again.future == b"again"
+
+
+async def test_a_batch_is_not_given_up_while_its_waiters_may_wait(
+    guardrail_start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pool, "READ_ON", 0.05)
+    server = guardrail_start("redis")
+    counts = Counts()
+    async with lane(server.url, counts, deadline=LONG) as way:
+        await way.opened(5)
+        server.freeze()
+        slow = call("ECHO", "slow")
+        way.submit(slow)
+        begun = monotonic()
+        await until(lambda: monotonic() >= begun + 0.2)
+        way._tick()
+        server.thaw()
+        assert await slow.future == b"slow"
+    assert not counts.of
 
 
 async def test_scripts_that_the_server_forgot_are_loaded_and_the_calls_replayed(guardrail_start: Start) -> None:

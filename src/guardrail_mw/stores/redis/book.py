@@ -25,7 +25,7 @@ from guardrail_mw.values import Observer
 __all__ = ["PATIENCE", "Book", "Settings"]
 
 PATIENCE = 1.0
-"""Seconds for what no request waits for: renewals, changes of a standing, spending, reading."""
+"""Seconds, at least, for what no request waits for: renewals, changes of a standing, spending, reading. Or the deadline."""
 _SOURCES = tuple(script.source for script in codec.SCRIPTS)
 _LOADS = tuple(codec.command("SCRIPT", "LOAD", source) for source in _SOURCES)
 
@@ -56,6 +56,7 @@ class Book:
         self._prefix = settings.prefix
         self._clock = settings.clock
         self._deadline = settings.deadline
+        self._patience = max(PATIENCE, settings.deadline)
         self._renewing: dict[str, list[Renewal]] = {}
         self._deferred: dict[str, list[Settlement]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
@@ -224,7 +225,7 @@ class Book:
     async def _settle_later(self, settlement: Settlement, topology: Topology) -> None:
         """Charged in another event loop: this one must first learn where the slots are."""
         try:
-            await topology.learn(PATIENCE)
+            await topology.learn(self._patience)
             self.settle(settlement)
         except StoreError as error:
             self.lost_settlement(error)
@@ -279,7 +280,7 @@ class Book:
 
     async def renew(self, receipts: Sequence[Receipt]) -> list[Receipt]:
         """See `Store.renew`."""
-        deadline = monotonic() + PATIENCE
+        deadline = monotonic() + self._patience
         calls: list[tuple[int, codec.Part, Renewal]] = []
         for index, receipt in enumerate(receipts):
             for part in self._parts(receipt.bill) if receipt.open else ():
@@ -296,7 +297,7 @@ class Book:
                 calls.append((index, part, call))
         if calls:
             try:
-                await asyncio.wait([call.future for _, _, call in calls], timeout=PATIENCE)
+                await asyncio.wait([call.future for _, _, call in calls], timeout=self._patience)
             finally:
                 for _, _, call in calls:
                     call.future.cancel()
@@ -339,13 +340,13 @@ class Book:
 
     async def ask_all(self, commands: Sequence[tuple[str, bytes]]) -> list[Any]:
         """Send commands together, each to a home's slot; their answers in order, `PATIENCE` seconds at most from now."""
-        deadline = monotonic() + PATIENCE
+        deadline = monotonic() + self._patience
         await self.learnt(deadline)
         return await self._answers([(self.way(home)[0], payload) for home, payload in commands], deadline)
 
     async def ask_lane(self, lane: Lane, payload: bytes) -> Any:
         """Send one command to a server, whatever it has."""
-        [answer] = await self._answers([(lane, payload)], monotonic() + PATIENCE)
+        [answer] = await self._answers([(lane, payload)], monotonic() + self._patience)
         return answer
 
     async def _answers(self, commands: Sequence[tuple[Lane, bytes]], deadline: float) -> list[Any]:
@@ -365,14 +366,14 @@ class Book:
 
     async def everywhere(self) -> list[Lane]:
         """To every server that has homes."""
-        await self.learnt(monotonic() + PATIENCE)
+        await self.learnt(monotonic() + self._patience)
         return [self._sole] if self._topology is None else self._topology.masters()
 
     async def peek(self, bill: Bill) -> Receipt:
         """See `Store.peek`."""
         now = self.now()
         if self._topology is not None and not self._topology.known:
-            await self._topology.learn(PATIENCE)
+            await self._topology.learn(self._patience)
         parts = self._parts(bill)
         commands = [codec.charge_command(bill, part, self._prefix, 0, now, peek=True) for part in parts]
         replies = await asyncio.gather(
@@ -384,9 +385,9 @@ class Book:
     async def open(self) -> None:
         """Connect, so that the first request need not."""
         if self._topology is not None:
-            await self._topology.learn(PATIENCE)
+            await self._topology.learn(self._patience)
             return
-        await self._sole.opened(PATIENCE)
+        await self._sole.opened(self._patience)
 
     async def drain(self) -> None:
         """See `Store.drain`."""

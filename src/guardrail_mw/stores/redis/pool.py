@@ -20,7 +20,7 @@ __all__ = ["PIPES", "READ_ON", "RETRY", "Pool"]
 PIPES = 4
 """Connections of one event loop to one node."""
 READ_ON = 1.0
-"""Seconds that a batch, or a connection that is being made, may take before it is given up."""
+"""Seconds, at least, that a batch, or a connection that is being made, may take before it is given up: or the deadline."""
 RETRY = 0.1
 """Seconds between attempts to connect while the node cannot be reached."""
 
@@ -40,6 +40,7 @@ class Pool:
         self._lane = lane
         self._dial = dial
         self._deadline = deadline
+        self._read_on = max(READ_ON, deadline)
         self._observer = observer
         self.all: list[Pipe] = []
         self.idle: list[Pipe] = []
@@ -103,7 +104,7 @@ class Pool:
 
     async def _connect(self) -> None:
         try:
-            async with asyncio.timeout(READ_ON):
+            async with asyncio.timeout(self._read_on):
                 link = await self._dial()
         except Exception as error:  # noqa: BLE001 - whatever a connection can fail with
             if self.down is None:
@@ -150,11 +151,11 @@ class Pool:
         for pipe in self.all:
             if not pipe.busy:
                 continue
-            if pipe.sent + READ_ON <= now:
+            if pipe.sent + self._read_on <= now:
                 self.renounce()
                 pipe.abort()
             else:
-                due = min(due or now + READ_ON, pipe.sent + READ_ON)
+                due = min(due or now + self._read_on, pipe.sent + self._read_on)
         return due
 
     async def close(self) -> None:
