@@ -11,7 +11,7 @@ import pytest
 
 from guardrail_mw.errors import StoreError, StoreTimeout
 from guardrail_mw.stores.base import Bill, Gcra
-from guardrail_mw.stores.redis import RedisStore
+from guardrail_mw.stores.redis import RedisStore, codec
 from guardrail_mw.stores.redis.pipes import Pipe
 from guardrail_mw.testing.servers import Server
 
@@ -38,16 +38,13 @@ def hit(*, receipt: bool = False) -> Bill:
     return bill("a:1", "n:2", "e", steps=(OPEN if receipt else STEP,))
 
 
-async def begun(store: RedisStore) -> RedisStore:
-    """A store whose homes have been charged `BASE` and whose connections are made."""
-    while True:
-        try:
-            receipt = await store.charge(bill("a:1", "n:2", "e", steps=(STEP._replace(cost=BASE),)))
-        except StoreTimeout:  # a first connection takes longer than a deadline of milliseconds leaves
-            await store.drain()
-        else:
-            assert receipt.code == "admitted"
-            return store
+async def begun(store: RedisStore, url: str, prefix: str = "gr:") -> None:
+    """Charge the store's homes `BASE`, by a store of one's own, and make this one's connections: neither has a deadline of ms."""
+    patient = RedisStore(url, deadline=PATIENT, prefix=prefix)
+    receipt = await patient.charge(bill("a:1", "n:2", "e", steps=(STEP._replace(cost=BASE),)))
+    assert receipt.code == "admitted"
+    await patient.close()
+    await store._book().ask_all([(home, codec.command("PING")) for home in ("a:1", "n:2", "e")])
 
 
 async def charged(store: RedisStore) -> list[int]:
@@ -76,7 +73,7 @@ class Crowd:
 @pytest.mark.parametrize("receipt", [False, True])
 async def test_a_waiter_cancelled_at_any_turn_of_the_loop(real: Server, guardrail_prefix: str, receipt: bool) -> None:
     store = RedisStore(real.url, deadline=PATIENT, prefix=guardrail_prefix)
-    await begun(store)
+    await begun(store, real.url, guardrail_prefix)
     crowd = Crowd(store)
     for turns in range(60):
         tasks = [asyncio.create_task(crowd(receipt=receipt)) for _ in range(3)]
@@ -99,7 +96,7 @@ async def test_a_waiter_cancelled_between_the_answer_and_its_waking(
 ) -> None:
     counts = Counts()
     store = RedisStore(real.url, deadline=PATIENT, prefix=guardrail_prefix, observer=counts)
-    await begun(store)
+    await begun(store, real.url, guardrail_prefix)
     crowd = Crowd(store)
     tasks: list[asyncio.Task[None]] = []
     heard = Pipe.data_received
@@ -121,7 +118,7 @@ async def test_a_waiter_cancelled_between_the_answer_and_its_waking(
 
 async def test_a_waiter_whose_coroutine_is_closed(guardrail_redis: Server, guardrail_prefix: str) -> None:
     store = RedisStore(guardrail_redis.url, deadline=PATIENT, prefix=guardrail_prefix)
-    await begun(store)
+    await begun(store, guardrail_redis.url, guardrail_prefix)
     charge = store.charge(hit())
     charge.send(None)
     await asyncio.sleep(0)
@@ -133,7 +130,7 @@ async def test_a_waiter_whose_coroutine_is_closed(guardrail_redis: Server, guard
 async def test_who_is_late_is_told_so_and_what_comes_of_it_is_given_back(real: Server, guardrail_prefix: str) -> None:
     counts = Counts()
     store = RedisStore(real.url, prefix=guardrail_prefix, observer=counts)
-    await begun(store)
+    await begun(store, real.url, guardrail_prefix)
     # A clock that is believed to be an hour ahead lets commands run that should have been too late.
     book = store._book()
     for lane in book._lanes():
@@ -154,7 +151,7 @@ async def test_who_is_late_is_told_so_and_what_comes_of_it_is_given_back(real: S
 async def test_a_command_that_arrives_late_charges_nothing(real: Server, guardrail_prefix: str) -> None:
     counts = Counts()
     store = RedisStore(real.url, prefix=guardrail_prefix, observer=counts)
-    await begun(store)
+    await begun(store, real.url, guardrail_prefix)
     crowd = Crowd(store)
     real.freeze()
     frozen = monotonic()
@@ -175,7 +172,7 @@ async def test_deadlines_of_milliseconds_over_a_server_that_stalls(kind: str, gu
     stores = [RedisStore(server.url, deadline=each * 1000, observer=counts) for each in (1, 3, 8, 25)]
     for store in stores:
         await store.open()
-    await begun(stores[3])
+    await begun(stores[3], server.url)
     over = threading.Event()
 
     def stall() -> None:
