@@ -11,7 +11,8 @@ import pytest
 from guardrail_mw.algorithms import activity, edges, keys
 from guardrail_mw.simulate import checkpoints
 from guardrail_mw.simulate.checkpoints import CheckpointError
-from guardrail_mw.simulate.experiment import Experiment, Plan
+from guardrail_mw.simulate.experiment import Experiment, Plan, TwinError
+from guardrail_mw.simulate.guarding import secrets_of
 from guardrail_mw.simulate.run import Pace, Run, looks
 from guardrail_mw.simulate.world.arrays import DAY, HOUR, MINUTE
 from guardrail_mw.simulate.world.scenario import Scenario
@@ -62,7 +63,7 @@ def test_an_interrupted_run_comes_to_the_same(tmp_path: Path) -> None:
     first = Experiment(plan, tmp_path)
     assert not first.resumed
     first.run.go(first.run.world.start + DAY + 7 * HOUR)
-    first._keep()
+    checkpoints.save(tmp_path, "run", plan.name, first.run, secrets_of(plan.seed))
     del first
     second = Experiment(plan, tmp_path)
     assert second.resumed
@@ -79,14 +80,49 @@ def test_an_interrupted_run_comes_to_the_same(tmp_path: Path) -> None:
         Experiment(Plan(scenario(), seed=2, pace=Pace(windows=())), tmp_path)
 
 
+def test_a_twin_in_a_process_of_its_own_is_the_same(tmp_path: Path) -> None:
+    plan = Plan(scenario(accounts=30), pace=Pace(windows=()))
+    expected = Experiment(plan).go()
+    passed: list[int] = []
+    beside = Experiment(plan, apart=True)
+    found = beside.go(passed.append)
+    for each in (expected, found):
+        del each["speed"]
+    assert found == expected
+    assert passed == sorted(passed)
+    assert beside.passed == beside.length
+    kept = Experiment(plan, tmp_path, apart=True)
+    kept.go()
+    again = Experiment(plan, tmp_path, apart=True)
+    assert again.resumed
+    assert again.run.done
+    assert again.twin.done
+
+
+def test_a_twin_that_ends_early_is_told_of(tmp_path: Path) -> None:
+    plan = Plan(scenario(accounts=30), pace=Pace(windows=()))
+    kept = Experiment(plan, tmp_path, apart=True)
+    (tmp_path / "twin.pickle").write_bytes(b"no pickle")  # the other process cannot go on from that
+    with pytest.raises(TwinError, match="The twin run ended early, with exit code 1"):
+        kept.go()
+
+
+def test_evidence_that_is_permuted_leaves_nobody_together() -> None:
+    plans = [Plan(scenario(permuted=permuted, accounts=200), pace=Pace(windows=())) for permuted in (False, True)]
+    worlds = [plan.begin(twin=False).world for plan in plans]
+    cards = [world.people.card.tolist() for world in worlds]
+    assert cards[0] != cards[1]
+    assert sorted(cards[0]) == sorted(cards[1])
+
+
 def test_a_checkpoint_that_cannot_be_read(tmp_path: Path) -> None:
-    assert checkpoints.load(tmp_path, "x") is None
+    assert checkpoints.load(tmp_path, "run", "x") is None
     (tmp_path / "run.pickle").write_bytes(b"no pickle")
     with pytest.raises(CheckpointError, match="Remove it to begin anew"):
-        checkpoints.load(tmp_path, "x")
+        checkpoints.load(tmp_path, "run", "x")
     (tmp_path / "run.pickle").write_bytes(pickle.dumps((1, "x")))
     with pytest.raises(CheckpointError, match="cannot be read"):
-        checkpoints.load(tmp_path, "x")
+        checkpoints.load(tmp_path, "run", "x")
 
 
 def shown(run: Run) -> dict[str, set[int]]:

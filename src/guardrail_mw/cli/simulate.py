@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -113,6 +114,7 @@ def simulate(**options: Any) -> None:
 
 def _worlds(options: dict[str, Any]) -> None:
     from guardrail_mw.simulate.checkpoints import CheckpointError
+    from guardrail_mw.simulate.experiment import TwinError
     from guardrail_mw.simulate.page import page
     from guardrail_mw.simulate.report import tell, written
 
@@ -128,7 +130,7 @@ def _worlds(options: dict[str, Any]) -> None:
                 experiment = _experiment(plan, folder)
                 with _bar(experiment.length, f"seed {seed}") as tick:
                     runs.append(experiment.go(tick))
-            except CheckpointError as error:
+            except (CheckpointError, TwinError) as error:
                 raise Cannot(str(error)) from error
             _verdicts(options, experiment, seed if len(seeds) > 1 else None)
     text = "\n".join(tell(runs))
@@ -139,7 +141,7 @@ def _worlds(options: dict[str, Any]) -> None:
 def _experiment(plan: Plan, folder: Path | None) -> Experiment:
     from guardrail_mw.simulate.experiment import Experiment
 
-    experiment = Experiment(plan, folder)
+    experiment = Experiment(plan, folder, apart=(os.cpu_count() or 1) > 1)
     if experiment.resumed:
         click.echo(f"Going on from {folder}.", err=True)
     return experiment

@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 
 __all__ = ["CheckpointError", "load", "save"]
 
-_FILE: Final = "run.pickle"
 _FORMAT: Final = 1
 _PARTS: Final = ("store", "counts", "_standings", "_gathering", "_resolver", "_lasting", "_worker")
 """What a guardrail learns. Its engine knows nothing that it could not find again."""
@@ -69,32 +68,34 @@ def _guardrail(policy: Policy, clock: Clock, environ: dict[str, str], parts: dic
     return found
 
 
-def save(folder: Path, what: str, state: object, environ: dict[str, str]) -> None:
+def save(folder: Path, name: str, what: str, state: object, environ: dict[str, str]) -> None:
     """Write a state down, in place of the last one: all of it or nothing.
 
     Args:
         folder: made where there is none.
+        name: the file's, without an ending.
         what: the run's description; `load` asks for the same.
         state: anything that holds runs.
         environ: what their guards were made with.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    fresh = folder / f"{_FILE}.new"
+    path = folder / f"{name}.pickle"
+    fresh = path.with_suffix(".new")
     with fresh.open("wb") as file:
         pickle.dump((_FORMAT, what), file)
         _Pickler(file, environ).dump(state)
         file.flush()
         os.fsync(file.fileno())
-    fresh.replace(folder / _FILE)
+    fresh.replace(path)
 
 
-def load(folder: Path, what: str) -> Any:
+def load(folder: Path, name: str, what: str) -> Any:
     """The state that was written last; None where none was.
 
     Raises:
         CheckpointError: it is of another run, or cannot be read.
     """
-    path = folder / _FILE
+    path = folder / f"{name}.pickle"
     if not path.exists():
         return None
     try:

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from multiprocessing import get_context
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, Final
 
 from guardrail_mw.simulate import checkpoints
@@ -14,15 +17,17 @@ from guardrail_mw.simulate.guarding import secrets_of
 from guardrail_mw.simulate.run import Pace, Run
 from guardrail_mw.simulate.table import Table, Twin
 from guardrail_mw.simulate.world.arrays import DAY
+from guardrail_mw.simulate.world.controls import permute
 from guardrail_mw.simulate.world.world import World
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
+    from multiprocessing.sharedctypes import Synchronized
 
     from guardrail_mw.simulate.guarding import Feed
     from guardrail_mw.simulate.world.scenario import Scenario
 
-__all__ = ["Experiment", "Plan"]
+__all__ = ["Experiment", "Plan", "TwinError", "through"]
 
 _EVERY: Final = 5 * DAY
 """Of the world's time, between two checkpoints."""
@@ -46,9 +51,22 @@ class Plan:
         digest = hashlib.sha256(said.encode()).hexdigest()[:12]
         return f"{self.scenario.name} ({digest}), seed {self.seed}, {self.policy}, feed {self.feed}"
 
+    def go_on(self, folder: Path | None, *, twin: bool) -> Run | None:
+        """The run, or its twin, as it was written down last; None where it was not.
+
+        Raises:
+            CheckpointError: what lies there is of another plan.
+        """
+        if folder is None:
+            return None
+        found: Run | None = checkpoints.load(folder, "twin" if twin else "run", self.name)
+        return found
+
     def begin(self, *, twin: bool) -> Run:
         """The run, or its twin, at its beginning."""
         world = World(self.scenario, self.seed)
+        if self.scenario.permuted:
+            permute(world, self.seed)
         book = Twin(world) if twin else Table(world)
         return Run(
             world,
@@ -61,23 +79,29 @@ class Plan:
         )
 
 
+class TwinError(Exception):
+    """The twin's process ended before its run did."""
+
+
 class Experiment:
     """Both runs.
 
     Args:
         plan: of the run.
         folder: where checkpoints are kept; None for none. What lies there is gone on with.
+        apart: let the twin run in a process of its own, beside the run. What comes of it is the same.
 
     Raises:
         CheckpointError: what lies there is of another run.
     """
 
-    def __init__(self, plan: Plan, folder: Path | None = None) -> None:
+    def __init__(self, plan: Plan, folder: Path | None = None, *, apart: bool = False) -> None:
         self.plan = plan
         self._folder = folder
-        kept: tuple[Run, Run] | None = checkpoints.load(folder, plan.name) if folder is not None else None
-        self.resumed = kept is not None
-        self.twin, self.run = kept or (plan.begin(twin=True), plan.begin(twin=False))
+        self._apart = apart
+        found = [plan.go_on(folder, twin=twin) for twin in (True, False)]
+        self.resumed = any(each is not None for each in found)
+        self.twin, self.run = (each or plan.begin(twin=twin) for each, twin in zip(found, (True, False), strict=True))
 
     @property
     def length(self) -> int:
@@ -87,28 +111,48 @@ class Experiment:
     @property
     def passed(self) -> int:
         """Of `length`."""
-        return sum(each.world.at - each.world.start for each in (self.twin, self.run))
+        return sum(_passed(each) for each in (self.twin, self.run))
 
     def go(self, tick: Callable[[int], None] | None = None) -> dict[str, Any]:
         """Run both to the end; returns the figures.
 
         Args:
             tick: is told what of `length` has passed, after each batch.
+
+        Raises:
+            TwinError: the twin's process was ended, for want of memory, say.
         """
+        with self._beside() as twins:
 
-        def ticking(_at: int) -> None:
-            if tick is not None:
-                tick(self.passed)
+            def ticking(_at: int) -> None:
+                if tick is not None:
+                    tick(_passed(self.run) + twins())
 
-        for each in (self.run, self.twin):
-            while not each.done:
-                each.go(each.world.at + _EVERY, ticking)
-                self._keep()
+            through(self.run, self.plan, self._folder, "run", ticking)
+        through(self.twin, self.plan, self._folder, "twin", ticking)
         return self.figures()
 
-    def _keep(self) -> None:
-        if self._folder is not None:
-            checkpoints.save(self._folder, self.plan.name, (self.twin, self.run), secrets_of(self.plan.seed))
+    @contextmanager
+    def _beside(self) -> Iterator[Callable[[], int]]:
+        """Have the twin run in another process meanwhile, where that is wanted; what has passed of it."""
+        if not self._apart or self.twin.done:
+            yield lambda: _passed(self.twin)
+            return
+        context = get_context("spawn")
+        passed = context.Value("q", _passed(self.twin))
+        with TemporaryDirectory(prefix="guardrail-twin-") as made:
+            folder = self._folder or Path(made)
+            child = context.Process(target=_twin, args=(self.plan, folder, passed), daemon=True)
+            child.start()
+            try:
+                yield lambda: int(passed.value)
+                child.join()
+            finally:
+                child.kill()
+                child.join()
+            if child.exitcode:
+                raise TwinError(f"The twin run ended early, with exit code {child.exitcode}. What it said stands above.")
+            self.twin = self.plan.go_on(folder, twin=True) or self.twin
 
     def figures(self) -> dict[str, Any]:
         """What the two came to."""
@@ -130,3 +174,33 @@ class Experiment:
             "speed": {"run": self.run.figures(), "twin": self.twin.figures()},
             "bytes_an_account": self.run.callers.bytes_an_account(),
         }
+
+
+def through(run: Run, plan: Plan, folder: Path | None, name: str, tick: Callable[[int], None]) -> None:
+    """Run to the end, and write it down in between.
+
+    Args:
+        run: of the plan, or its twin.
+        plan: what it was made by.
+        folder: None for nowhere.
+        name: of the checkpoint.
+        tick: is told the world's time after each batch.
+    """
+    while not run.done:
+        run.go(run.world.at + _EVERY, tick)
+        if folder is not None:
+            checkpoints.save(folder, name, plan.name, run, secrets_of(plan.seed))
+
+
+def _passed(run: Run) -> int:
+    return run.world.at - run.world.start
+
+
+def _twin(plan: Plan, folder: Path, passed: Synchronized[int]) -> None:
+    """What the other process does; its run is found in the folder when it is over."""
+
+    def tick(_at: int) -> None:
+        passed.value = _passed(run)
+
+    run = plan.go_on(folder, twin=True) or plan.begin(twin=True)
+    through(run, plan, folder, "twin", tick)

@@ -34,6 +34,8 @@ class Found(NamedTuple):
     """Index into `caller.VERDICTS`."""
     rows: NDArray[np.int64]
     """Its members."""
+    suspected: NDArray[np.bool_] = np.zeros(0, np.bool_)
+    """By which of `judges.JUDGES`; empty while there is too little history for any."""
 
 
 class Ordinary:

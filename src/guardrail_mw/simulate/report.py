@@ -91,6 +91,7 @@ def tell(runs: Sequence[dict[str, Any]]) -> Iterator[str]:
             yield from _together(run)
         yield from _clusters(run)
         yield from _ablation(run)
+        yield from _judges(run)
     yield ""
     yield "Friction: ordinary people, beyond a twin run without clusters, in the worst 30 days"
     found = pooling.cohorts(runs)
@@ -163,6 +164,26 @@ def _ablation(run: dict[str, Any]) -> Iterator[str]:
         for family, found in run["ablation"].items()
     ]
     yield from _table(["", *names, "precision", "suspect clusters", "ordinary in them"], rows)
+
+
+def _judges(run: dict[str, Any]) -> Iterator[str]:
+    """What judges with other weights would have made of the same clusters; those that say the same share a line."""
+    if not run["judges"] or not run["operators"]:
+        return
+    said: dict[tuple[str, ...], list[str]] = {}
+    for each in run["judges"]:
+        hours = [NONE if last is None else f"{last:g} h" for _, last in each["contained"].values()]
+        rest = (str(each["ordinary_in_a_suspect_cluster"]), str(each["suspect_clusters_of_no_operator"]))
+        said.setdefault((*hours, *rest), []).append(each["judge"])
+    yield "  95% contained, had another judged the same clusters (what operators would have done then is not known):"
+    names = [each["operator"] for each in run["operators"]]
+    rows = [[_few(judges), *row] for row, judges in said.items()]
+    yield from _table(["", *names, "ordinary in one", "nobody's"], rows)
+
+
+def _few(names: Sequence[str], most: int = 4) -> str:
+    rest = len(names) - most
+    return ", ".join(names[:most]) + (f" and {rest} more" if rest > 0 else "")
 
 
 def _rungs(found: dict[str, Any]) -> Iterator[str]:

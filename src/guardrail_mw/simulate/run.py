@@ -12,15 +12,19 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
+from guardrail_mw.clusters.ordering import Judging
 from guardrail_mw.simulate.ablation import without
 from guardrail_mw.simulate.caller import VERDICTS, Callers
 from guardrail_mw.simulate.clock import WorldClock
 from guardrail_mw.simulate.guarding import Feeder, guard, policy_of
+from guardrail_mw.simulate.judges import panel, suspected
 from guardrail_mw.simulate.ledgers import Found
 from guardrail_mw.simulate.world.arrays import DAY, HOUR, MINUTE
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
+
+    from numpy.typing import NDArray
 
     from guardrail_mw.clusters.state import State
     from guardrail_mw.simulate.caller import Seen
@@ -238,9 +242,18 @@ class Run:
                 each.id,
                 VERDICTS.index(each.verdict),
                 np.array([rows[member] for member in each.members if member in rows], np.int64),
+                opinion,
             )
-            for each in state.clusters
+            for each, opinion in zip(state.clusters, self._opinions(state), strict=True)
         ]
+
+    def _opinions(self, state: State) -> Iterable[NDArray[np.bool_]]:
+        settings = self.policy.clusters
+        assert settings is not None  # noqa: S101 - there are clusters
+        if state.rebuilt - state.first < settings.established.us:
+            return [np.zeros(0, np.bool_)] * len(state.clusters)
+        judging = Judging.of(settings)
+        return suspected(panel(judging.judge), state.clusters, judging.floor)
 
     def without(self, family: str) -> list[Found]:
         """The clusters that would be found now without the evidence of a family."""

@@ -10,6 +10,7 @@ from guardrail_mw.simulate import words
 from guardrail_mw.simulate.burdens import Burdens
 from guardrail_mw.simulate.caller import CODES, VERDICTS
 from guardrail_mw.simulate.ledgers import Campaigns, Found, Ordinary
+from guardrail_mw.simulate.opinions import Opinions
 from guardrail_mw.simulate.world.arrays import HOUR
 from guardrail_mw.simulate.world.ranges import ranges_hash
 
@@ -51,6 +52,7 @@ class Table(Twin):
         self.campaigns = Campaigns(world.start, world.scenario.days, len(world.accounts), len(labels.operators))
         self.worst: tuple[int, str, int, int] = (0, "", 0, 0)
         """Ordinary members of a suspect cluster, at most: how many, of which, out of how many, at which µs."""
+        self.opinions = Opinions(len(world.accounts), self._people)
         self.known = np.zeros(len(labels.operators), np.int64)
         """µs when a cluster of each operator was first watched."""
 
@@ -63,6 +65,7 @@ class Table(Twin):
         """See `run.Book`."""
         self.campaigns.rebuilt(at, clusters)
         whose = words.owners(self._counted(self.campaigns.cluster), self.campaigns.owner)
+        self.opinions.look(at, clusters, whose)
         for index, each in enumerate(clusters):
             operator = int(whose[index]) if index < len(whose) else -1
             if each.verdict >= 1 and operator >= 0 and not self.known[operator]:
@@ -120,6 +123,12 @@ class Table(Twin):
             "budgets": self._budgets(),
             "friction": burdens.friction(),
             "framing": burdens.framing(),
+            "judges": self.opinions.figures(
+                [
+                    (name, self._world.operators[number].begin, np.flatnonzero(campaigns.owner == number))
+                    for number, name in enumerate(self._labels.operators)
+                ]
+            ),
             "looks": campaigns.looks,
         }
 

@@ -153,6 +153,8 @@ class Scenario(Part):
     """Shares of cohorts, in place of the ranges'; a cohort that is not named takes no part."""
     cohorts: dict[str, dict[str, Any]] = Field(default_factory=dict)
     """Laid over the ranges' cohorts (`traits: {…}`): for scenarios of one's own, never for the published table."""
+    permuted: bool = False
+    """Whether each kind of evidence is given to other accounts: a control, in which nobody acts together but by chance."""
     models: list[ModelSettings] = Field(default_factory=lambda: [ModelSettings.model_validate(each) for each in _MODELS])
     """Two releases, at 15:00 UTC: one in the ordinary days, one while campaigns run."""
     campaigns: list[CampaignSettings] = Field(default_factory=list)
