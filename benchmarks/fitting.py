@@ -4,8 +4,8 @@
 
 Only cohorts, means and ratios take part that are not held out. At each look every cluster above the floor is a case: a
 campaign's, if more than nine in ten of its members are an operator's; ordinary, if fewer than one in fifty are; others are left
-out. The weights are a logistic regression's, both sides counting alike, with a small ridge and no weight below 0: every figure may only speak for
-suspicion. `suspect` is the worst ordinary cluster at any look, and a nat; `confirmed` is 3 nats above.
+out. The weights are a logistic regression's, both sides counting alike, with a small ridge and no weight below 0: every figure
+may only speak for suspicion. `suspect` is the worst ordinary cluster at any look, and a nat; `confirmed` is 3 nats above.
 """
 
 from __future__ import annotations
