@@ -198,6 +198,28 @@ def test_label(clusters: Run, played: Played, ids: tuple[str, str]) -> None:
     assert verdicts(played, account("c", 0)) == [("watched", "confirmed")]
 
 
+def test_budget(clusters: Run, ids: tuple[str, str]) -> None:
+    """20 accounts had 1,000 tokens an hour, 23 hours of it on the day before and one on this: 1.2 times 460,000."""
+    small = ids[1]
+    shadow = "It refuses nobody yet: it is in shadow, as the limit cluster-budget"
+    since = "Budget material since 2026-02-10 01:00:00 UTC: its members share"
+    assert f"{since} 552,000 tokens a UTC day. {shadow}" in lines(clusters("show", small))
+    found = lines(clusters("budget", small, "70000", "--for", "7d", "--reason", "a reseller"))
+    given = "70,000 tokens a UTC day, which an operator gave (552,000 was worked out)"
+    assert found[0] == f"{small}: given 70,000 tokens a UTC day until 2026-02-17 01:00:00 UTC. Its members share {given}."
+    assert found[1] == "20 accounts touched:"
+    shown = lines(clusters("show", small))
+    assert f"{since} {given}. {shadow}" in shown
+    assert "Ordered budget 70000 until 2026-02-17 01:00:00 UTC, 2026-02-10 01:00:00 UTC: a reseller" in shown
+    told = json.loads(clusters("show", small, "--json").stdout)
+    assert (told["budget"], told["material_since"]) == (70_000, 1_770_685_200_000_000)
+    done = json.loads(clusters("budget", small, "auto", "--reason", "x", "--json").stdout)
+    assert (done["verdict"], done["budget"], len(done["touched"])) == ("suspect", 552_000, 20)
+    assert "Ordered budget as it was worked out for good, 2026-02-10 01:00:00 UTC: x" in lines(clusters("show", small))
+    result = clusters("budget", small, "much", "--reason", "x")
+    assert (result.exit_code, result.stderr) == (2, "TOKENS 'much' is no whole number from 1 to 1,000,000,000,000.\n")
+
+
 def test_approve_and_reject(clusters: Run, played: Played, ids: tuple[str, str]) -> None:
     large, small = ids
     assert lines(clusters("approve", large, "--reason", "x"))[0] == f"{large}: approved for good. Its verdict is suspect."
@@ -240,9 +262,9 @@ def test_what_cannot_be_split(clusters: Run, ids: tuple[str, str], arguments: Se
     assert error in result.stderr
 
 
-@pytest.mark.parametrize("verb", ["release", "label", "approve", "reject", "split"])
+@pytest.mark.parametrize("verb", ["release", "label", "budget", "approve", "reject", "split"])
 def test_nothing_is_done_without_a_reason(clusters: Run, played: Played, ids: tuple[str, str], verb: str) -> None:
-    rest = {"label": ["none"], "split": [account("c", 0)]}.get(verb, [])
+    rest = {"label": ["none"], "budget": ["5"], "split": [account("c", 0)]}.get(verb, [])
     result = clusters(verb, ids[0], *rest)
     assert result.exit_code == 2
     assert "Missing option '--reason'" in result.stderr

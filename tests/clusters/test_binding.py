@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from guardrail_mw.clusters.binding import Approval, acts, bind, standing
+from guardrail_mw.clusters.binding import FREE, Approval, acts, bind, standing
 from guardrail_mw.clusters.state import Cluster, Order
 from guardrail_mw.clusters.verdict import Verdict
 
@@ -79,7 +79,7 @@ def test_other_orders_approve_nothing() -> None:
 
 
 def test_the_standing_of_a_member() -> None:
-    fields = {"cluster": "c" * 12, "verdict": "suspect", "brake": "", "families": "client,payment"}
+    fields = {"cluster": "c" * 12, "verdict": "suspect", "brake": "", "families": "client,payment", "budget": ""}
     assert standing(cluster(5)) == fields
     assert standing(cluster(5, "none")) == fields | {"verdict": "none"}
     assert standing(replace(cluster(5), families=())) == fields | {"families": ""}
@@ -88,9 +88,19 @@ def test_the_standing_of_a_member() -> None:
 def test_the_standing_of_a_member_of_one_that_waits() -> None:
     """It trims whoever is new; a campaign lifts no verdict by growing."""
     waiting = cluster(2_000, "confirmed", asked=NOW)
-    fields = {"cluster": "c" * 12, "families": "client,payment"}
+    fields = {"cluster": "c" * 12, "families": "client,payment", "budget": ""}
     for was in ("none", "watched", ""):
         assert standing(waiting, was) == fields | {"verdict": "watched", "brake": "confirmed"}
     for was in ("suspect", "confirmed"):
         assert standing(waiting, was) == fields | {"verdict": "confirmed", "brake": ""}
     assert standing(cluster(2_000, "watched", asked=NOW)) == fields | {"verdict": "watched", "brake": ""}
+
+
+def test_the_standing_of_a_member_of_a_material_one() -> None:
+    """What was worked out, or an operator's figure in its place; none where no tokens were counted."""
+    material = replace(cluster(5), material=NOW, budget=700)
+    assert standing(material)["budget"] == "700"
+    assert standing(replace(material, granted=9))["budget"] == "9"
+    assert standing(replace(material, budget=0))["budget"] == ""
+    assert standing(replace(material, material=None, granted=9))["budget"] == ""
+    assert FREE["budget"] == ""

@@ -46,4 +46,6 @@ def test_a_budget_is_fixed_when_the_cluster_becomes_material() -> None:
     assert _material(None, 5, tokens * 4, everybody, rules, 7) == {"material": 7, "budget": 1_200}
     known = Cluster("a" * 12, (), "none", 0, 0, material=3, budget=5)
     assert _material(known, 50, tokens, everybody, rules, 7) == {"material": 3, "budget": 5}
+    assert _material(replace(known, budget=0), 5, tokens, everybody, rules, 7) == {"material": 3, "budget": 300}
+    assert _material(replace(known, budget=0), 5, tokens * 0, everybody, rules, 7) == {"material": 3, "budget": 0}
     assert _material(replace(known, material=None), 49, tokens, everybody, rules, 7) == {}

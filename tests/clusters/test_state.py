@@ -26,6 +26,7 @@ FULL = Cluster(
     families=("client", "payment"),
     material=1_700_000_000_000_003,
     budget=9_000_000,
+    granted=5,
 )
 BARE = Cluster("ba9876543210", ("a:three",), "none", -12, 5)
 

@@ -158,3 +158,10 @@ def test_what_was_remembered_of_whom() -> None:
     )  # fmt: skip
     unjudged = past(denied(**CALM, established=True)).seed
     assert unjudged == ("none", "", "", None, True, False), "what a limit refused says nothing of an override"
+
+
+def test_the_budget_of_a_cluster_is_left_out() -> None:
+    """No policy has it, and no event says how large it was: a replay cannot tell either way."""
+    limit = {"unit": "tokens", "cost": 5, "remaining": 0, "reset_ms": 9, "ok": False, "shadow": True}
+    limits = [{**limit, "name": "spend"}, {**limit, "name": "cluster-budget"}]
+    assert read(limits=limits).shadowed == (("limit", "spend"),)

@@ -50,6 +50,11 @@ Problems = Callable[..., list[Problem]]
             "limits[0].when.source",
             "names `jwt`, which is no source of `identity`.",
         ),
+        (
+            "{name: cluster-budget, per: [account], rate: 9/minute}",
+            "limits[0].name",
+            "`cluster-budget` is the name of material clusters' budgets.",
+        ),
     ],
 )
 def test_what_only_the_whole_document_tells(problems: Problems, limits: str, path: str, message: str) -> None:

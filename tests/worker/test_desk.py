@@ -113,6 +113,61 @@ def test_approve_and_reject(played: Played) -> None:
     played.run(act)
 
 
+def test_a_budget_is_an_operators_until_it_ends(played: Played) -> None:
+    """20 accounts that used 24,000 tokens each, on two days: 1.2 times 20 x 23,000, and meanwhile what was ordered."""
+
+    async def act(found: Played) -> None:
+        async def budgets(accounts: list[str]) -> set[str]:
+            said = [(await found.store.export(each))["standing"]["fields"] for each in accounts]
+            return {each.get("budget", "") for each in said}
+
+        own = desk(found)
+        _, small = ids(await own.state())
+        worked_out = own.find(await own.state(), small).budget
+        assert await budgets(D) == {str(worked_out)}
+        done = await own.order(small, "budget", "5000", "as their contract has it", found.clock.now() + 3_600_000_000)
+        assert (done.before.allowance, done.after.allowance, done.after.budget) == (worked_out, 5_000, worked_out)
+        assert (done.after.verdict, done.touched) == (done.before.verdict, tuple(D))
+        assert await budgets(D) == {"5000"}
+        assert json.loads(await found.store.recall(BINDING))[small]["budget"] == "5000"
+        found.clock.advance(3_599)
+        await found.rebuild()
+        assert await budgets(D) == {"5000"}
+        found.clock.advance(1)
+        await found.rebuild()
+        assert await budgets(D) == {str(worked_out)}
+        await own.order(small, "budget", "7000", "again")
+        await own.order(small, "budget", "", "no more")
+        assert await budgets(D) == {str(worked_out)}
+
+    played.run(act)
+
+
+@pytest.mark.parametrize("tokens", ["0", "-1", "1.5", "many", "1000000000001", "\u0661"])
+def test_what_is_no_budget(played: Played, tokens: str) -> None:
+    async def act(found: Played) -> None:
+        own = desk(found)
+        _, small = ids(await own.state())
+        with pytest.raises(OrderError, match="is no whole number from 1 to 1,000,000,000,000"):
+            await own.order(small, "budget", tokens, "x")
+        assert (await own.given()).orders == {}
+
+    played.run(act)
+
+
+def test_who_is_not_material_has_no_budget(played: Played) -> None:
+    async def act(found: Played) -> None:
+        own = desk(found)
+        state = await own.state()
+        _, small = ids(state)
+        plain = tuple(replace(each, material=None, budget=0) for each in state.clusters)
+        await found.store.keep(STATE, replace(state, clusters=plain).pack())
+        with pytest.raises(OrderError, match="is not material"):
+            await own.order(small, "budget", "5000", "x")
+
+    played.run(act)
+
+
 def test_a_label_waits_and_is_approved_before_the_next_rebuild(played: Played) -> None:
     async def act(found: Played) -> None:
         own = desk(found)

@@ -34,7 +34,7 @@ def key(code: int, number: int) -> int:
 
 
 async def filled(clock: FakeClock, **settings: Any) -> tuple[MemoryStore, Worker, Counts]:
-    """Ordinary accounts of 40 days, then 60 new ones on three cards with one prompt, five requests each.
+    """Ordinary accounts of 40 days, then 60 new ones on three cards with one prompt, ten requests and 10,000 tokens each.
 
     60 of 460 hold the prompt and 20 a card: 2.6 would hold both by chance, and 20 do: 20 ln(20 / 2.6) - 20 + 2.6 = 23.4 nats,
     more than the 15 that are needed.
@@ -77,11 +77,11 @@ async def test_a_rebuild_finds_who_acts_together_and_says_so_in_their_standings(
         ("client", "content", "payment"),
     )
     fields = await standing(store, CAMPAIGN[0])
-    assert fields == {"cluster": found.id, "verdict": "suspect", "families": "client,content,payment"}
+    assert fields == {"cluster": found.id, "verdict": "suspect", "families": "client,content,payment", "budget": "720000"}
     assert (await store.export("a:ordinary000"))["standing"]["fields"] == {}
     assert counts.read()["clusters.rebuilt"] == 1
     assert json.loads(await store.recall(BINDING) or b"")[found.id] == {
-        "cluster": found.id, "verdict": "suspect", "families": "client,content,payment",
+        "cluster": found.id, "verdict": "suspect", "families": "client,content,payment", "budget": "720000",
     }  # fmt: skip
     assert State.unpack(await store.recall(STATE)) == state
 
@@ -143,6 +143,7 @@ async def test_a_verdict_on_many_waits_and_only_brakes_until_it_was_looked_at() 
     (found,) = [each for each in state.clusters if len(each.members) >= 20]
     assert found.asked == clock.now()
     braked = {"cluster": found.id, "verdict": "watched", "brake": "suspect", "families": "client,content,payment"}
+    braked["budget"] = "720000"
     assert await standing(store, CAMPAIGN[0]) == braked
     assert json.loads(await store.recall(BINDING) or b"")[found.id] == braked
     clock.advance(29 * 60)
@@ -233,3 +234,30 @@ async def test_a_former_member_is_told_so() -> None:
     await store.keep(STATE, State(1, 1, (gone,)).pack())
     await Worker(store, ClustersSettings(), clock=clock, observer=Counts(None)).work()
     assert await standing(store, "a:alone") == {}
+
+
+async def test_the_budget_of_a_material_cluster_is_in_its_members_standings_as_long_as_they_are_members() -> None:
+    """60 accounts of 10,000 tokens each on one day: 1.2 times 600,000, which stays when they use more."""
+    clock = FakeClock(START)
+    store, worker, _ = await filled(clock)
+    await worker.work()
+    assert {(await standing(store, each)).get("budget") for each in CAMPAIGN} == {"720000"}
+    assert (await standing(store, "a:ordinary000")).get("budget") is None
+    hour = (clock.now() - 1_735_689_600_000_000) // 3_600_000_000
+    await store.note([Activity(account, hour, 10, 90_000) for account in CAMPAIGN])
+    await store.unlink(CAMPAIGN[5], [key(keys.PAYMENT, 0), key(keys.SYSTEM, 7), key(keys.SHINGLE, 8)])
+    clock.advance(600)
+    await worker.work()
+    assert (await standing(store, CAMPAIGN[5])).get("budget") is None
+    assert (await standing(store, CAMPAIGN[6]))["budget"] == "720000"
+
+
+async def test_a_budget_that_was_not_written_is_written_by_the_next_rebuild() -> None:
+    """The store was away, or somebody set it otherwise: what standings say is compared, not what was meant to be written."""
+    clock = FakeClock(START)
+    store, worker, _ = await filled(clock)
+    await worker.work()
+    await store.remember(CAMPAIGN[0], [Change("unset", "budget")])
+    await store.remember(CAMPAIGN[1], [Change("set", "budget", "1")])
+    await worker.work()
+    assert {(await standing(store, each))["budget"] for each in CAMPAIGN[:2]} == {"720000"}

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 __all__ = ["FREE", "Approval", "acts", "bind", "changes", "in_force", "standing"]
 
-FREE: Final = dict.fromkeys(("cluster", "verdict", "brake", "families"), "")
+FREE: Final = dict.fromkeys(("cluster", "verdict", "brake", "families", "budget"), "")
 """Fields of the standing of who is in no cluster."""
 _BINDS: Final = frozenset({"suspect", "confirmed"})
 
@@ -59,16 +59,20 @@ def standing(cluster: Cluster, was: str = "none") -> dict[str, str]:
     """Fields of a member's standing; an empty one is left out.
 
     A verdict that waits shows as `watched`, and `brake` holds it; whoever was bound before stays bound, else a campaign could
-    lift its own verdict by growing.
+    lift its own verdict by growing. `budget` is what all members have together, in tokens a UTC day, where it is material.
 
     Args:
         cluster: whose member it is.
         was: the verdict in the member's standing.
     """
-    families = ",".join(cluster.families)
-    if cluster.verdict in _BINDS and cluster.asked is not None and was not in _BINDS:
-        return {"cluster": cluster.id, "verdict": "watched", "brake": cluster.verdict, "families": families}
-    return {"cluster": cluster.id, "verdict": cluster.verdict, "brake": "", "families": families}
+    waits = cluster.verdict in _BINDS and cluster.asked is not None and was not in _BINDS
+    return {
+        "cluster": cluster.id,
+        "verdict": "watched" if waits else cluster.verdict,
+        "brake": cluster.verdict if waits else "",
+        "families": ",".join(cluster.families),
+        "budget": str(cluster.allowance or ""),
+    }
 
 
 def changes(fields: Mapping[str, str]) -> tuple[Change, ...]:

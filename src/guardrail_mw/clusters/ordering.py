@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from guardrail_mw.clusters.settings import ClustersSettings
     from guardrail_mw.clusters.state import Cluster, Given, Order
 
-__all__ = ["Judging", "decided", "ordered", "orders_of"]
+__all__ = ["Judging", "decided", "granted", "ordered", "orders_of"]
 
 _SAYS: Final[Mapping[str, Verdict | None]] = {"release": "none", "reject": "watched", "judge": None}
 """What each says of the verdict; `verdict` names one, and `approve` says nothing of it."""
@@ -51,6 +51,12 @@ def ordered(orders: Sequence[Order]) -> Order | None:
     return latest if latest is not None and latest.what != "judge" else None
 
 
+def granted(orders: Sequence[Order]) -> int:
+    """Tokens a UTC day that the latest order on the budget gives; 0 where there is none, or it took that back."""
+    latest = next((order for order in reversed(orders) if order.what == "budget"), None)
+    return int(latest.value or 0) if latest is not None else 0
+
+
 def orders_of(given: Given, cluster: Cluster, splits: Sequence[Split], now: int) -> tuple[Order, ...]:
     """What holds for a cluster, the latest last: what was said of it, and of those that it descends from.
 
@@ -63,7 +69,7 @@ def orders_of(given: Given, cluster: Cluster, splits: Sequence[Split], now: int)
 
 
 def decided(cluster: Cluster, orders: Sequence[Order], judging: Judging, now: int, *, looked: int, cold: bool) -> Cluster:
-    """The cluster with its verdict, and whether that acts.
+    """The cluster with its verdict, whether that acts, and the budget that an operator gives it.
 
     Args:
         cluster: with `suspect`, `approved` and `asked` as they were before.
@@ -80,4 +86,5 @@ def decided(cluster: Cluster, orders: Sequence[Order], judging: Judging, now: in
     asked = cluster.asked
     if asked is None and word is not None and word.what == "verdict" and word.at > looked:
         asked = min(word.at, now)
-    return bind(replace(cluster, verdict=verdict, suspect=since, asked=asked), orders, judging.approval, now)
+    made = replace(cluster, verdict=verdict, suspect=since, asked=asked, granted=granted(orders))
+    return bind(made, orders, judging.approval, now)

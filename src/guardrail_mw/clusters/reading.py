@@ -51,8 +51,8 @@ class Read(NamedTuple):
 
     held: Holdings
     activity: Activities
-    standings: dict[str, tuple[str, str]]
-    """Of accounts that are in a cluster as far as they know: its id, and the verdict."""
+    standings: dict[str, tuple[str, ...]]
+    """Of accounts that are in a cluster as far as they know: its id, the verdict, and the budget."""
 
 
 class Reader:
@@ -70,7 +70,7 @@ class Reader:
         self._since: list[int] = []
         self._edges: list[bytes] = []
         self._done: list[bytes] = []
-        self._standings: dict[str, tuple[str, str]] = {}
+        self._standings: dict[str, tuple[str, ...]] = {}
 
     def add(self, batch: Sequence[Held]) -> None:
         """More of it."""
@@ -80,7 +80,7 @@ class Reader:
             self._edges.append(each.edges)
             self._done.append(each.activity)
             if each.cluster:
-                self._standings[each.account] = (each.cluster, each.verdict)
+                self._standings[each.account] = (each.cluster, each.verdict, each.budget)
 
     @classmethod
     async def collected(cls, store: Graph, now: int, lookback: int) -> Self:

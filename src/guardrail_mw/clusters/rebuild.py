@@ -156,13 +156,17 @@ def _verdict(
 def _material(
     known: Cluster | None, members: int, tokens: NDArray[np.float64], everybody: NDArray[np.float64], rules: Rules, now: int
 ) -> dict[str, int]:
-    """Since when it is material, and its budget, which stays what it was then; nothing where it is not."""
-    if known is not None and known.material is not None:
-        return {"material": known.material, "budget": known.budget}
+    """Since when it is material, and its budget, which stays what it was then; nothing where it is not.
+
+    The budget of one of which no tokens were counted then is fixed at the first rebuild that knows of some.
+    """
+    since = known.material if known is not None else None
+    if known is not None and since is not None and known.budget:
+        return {"material": since, "budget": known.budget}
     largest = float(tokens.max(initial=0.0))
-    if not rules.material.holds(members, largest, float(everybody.max(initial=0.0))):
+    if since is None and not rules.material.holds(members, largest, float(everybody.max(initial=0.0))):
         return {}
-    return {"material": now, "budget": round(GROWTH * largest)}
+    return {"material": now if since is None else since, "budget": round(GROWTH * largest)}
 
 
 def _first(held: Holdings, before: State, rules: Rules) -> int:

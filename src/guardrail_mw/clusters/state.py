@@ -61,6 +61,13 @@ class Cluster:
     """µs since when it has been material: large, and of no declared organisation."""
     budget: int = 0
     """Tokens a UTC day that a material cluster has in all: 1.2 times the largest day of the seven before it became so."""
+    granted: int = 0
+    """Tokens a UTC day that an operator gives it in place of that; 0 where none does."""
+
+    @property
+    def allowance(self) -> int:
+        """Tokens a UTC day that hold; 0 where it is not material, or no tokens of it were ever counted."""
+        return 0 if self.material is None else self.granted or self.budget
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +75,7 @@ class Order:
     """What an operator says of a cluster, and of whatever descends from it."""
 
     what: str
-    """`verdict`, `release`, `approve`, `reject`, or `judge`: the model judges again."""
+    """`verdict`, `release`, `approve`, `reject`, `judge` (the model judges again), or `budget`."""
     value: str
     until: int
     """µs; 0 is for good."""

@@ -25,6 +25,7 @@ from guardrail_mw.engine.standings import Standings
 from guardrail_mw.errors import StoreError, StoreTimeout
 from guardrail_mw.friction.budget import Spent
 from guardrail_mw.friction.delays import Waiting
+from guardrail_mw.friction.memory import whole
 from guardrail_mw.limits.limit import digest
 from guardrail_mw.limits.plan import Planner
 from guardrail_mw.limits.tariff import Place, Tariff
@@ -235,7 +236,7 @@ class Engine:
             device=_device(subject, account),
             seen=subject.device_kind == "seen",
         )
-        plan = self.planner.plan(route.limits, traits, metered=route.metered)
+        plan = self.planner.plan(route.limits, traits, metered=route.metered, budget=whole(fields.get("budget")))
         return plan.tariff(place, exchange.model, route.label), authenticated, traits
 
     # Charge

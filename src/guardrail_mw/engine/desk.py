@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 from guardrail_mw.engine import naming
 from guardrail_mw.engine.accounts import KEPT, MisuseError, decode, home_of, line_of, moment, slug_of
 from guardrail_mw.errors import StoreError
+from guardrail_mw.limits.cluster_budget import NAME, cluster_budget
 from guardrail_mw.quantities import Duration
 from guardrail_mw.stores.base import Change, Desk, Switches
 
@@ -33,7 +34,7 @@ Until: TypeAlias = Duration | str | None
 """For how long: `7d`, from now by the store's clock. None is for good."""
 
 _MODES: Final = ("shadow", "enforce", "off")
-_SPARED: Final = ("override", "override.why", "cluster", "verdict")
+_SPARED: Final = ("override", "override.why", "cluster", "verdict", "budget")
 """Fields of a standing that erasing leaves where they hold something against the account: it is no amnesty."""
 
 
@@ -299,6 +300,8 @@ class Operator:
 
     def _limit(self, name: str) -> Limit:
         limits = {limit.name: limit for limit in self._guardrail.engine.planner.limits}
+        if self._guardrail.policy.clusters is not None:
+            limits[NAME] = cluster_budget(1)
         if name not in limits:
             raise MisuseError("limit", f"{line_of('limit', name)!r} is no limit of the policy. {_near(name, limits)}")
         return limits[name]

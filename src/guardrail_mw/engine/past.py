@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from operator import itemgetter
 from typing import Any, Final, NamedTuple
 
+from guardrail_mw.limits.cluster_budget import NAME
 from guardrail_mw.telemetry.event import DECISIONS, OUTCOMES, VERSION
 
 __all__ = ["PLAIN", "Decided", "Past", "Seed", "past"]
@@ -249,7 +250,8 @@ def _findings(found: list[Mapping[str, Any]]) -> tuple[tuple[str, str, int | flo
 
 
 def _shadowed(event: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
-    found = [("limit", str(each["name"])) for each in event["limits"] if each["shadow"] and not each["ok"]]
+    rules = [str(each["name"]) for each in event["limits"] if each["shadow"] and not each["ok"]]
+    found = [("limit", name) for name in rules if name != NAME]  # which no policy has, and no event says how large it was
     would = event["would"]
     if would is not None and would["rung"] and would["rung"] != event["rung"]:  # else it is the mode that is shadow
         found.append(("rung", str(would["rung"])))

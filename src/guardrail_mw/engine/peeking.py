@@ -9,6 +9,7 @@ from guardrail_mw.conditions import OTHER
 from guardrail_mw.engine.accounts import MisuseError, told_tier
 from guardrail_mw.engine.identifiers import identifiers
 from guardrail_mw.friction import memory
+from guardrail_mw.limits.cluster_budget import NAME
 from guardrail_mw.limits.tariff import Slot, Tariff
 from guardrail_mw.stores.base import Bill, Entry, Reading, Step
 from guardrail_mw.values import Estimate, Facts, Standing, Subject
@@ -63,7 +64,7 @@ class Peeked(NamedTuple):
     """The store's µs."""
     standing: Standing
     limits: tuple[Held, ...]
-    """Those that would hold for its next request on the route that was asked about, in the policy's order."""
+    """Those that would hold for its next request on the route that was asked about, in the policy's order; then its cluster's."""
     risk: float
     """What is left of the risk that is remembered, 0 to 100."""
     rung: str
@@ -107,7 +108,7 @@ async def look(
             limits.setdefault((held.name, held.model), held)
         if not any("model" in (slot.limit.home, *slot.limit.dimensions) for slot in tariff.slots):
             break
-    order = {limit.name: place for place, limit in enumerate(engine.planner.limits)}
+    order = {limit.name: place for place, limit in enumerate(engine.planner.limits)} | {NAME: len(engine.planner.limits)}
     fields = standing.fields
     return Peeked(
         account,

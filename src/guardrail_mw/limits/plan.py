@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 
 from guardrail_mw.conditions import Traits, compile_when
+from guardrail_mw.limits.cluster_budget import cluster_budget
 from guardrail_mw.limits.limit import Limit
 from guardrail_mw.limits.models import Models
 from guardrail_mw.limits.settings import LimitSettings, ModelSettings
@@ -69,15 +70,22 @@ class Planner:
         """Whether one of the named limits needs to know a request's model or size before it can be charged."""
         return not self._reading.isdisjoint(names)
 
-    def plan(self, names: frozenset[str], traits: Traits, *, metered: bool) -> Plan:
-        """The limits that hold for requests of these traits where the route allows `names`."""
-        key = (names, metered, traits.route, *[getattr(traits, name) for name in self._asked])
+    def plan(self, names: frozenset[str], traits: Traits, *, metered: bool, budget: int = 0) -> Plan:
+        """The limits that hold for requests of these traits where the route allows `names`.
+
+        `budget` is that of the material cluster that the account is in, in tokens a UTC day; 0 for none. It holds on every
+        metered route.
+        """
+        key = (names, metered, traits.route, budget, *[getattr(traits, name) for name in self._asked])
         found = self._plans.get(key)
         if found is None:
             if len(self._plans) >= _KEPT:  # tiers and organisations come from claims
                 self._plans.clear()
             watched = [watch for watch, when in self.watches if when is None or when(traits)]
-            found = self._plans[key] = Plan(self._holding(names, traits), watched, metered=metered)
+            holding = self._holding(names, traits)
+            if budget and metered:
+                holding.append(cluster_budget(budget))
+            found = self._plans[key] = Plan(holding, watched, metered=metered)
         return found
 
     def _holding(self, names: frozenset[str], traits: Traits) -> list[Limit]:

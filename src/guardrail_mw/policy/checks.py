@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
 
 from guardrail_mw.conditions import WhenSettings
 from guardrail_mw.friction.settings import FrictionSettings
+from guardrail_mw.limits.cluster_budget import NAME
 from guardrail_mw.limits.settings import FIGURES, LimitSettings, ModelSettings, ReserveSettings
 from guardrail_mw.limits.velocity import VelocitySettings
 from guardrail_mw.policy import paths
@@ -113,6 +114,8 @@ def _names(parts: Parts) -> Iterator[Finding]:
         first = seen.setdefault(name, index)
         if first != index:
             yield ("limits", index, "name"), f"`{name}` is the name of limits[{first}] too.", "Name each limit once."
+        if name == NAME:
+            yield ("limits", index, "name"), f"`{name}` is the name of material clusters' budgets.", "Give it another name."
 
 
 def _replacements(parts: Parts) -> Iterator[Finding]:

@@ -95,9 +95,9 @@ class Linked:
                 continue
             known = standings.get(account)
             fields = known[1] if known is not None and known[3] > now else {}
-            named = fields.get("cluster", ""), fields.get("verdict", "")
+            cluster, verdict, budget = [fields.get(name, "") for name in ("cluster", "verdict", "budget")]
             begun, created = int(fields.get("since", 0)), int(fields.get("created", 0))
-            found.append(Held(account, begun, shown, done, *named, created))
+            found.append(Held(account, begun, shown, done, cluster, verdict, created, budget))
         return found
 
     def unnamed(self, *named: Mapping[int, object]) -> set[int]:

@@ -66,7 +66,9 @@ _USED: Final = {
     "complete": Field("boolean", "False where no usage came and the deltas were counted."),
 }
 _LIMIT: Final = {
-    "name": Field("text", "The limit, as the policy names it."),
+    "name": Field(
+        "text", "The limit, as the policy names it; `cluster-budget` is a material cluster's, which no policy names."
+    ),
     "unit": Field("text", "What it counts.", words=("requests", "tokens", "input_tokens", "output_tokens", "usd")),
     "cost": Field("integer", "What the request was charged before its answer was known.", "the limit's unit"),
     "remaining": Field("integer", "What was left of it.", "the limit's unit"),

@@ -36,13 +36,15 @@ _TURN: Final = 2_000_000
 """µs that one may take to write an order."""
 _PAUSE: Final = 0.05
 _TRIES: Final = 100
+MOST_TOKENS: Final = 10**12
+"""A UTC day, of a cluster's budget that an operator sets."""
 
 
 class OrderError(ValueError):
     """Something cannot be ordered; nothing was changed.
 
     Args:
-        argument: what is wrong: `cluster`, `account`, `verdict`.
+        argument: what is wrong: `cluster`, `account`, `verdict`, `tokens`.
         text: why.
     """
 
@@ -155,8 +157,10 @@ class Desk:
 
         Args:
             cluster: its id.
-            what: `verdict` (`value` says which), `release` (none), `reject` (watched), `judge` (the model's again), or `approve`.
-            value: of `verdict`; else empty.
+            what: `verdict` (`value` says which), `release` (none), `reject` (watched), `judge` (the model's again), `approve`, or
+                `budget`.
+            value: of `verdict`; of `budget` the tokens a UTC day that all members share, or empty for the figure that was worked
+                out; else empty.
             why: a line.
             until: µs at which it is over; 0 is for good.
 
@@ -169,6 +173,8 @@ class Desk:
             before = self.find(await self.state(), cluster)
             if what in {"approve", "reject"}:
                 _asked(before, what)
+            if what == "budget":
+                _budgeted(before, value)
             order = Order(what, value, until, why, self._moment(given))
             orders = {**given.orders, before.id: (*given.orders.get(before.id, ()), order)}
             await self._keep(ORDERS, write_orders(Given(orders), self.now()))
@@ -290,6 +296,14 @@ class Desk:
             yield
         finally:
             await self._store.elect(_POST, who, 0)
+
+
+def _budgeted(cluster: Cluster, tokens: str) -> None:
+    """Whether it can be given that budget."""
+    if cluster.material is None:
+        raise OrderError("cluster", f"{cluster.id} is not material (`clusters.material`): it has no budget.")
+    if tokens and not (tokens.isascii() and tokens.isdigit() and 1 <= int(tokens) <= MOST_TOKENS):
+        raise OrderError("tokens", f"{tokens[:32]!r} is no whole number from 1 to {MOST_TOKENS:,}.")
 
 
 def _asked(cluster: Cluster, what: str) -> None:

@@ -36,6 +36,7 @@ logger = logging.getLogger("guardrail_mw")
 POST: Final = "rebuild"
 """What the elected process is elected to."""
 _DAY: Final = 24 * HOUR
+_NOWHERE: Final = ("", "none", "")
 
 
 class Worker:
@@ -142,9 +143,10 @@ def binding(read: Read, before: State, after: State) -> list[tuple[str, tuple[Ch
     for cluster in after.clusters:
         for account in cluster.members:
             members.add(account)
-            was = known.get(account, ("", "none"))
+            was = known.get(account, _NOWHERE)
             fields = standing(cluster, was[1])
-            if was != (fields["cluster"], fields["verdict"]) or (account in braked) != bool(fields["brake"]):
+            changed = was != tuple(fields[name] for name in ("cluster", "verdict", "budget"))
+            if changed or (account in braked) != bool(fields["brake"]):
                 found.append((account, fields))
     found += [(account, FREE) for account in known if account not in members]
     return [(account, changes(fields)) for account, fields in found]

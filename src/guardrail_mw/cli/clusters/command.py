@@ -27,7 +27,7 @@ __all__ = ["clusters"]
 
 _T = TypeVar("_T")
 _SHOWN: Final = 20
-_CALLED: Final = {"cluster": "ID", "account": "ACCOUNT"}
+_CALLED: Final = {"cluster": "ID", "account": "ACCOUNT", "tokens": "TOKENS"}
 _New = click.Path(dir_okay=False, writable=True, allow_dash=False, path_type=Path)
 _reason = click.option("--reason", required=True, help="Why, in a line.")
 _until = click.option(
@@ -174,6 +174,22 @@ def _label(cluster: str, verdict: str, until: str | None, reason: str, policy: s
     _ordered(policy, cluster, what, value, reason, until, as_json=as_json)
 
 
+@clusters.command("budget", short_help="Give a material cluster another budget.")
+@click.argument("cluster", metavar="ID")
+@click.argument("tokens", metavar="TOKENS")
+@_until
+@_reason
+@json_option
+@sharing
+def _budget(cluster: str, tokens: str, until: str | None, reason: str, policy: str | None, *, as_json: bool) -> None:
+    """Give ID, which is material, TOKENS a UTC day for all members together; with auto what was worked out holds again.
+
+    It acts within a second, and holds for what comes of ID. What was used today stays counted. Budgets refuse nobody yet: they
+    are in shadow, as the limit cluster-budget.
+    """
+    _ordered(policy, cluster, "budget", "" if tokens == "auto" else tokens, reason, until, as_json=as_json)
+
+
 @clusters.command("approve", short_help="Let a verdict act without waiting.")
 @click.argument("cluster", metavar="ID")
 @_until
@@ -276,7 +292,7 @@ def _ordered(
     policy: str | None, cluster: str, what: str, value: str, reason: str, until: str | None, *, as_json: bool
 ) -> None:
     async def ask(desk: Desk) -> None:
-        from guardrail_mw.cli.clusters.telling import described
+        from guardrail_mw.cli.clusters.telling import budgeted, described
         from guardrail_mw.cli.clusters.telling import until as ending
 
         why, end = line_of("reason", reason), moment(until, desk.now())
@@ -286,12 +302,16 @@ def _ordered(
                 {
                     "cluster": done.after.id,
                     "verdict": done.after.verdict,
+                    "budget": done.after.allowance or None,
                     "until": end or None,
                     "touched": list(done.touched),
                 }
             )
             return
-        click.echo(f"{done.after.id}: {_said(what, value)} {ending(end)}. Its verdict is {described(done.after)}.")
+        holds = f"Its verdict is {described(done.after)}."
+        if what == "budget":
+            holds = f"Its members share {budgeted(done.after)}."
+        click.echo(f"{done.after.id}: {_said(what, value)} {ending(end)}. {holds}")
         click.echo(f"{plural(len(done.touched), 'account')} touched:")
         for account in done.touched[:_SHOWN]:
             click.echo(f"  {account}")
@@ -303,6 +323,8 @@ def _ordered(
 
 
 def _said(what: str, value: str) -> str:
+    if what == "budget":
+        return f"given {int(value):,} tokens a UTC day" if value else "what was worked out for it holds again"
     return {
         "release": "released",
         "approve": "approved",

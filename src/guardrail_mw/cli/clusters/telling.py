@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "FEW",
+    "budgeted",
     "described",
     "figures_of",
     "nats",
@@ -104,6 +105,9 @@ def tell(cluster: Cluster, orders: Sequence[Order], desk: Desk, *, cold: bool) -
     if others:
         yield _line("Came from", ", ".join(others))
     yield _line("Exchanges", f"{cluster.exchanges:,}")
+    if cluster.material is not None:
+        since = f"material since {utc(cluster.material)}: its members share {budgeted(cluster)}"
+        yield _line("Budget", f"{since}. It refuses nobody yet: it is in shadow, as the limit cluster-budget")
     yield from _scored(cluster, desk.judge, desk.judging.floor, cold=cold)
     yield from _acting(cluster, orders, desk, now)
     yield from _freeing(cluster, orders, desk)
@@ -112,6 +116,14 @@ def tell(cluster: Cluster, orders: Sequence[Order], desk: Desk, *, cold: bool) -
 def described(cluster: Cluster) -> str:
     """Its verdict, and whether that acts."""
     return f"{cluster.verdict}{', which waits for approval and only trims so far' if cluster.asked is not None else ''}"
+
+
+def budgeted(cluster: Cluster) -> str:
+    """What its members share."""
+    if not cluster.allowance:
+        return "no budget, for no tokens of theirs were counted"
+    whose = f", which an operator gave ({cluster.budget:,} was worked out)" if cluster.granted else ""
+    return f"{cluster.allowance:,} tokens a UTC day{whose}"
 
 
 def parts(cluster: Cluster, judge: Judge) -> list[tuple[str, float, float, str]]:
@@ -136,7 +148,7 @@ def _scored(cluster: Cluster, judge: Judge, floor: tuple[int, int], *, cold: boo
 
 def _acting(cluster: Cluster, orders: Sequence[Order], desk: Desk, now: int) -> Iterator[str]:
     for order in orders:
-        said = _ORDERED.get(order.what) or f"verdict {order.value}"
+        said = _ORDERED.get(order.what) or f"{order.what} {order.value or 'as it was worked out'}"
         yield _line("Ordered", f"{said} {until(order.until)}, {utc(order.at)}: {order.why}")
     if cluster.asked is None:
         return
@@ -248,6 +260,8 @@ def figures_of(cluster: Cluster, orders: Sequence[Order], judge: Judge) -> Mappi
         "suspect_since": cluster.suspect,
         "waits_since": cluster.asked,
         "approved": cluster.approved,
+        "material_since": cluster.material,
+        "budget": cluster.allowance or None,
         "ancestors": list(cluster.ancestors),
         "figures": figures,
         "orders": [asdict(each) | {"until": each.until or None} for each in orders],

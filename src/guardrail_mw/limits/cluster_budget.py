@@ -1,0 +1,24 @@
+"""The daily budget of a material cluster, as a limit: no policy writes it, its members' standings hold the figure."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from guardrail_mw.limits.limit import Limit, digest
+from guardrail_mw.limits.settings import LimitSettings
+from guardrail_mw.quantities import MOST, Budget
+
+__all__ = ["CODE", "NAME", "cluster_budget"]
+
+NAME: Final = "cluster-budget"
+"""How events, metrics and `explain` call it; no limit of a policy with clusters may have that name."""
+CODE: Final = digest(NAME, 4)
+"""Its field. The figure is not in it: a day's count goes on when an operator, or a rebuild, changes the budget."""
+
+
+def cluster_budget(tokens: int) -> Limit:
+    """At most so many tokens a UTC day of all members together. It is in shadow whatever the policy's mode is."""
+    figure = Budget.parse(f"{min(max(tokens, 1), int(MOST))}/day")
+    limit = Limit(LimitSettings(name=NAME, per=["cluster"], unit="tokens", budget=figure), None, shadow=True, strict=False)
+    limit.code = CODE
+    return limit
