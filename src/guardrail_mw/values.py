@@ -264,7 +264,7 @@ class Standing(NamedTuple):
         return found
 
 
-PLAN_FIELDS = frozenset({"proved", "cluster", "verdict", "tier", "acr", "ial", "verified", "override", "budget"})
+PLAN_FIELDS = frozenset({"proved", "cluster", "verdict", "tier", "acr", "ial", "verified", "override", "budget", "counters"})
 """Fields of a standing that a plan can depend on: changing one makes a new version."""
 
 

@@ -109,6 +109,21 @@ def test_show(clusters: Run, ids: tuple[str, str]) -> None:
     assert f"Frees it guardrail-mw clusters release {large} --reason … restores all of them within a second" in found
 
 
+def test_a_part_says_whose_counters_it_shares(clusters: Run, played: Played, ids: tuple[str, str]) -> None:
+    large, _ = ids
+    assert lines(clusters("split", large, *[account("c", number) for number in range(15)], "--reason", "x"))
+
+    async def look(found: Played) -> str:
+        return next(each.id for each in (await found.rebuild()).clusters if len(each.members) == 15)
+
+    part = played.run(look)
+    said = f"Counters those of {large}, which it was split from, until 2026-02-11 00:00:00 UTC"
+    assert said in lines(clusters("show", part))
+    told = json.loads(clusters("show", part, "--json").stdout)
+    assert told["counters"] == {"of": large, "until": 1_770_768_000_000_000}
+    assert json.loads(clusters("show", large, "--json").stdout)["counters"] is None
+
+
 def test_show_for_programs(clusters: Run, ids: tuple[str, str]) -> None:
     found = json.loads(clusters("show", ids[1], "--json").stdout)
     assert (found["cluster"], found["verdict"], found["acts"], found["score"]) == (ids[1], "suspect", True, 0.995)

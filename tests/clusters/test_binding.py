@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from guardrail_mw.clusters.binding import FREE, Approval, acts, bind, standing
+from guardrail_mw.clusters.binding import FREE, Approval, acts, bind, counted, standing
 from guardrail_mw.clusters.state import Cluster, Order
 from guardrail_mw.clusters.verdict import Verdict
 
@@ -79,7 +79,8 @@ def test_other_orders_approve_nothing() -> None:
 
 
 def test_the_standing_of_a_member() -> None:
-    fields = {"cluster": "c" * 12, "verdict": "suspect", "brake": "", "families": "client,payment", "budget": ""}
+    fields = {"cluster": "c" * 12, "verdict": "suspect", "brake": "", "families": "client,payment"}
+    fields |= {"budget": "", "counters": ""}
     assert standing(cluster(5)) == fields
     assert standing(cluster(5, "none")) == fields | {"verdict": "none"}
     assert standing(replace(cluster(5), families=())) == fields | {"families": ""}
@@ -88,7 +89,7 @@ def test_the_standing_of_a_member() -> None:
 def test_the_standing_of_a_member_of_one_that_waits() -> None:
     """It trims whoever is new; a campaign lifts no verdict by growing."""
     waiting = cluster(2_000, "confirmed", asked=NOW)
-    fields = {"cluster": "c" * 12, "families": "client,payment", "budget": ""}
+    fields = {"cluster": "c" * 12, "families": "client,payment", "budget": "", "counters": ""}
     for was in ("none", "watched", ""):
         assert standing(waiting, was) == fields | {"verdict": "watched", "brake": "confirmed"}
     for was in ("suspect", "confirmed"):
@@ -103,4 +104,23 @@ def test_the_standing_of_a_member_of_a_material_one() -> None:
     assert standing(replace(material, granted=9))["budget"] == "9"
     assert standing(replace(material, budget=0))["budget"] == ""
     assert standing(replace(material, material=None, granted=9))["budget"] == ""
-    assert FREE["budget"] == ""
+    assert (FREE["budget"], FREE["counters"]) == ("", "")
+
+
+def test_a_part_is_charged_where_its_whole_is_until_that_ends() -> None:
+    part = replace(cluster(5), material=NOW, budget=700, counters="d" * 12, until=NOW, shared=9)
+    fields = standing(part)
+    assert fields["counters"] == f"{'d' * 12} {NOW} 9"
+    assert counted(fields, NOW - 1) == (f"c:{'d' * 12}", 9)
+    assert counted(fields, NOW) == (f"c:{'c' * 12}", 700)
+    assert counted(standing(replace(part, counters="")), 0) == (f"c:{'c' * 12}", 700)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "x", "x 1", "x 99 y", "x y 9", " 99 9", "x 99 9 9", "x -99 9", "x " + "9" * 5_000 + " 9"]
+)
+def test_what_cannot_be_read_is_left_aside(text: str) -> None:
+    fields = {"cluster": "c" * 12, "verdict": "none", "budget": "many", "counters": text}
+    assert counted(fields, 5) == (f"c:{'c' * 12}", 0)
+    assert counted({"counters": text, "budget": "7"}, 5) == ("", 7)
+    assert counted({}, 5) == ("", 0)

@@ -93,7 +93,7 @@ def test_since_is_when_it_was_opened_else_first_seen_else_first_shown() -> None:
 
 def test_standings_of_who_is_in_a_cluster() -> None:
     found = read([held("a:a", cluster="c" * 12, verdict="suspect"), held("a:b"), held("a:c", cluster="d" * 12)])
-    assert found.standings == {"a:a": ("c" * 12, "suspect", ""), "a:c": ("d" * 12, "", "")}
+    assert found.standings == {"a:a": ("c" * 12, "suspect", "", ""), "a:c": ("d" * 12, "", "", "")}
 
 
 def done(*hours: tuple[int, int], tokens: int = 0, fresh: int = 0, windowed: int = 0) -> bytes:

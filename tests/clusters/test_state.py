@@ -7,7 +7,7 @@ import zlib
 
 import pytest
 
-from guardrail_mw.clusters.state import Cluster, Given, Order, State
+from guardrail_mw.clusters.state import Cluster, Given, Merged, Order, State
 
 FULL = Cluster(
     "0123456789ab",
@@ -27,11 +27,22 @@ FULL = Cluster(
     material=1_700_000_000_000_003,
     budget=9_000_000,
     granted=5,
+    counters="cccccccccccc",
+    until=1_700_000_000_000_004,
+    shared=6,
 )
 BARE = Cluster("ba9876543210", ("a:three",), "none", -12, 5)
 
 
-@pytest.mark.parametrize("state", [State(), State(9, 8, ()), State(1_700_000_000_000_000, 3, (FULL, BARE))])
+@pytest.mark.parametrize(
+    "state",
+    [
+        State(),
+        State(9, 8, ()),
+        State(1_700_000_000_000_000, 3, (FULL, BARE)),
+        State(9, 8, (BARE,), (Merged("cccccccccccc", BARE.id, 9, 99),)),
+    ],
+)
 def test_what_is_packed_is_unpacked(state: State) -> None:
     assert State.unpack(state.pack()) == state
 

@@ -164,16 +164,18 @@ async def test_an_account_of_which_is_remembered() -> None:
 
 def test_where_an_account_is_counted() -> None:
     told = event(organisation="o:1")
-    assert _homes(ACCOUNT, {}, None) == {
+    assert _homes(ACCOUNT, {}, None, 5) == {
         "account": ACCOUNT, "cluster": ACCOUNT, "network": None, "organisation": None, "device": None,
     }  # fmt: skip
-    assert _homes(ACCOUNT, {"cluster": "abc"}, told) == {
+    assert _homes(ACCOUNT, {"cluster": "abc"}, told, 5) == {
         "account": ACCOUNT, "cluster": "c:abc", "network": NETWORK, "organisation": "o:1", "device": told["device"],
     }  # fmt: skip
-    assert _homes(ACCOUNT, {"cluster": ""}, event(device="", network="")) == dict.fromkeys(
+    part = {"cluster": "abc", "counters": "def 6 0"}
+    assert [_homes(ACCOUNT, part, None, now)["cluster"] for now in (5, 6)] == ["c:def", "c:abc"]
+    assert _homes(ACCOUNT, {"cluster": ""}, event(device="", network=""), 5) == dict.fromkeys(
         ("account", "cluster", "network", "organisation", "device"), ACCOUNT
     )
-    assert _homes(NETWORK, {}, None) == {
+    assert _homes(NETWORK, {}, None, 5) == {
         "account": NETWORK, "cluster": NETWORK, "network": NETWORK, "organisation": None, "device": None,
     }  # fmt: skip
 

@@ -86,6 +86,16 @@ def test_tokens_that_nothing_counts(guarded: Make, route: dict[str, Any], *, cou
     assert (left.get("tokens", 2000) != 2000) == counts
 
 
+@pytest.mark.parametrize(
+    ("limits", "said"), [([], True), ([REQUESTS], True), ([REQUESTS, TOKENS], False), ([{**TOKENS, "shadow": True}], False)]
+)
+def test_budgets_of_clusters_whose_tokens_nothing_counts(limits: list[dict[str, Any]], *, said: bool) -> None:
+    routes = [{"path": "/v1/**", "dialect": "openai"}]
+    found = minded(identity=GATEWAY, routes=routes, limits=limits, clusters={})
+    assert [each.startswith("No limit is in tokens or dollars") for each in found] == [True] * said
+    assert minded(identity=GATEWAY, routes=routes, limits=limits) == []
+
+
 def test_requests_and_slots_count_everywhere() -> None:
     assert minded(identity=GATEWAY, limits=[REQUESTS, {"name": "slots", "per": ["account"], "concurrency": 2}]) == []
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from guardrail_mw.stores.base import Change
 
@@ -12,11 +12,21 @@ if TYPE_CHECKING:
 
     from guardrail_mw.clusters.state import Cluster, Order
 
-__all__ = ["FREE", "Approval", "acts", "bind", "changes", "in_force", "standing"]
+__all__ = ["FREE", "Approval", "Counted", "acts", "bind", "changes", "counted", "in_force", "standing"]
 
-FREE: Final = dict.fromkeys(("cluster", "verdict", "brake", "families", "budget"), "")
+FREE: Final = dict.fromkeys(("cluster", "verdict", "brake", "families", "budget", "counters"), "")
 """Fields of the standing of who is in no cluster."""
+_DIGITS: Final = 20
 _BINDS: Final = frozenset({"suspect", "confirmed"})
+
+
+class Counted(NamedTuple):
+    """Where a cluster is counted."""
+
+    home: str
+    """`c:…`; empty for who is in no cluster."""
+    budget: int
+    """Tokens a UTC day that are shared there; 0 for none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +69,8 @@ def standing(cluster: Cluster, was: str = "none") -> dict[str, str]:
     """Fields of a member's standing; an empty one is left out.
 
     A verdict that waits shows as `watched`, and `brake` holds it; whoever was bound before stays bound, else a campaign could
-    lift its own verdict by growing. `budget` is what all members have together, in tokens a UTC day, where it is material.
+    lift its own verdict by growing. `budget` is what all members have together, in tokens a UTC day, where it is material;
+    `counters`, in a part of another cluster, that one's id, the µs until which it is charged there, and the budget there.
 
     Args:
         cluster: whose member it is.
@@ -72,7 +83,22 @@ def standing(cluster: Cluster, was: str = "none") -> dict[str, str]:
         "brake": cluster.verdict if waits else "",
         "families": ",".join(cluster.families),
         "budget": str(cluster.allowance or ""),
+        "counters": f"{cluster.counters} {cluster.until} {cluster.shared}" if cluster.counters else "",
     }
+
+
+def counted(fields: Mapping[str, str], now: int) -> Counted:
+    """Where, as a member's standing says, its cluster is counted `now`. What cannot be read is left aside."""
+    home, _, rest = fields.get("counters", "").partition(" ")
+    until, _, budget = rest.partition(" ")
+    if home and _is_whole(until) and _is_whole(budget) and now < int(until):
+        return Counted(f"c:{home}", int(budget))
+    cluster, budget = fields.get("cluster", ""), fields.get("budget", "")
+    return Counted(f"c:{cluster}" if cluster else "", int(budget) if _is_whole(budget) else 0)
+
+
+def _is_whole(text: str) -> bool:
+    return text.isascii() and text.isdecimal() and len(text) <= _DIGITS
 
 
 def changes(fields: Mapping[str, str]) -> tuple[Change, ...]:

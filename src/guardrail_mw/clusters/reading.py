@@ -52,7 +52,7 @@ class Read(NamedTuple):
     held: Holdings
     activity: Activities
     standings: dict[str, tuple[str, ...]]
-    """Of accounts that are in a cluster as far as they know: its id, the verdict, and the budget."""
+    """Of accounts that are in a cluster as far as they know: its id, verdict, budget and counters."""
 
 
 class Reader:
@@ -80,7 +80,7 @@ class Reader:
             self._edges.append(each.edges)
             self._done.append(each.activity)
             if each.cluster:
-                self._standings[each.account] = (each.cluster, each.verdict, each.budget)
+                self._standings[each.account] = (each.cluster, each.verdict, each.budget, each.counters)
 
     @classmethod
     async def collected(cls, store: Graph, now: int, lookback: int) -> Self:

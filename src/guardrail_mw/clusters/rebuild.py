@@ -7,7 +7,7 @@ without it.
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
@@ -17,6 +17,7 @@ from guardrail_mw.clusters.descent import name
 from guardrail_mw.clusters.features import FEATURES, Activities, features, tied
 from guardrail_mw.clusters.forming import Formed, form
 from guardrail_mw.clusters.graph import Graph, Holdings, Table
+from guardrail_mw.clusters.inheriting import inherited, merged, midnight, sharing
 from guardrail_mw.clusters.material import GROWTH, Materiality, tokens_by_day
 from guardrail_mw.clusters.ordering import Judging, decided, orders_of
 from guardrail_mw.clusters.reading import FAMILIES, FAMILY
@@ -26,6 +27,8 @@ from guardrail_mw.clusters.state import Cluster, Given, State
 from guardrail_mw.clusters.verdict import Judge
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from numpy.typing import NDArray
 
 __all__ = ["HOUR", "MARKED", "Rebuilt", "Rules", "rebuild"]
@@ -61,6 +64,8 @@ class Rules:
     material: Materiality = field(default_factory=Materiality)
     judge: Judge | None = None
     """The model; the shipped one unless given."""
+    ends: Callable[[int], int] = midnight
+    """When all that is counted at a time (µs) counts no more: until then the parts of a cluster share its counters."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +102,8 @@ def rebuild(held: Holdings, activity: Activities, before: State, given: Given, r
     groups = _groups(formed.cluster)
     kept = [number for number, rows in enumerate(groups) if len(rows) >= rules.least]
     members = [tuple(sorted(held.accounts[row] for row in groups[number])) for number in kept]
-    named = name(members, before.ids(), now)
+    were = before.ids()
+    named = name(members, were, now)
     figures = features(
         graph, formed.cluster, activity, _templated(graph, formed, rules), rules.families[:2], young=hour - _RECENT
     )
@@ -133,6 +139,7 @@ def rebuild(held: Holdings, activity: Activities, before: State, given: Given, r
             heir=heir,
             families=rests[number],
             **_material(known, len(mine), tokens[number], tokens[-1], rules, now),
+            **inherited(known, parent, now, rules.ends),
             approved=sum(min(old[each].approved, came) for each, came in zip(found.ancestors, found.came, strict=True)),
         )
         clusters.append(_verdict(made, known, given, judging, (now, before.rebuilt), cold=cold))
@@ -140,7 +147,9 @@ def rebuild(held: Holdings, activity: Activities, before: State, given: Given, r
     for number, found in zip(kept, named, strict=True):
         names[number] = found.id
     watched = {each.id for each in clusters if len(each.members) >= rules.floor[0]}
-    return Rebuilt(State(now, first, tuple(clusters)), _marks(graph, formed, names, watched), formed, graph, tuple(names))
+    pending = tuple(each for each in before.merged if now < each.until)
+    state = State(now, first, sharing(clusters), (*pending, *merged(named, clusters, were, now, rules.ends)))
+    return Rebuilt(state, _marks(graph, formed, names, watched), formed, graph, tuple(names))
 
 
 def _verdict(
@@ -155,7 +164,7 @@ def _verdict(
 
 def _material(
     known: Cluster | None, members: int, tokens: NDArray[np.float64], everybody: NDArray[np.float64], rules: Rules, now: int
-) -> dict[str, int]:
+) -> dict[str, Any]:
     """Since when it is material, and its budget, which stays what it was then; nothing where it is not.
 
     The budget of one of which no tokens were counted then is fixed at the first rebuild that knows of some.

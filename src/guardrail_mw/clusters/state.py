@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from guardrail_mw.clusters.splitting import Split
 
-__all__ = ["BINDING", "ORDERS", "SPLITS", "STATE", "Cluster", "Given", "Order", "State"]
+__all__ = ["BINDING", "ORDERS", "SPLITS", "STATE", "Cluster", "Given", "Merged", "Order", "State"]
 
 STATE: Final = "clusters"
 BINDING: Final = "clusters.binding"
@@ -63,6 +63,12 @@ class Cluster:
     """Tokens a UTC day that a material cluster has in all: 1.2 times the largest day of the seven before it became so."""
     granted: int = 0
     """Tokens a UTC day that an operator gives it in place of that; 0 where none does."""
+    counters: str = ""
+    """The cluster that it was split from, at whose counters it is charged; empty where it is charged at its own."""
+    until: int = 0
+    """µs at which that ends."""
+    shared: int = 0
+    """Tokens a UTC day that it shares there until then; 0 where that cluster was not material."""
 
     @property
     def allowance(self) -> int:
@@ -98,6 +104,18 @@ class Given:
 
 
 @dataclass(frozen=True, slots=True)
+class Merged:
+    """A cluster that is no more, whose consumption is still to be added to another's counters."""
+
+    source: str
+    target: str
+    at: int
+    """µs of the rebuild that found it merged."""
+    until: int
+    """µs from which on nothing of it counts any more."""
+
+
+@dataclass(frozen=True, slots=True)
 class State:
     """All clusters."""
 
@@ -106,11 +124,14 @@ class State:
     first: int = 0
     """µs of the oldest evidence; 0 where there is none."""
     clusters: tuple[Cluster, ...] = ()
+    merged: tuple[Merged, ...] = ()
+    """What has not been carried yet, in its order."""
 
     def pack(self) -> bytes:
         """For the store: compressed JSON."""
         document: dict[str, Any] = {"format": _FORMAT, "rebuilt": self.rebuilt, "first": self.first}
         document["clusters"] = [asdict(each) for each in self.clusters]
+        document["merged"] = [asdict(each) for each in self.merged]
         return zlib.compress(json.dumps(document, separators=(",", ":")).encode(), 6)
 
     @classmethod
@@ -125,7 +146,8 @@ class State:
         document = json.loads(zlib.decompress(packed))
         if document.get("format") != _FORMAT:
             raise ValueError(f"the clusters in the store are of format {document.get('format')!r}, and this reads {_FORMAT}")
-        return cls(document["rebuilt"], document["first"], tuple(_cluster(each) for each in document["clusters"]))
+        merged = tuple(Merged(**each) for each in document.get("merged", ()))
+        return cls(document["rebuilt"], document["first"], tuple(_cluster(each) for each in document["clusters"]), merged)
 
     def ids(self) -> dict[str, str]:
         """The cluster of each account that is in one."""

@@ -10,6 +10,7 @@ from collections.abc import Awaitable
 from itertools import count
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Self
 
+from guardrail_mw.clusters.binding import Counted, counted
 from guardrail_mw.conditions import Traits
 from guardrail_mw.engine import refusals
 from guardrail_mw.engine.accounts import ruled
@@ -25,7 +26,6 @@ from guardrail_mw.engine.standings import Standings
 from guardrail_mw.errors import StoreError, StoreTimeout
 from guardrail_mw.friction.budget import Spent
 from guardrail_mw.friction.delays import Waiting
-from guardrail_mw.friction.memory import whole
 from guardrail_mw.limits.limit import digest
 from guardrail_mw.limits.plan import Planner
 from guardrail_mw.limits.tariff import Place, Tariff
@@ -59,6 +59,7 @@ _UNITS = frozenset({"requests", "tokens", "input_tokens", "output_tokens", "usd"
 _UNPROVED = (Change("unset", "proved"),)
 _DENIED_FOR = 1_000_000
 _BRAKED = ("cluster-waits",)
+_NOWHERE = Counted("", 0)
 _SERIALS = count()
 
 
@@ -170,8 +171,8 @@ class Engine:
         standing = exchange.standing = self._standings.get(candidate)
         exchange.subject = subject
         version: int | str = standing.version
-        if "tier" in standing.fields and ruled(standing.fields, self._clock.now()) is None:
-            version = str(version)  # what was planned before it ran out holds no longer, though the version is the same
+        if "tier" in standing.fields or "counters" in standing.fields:
+            version = self._dated(standing)
         key = (self._serial, exchange.route.index, exchange.route.method, exchange.model, version)
         memo = subject.memo
         if memo is None or memo[0] != key:
@@ -182,6 +183,12 @@ class Engine:
             tariff = tariff.turns()
         exchange.tariff = tariff
         return tariff
+
+    def _dated(self, standing: Standing) -> str:
+        """A standing's version, and what of it has run out: what was planned before holds no longer, though it did not change."""
+        fields, now = standing.fields, self._clock.now()
+        tier = "tier" in fields and ruled(fields, now) is None
+        return f"{standing.version} {tier:d} {counted(fields, now).home}"
 
     def _planned(
         self, exchange: Exchange, subject: Subject, standing: Standing, key: tuple[Any, ...]
@@ -226,17 +233,18 @@ class Engine:
             source=subject.source,
         )
         account = subject.candidate if known else subject.account
+        where = counted(fields, self._clock.now()) if "cluster" in fields else _NOWHERE
         place = Place(
             account=account,
             network=subject.network,
             network_parent=subject.network_parent or "e",
             organisation=subject.organisation,
-            cluster=f"c:{fields['cluster']}" if fields.get("cluster") else "",
+            cluster=where.home,
             authenticated=authenticated,
             device=_device(subject, account),
             seen=subject.device_kind == "seen",
         )
-        plan = self.planner.plan(route.limits, traits, metered=route.metered, budget=whole(fields.get("budget")))
+        plan = self.planner.plan(route.limits, traits, metered=route.metered, budget=where.budget)
         return plan.tariff(place, exchange.model, route.label), authenticated, traits
 
     # Charge

@@ -34,7 +34,7 @@ Until: TypeAlias = Duration | str | None
 """For how long: `7d`, from now by the store's clock. None is for good."""
 
 _MODES: Final = ("shadow", "enforce", "off")
-_SPARED: Final = ("override", "override.why", "cluster", "verdict", "budget")
+_SPARED: Final = ("override", "override.why", "cluster", "verdict", "budget", "counters")
 """Fields of a standing that erasing leaves where they hold something against the account: it is no amnesty."""
 
 

@@ -398,7 +398,9 @@ class Guardrail:
             if self.policy.clusters is None or not isinstance(self.store, Graph):
                 raise PluginError("The policy has no clusters: give it a section `clusters:`.")
             make = plugins.load("services", "worker")
-            self._worker = make(self.store, self.policy.clusters, clock=self._clock, observer=self.counts)
+            self._worker = make(
+                self.store, self.policy.clusters, clock=self._clock, observer=self.counts, limits=lambda: self.policy.limits
+            )
         return self._worker
 
     async def work(self) -> Any:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from guardrail_mw.clusters.binding import counted
 from guardrail_mw.conditions import OTHER
 from guardrail_mw.engine.accounts import MisuseError, told_tier
 from guardrail_mw.engine.identifiers import identifiers
@@ -117,7 +118,7 @@ async def look(
         tuple(sorted(limits.values(), key=lambda held: order[held.name])),
         engine.judge.ladder.remembered(fields, receipt.now),
         memory.rung(fields).name,
-        _homes(account, fields, event),
+        _homes(account, fields, event, receipt.now),
     )
 
 
@@ -140,9 +141,8 @@ def _subject(account: str, event: Mapping[str, Any] | None, fields: Mapping[str,
     )
 
 
-def _homes(account: str, fields: Mapping[str, str], event: Mapping[str, Any] | None) -> dict[str, str | None]:
-    cluster = f"c:{fields['cluster']}" if fields.get("cluster") else account
-    known: dict[str, str | None] = {"account": account, "cluster": cluster}
+def _homes(account: str, fields: Mapping[str, str], event: Mapping[str, Any] | None, now: int) -> dict[str, str | None]:
+    known: dict[str, str | None] = {"account": account, "cluster": counted(fields, now).home or account}
     for dimension in _TOLD:
         known[dimension] = None if event is None else event.get(dimension) or account
     if account.startswith("n:"):

@@ -23,6 +23,7 @@ def mind(policy: Policy) -> Iterator[str]:
     """A sentence or two about each, with what to do."""
     yield from _strangers(policy)
     yield from _uncounted(policy)
+    yield from _unmeasured(policy)
     yield from _untold(policy)
     yield from _unclimbed(policy)
     yield from _overtaking(policy)
@@ -61,6 +62,18 @@ def _metered(policy: Policy, limit: LimitSettings) -> bool:
 
 def _reads(route: RouteSettings) -> bool:
     return route.metered or any(map(route.is_metered, route.methods or ("GET", "POST")))
+
+
+def _unmeasured(policy: Policy) -> Iterator[str]:
+    """Budgets in tokens that nothing counts before they are made."""
+    if policy.clusters is not None and not any(
+        each.concurrency is None and each.unit != "requests" for each in policy.limits
+    ):
+        yield (
+            "No limit is in tokens or dollars, so answers are not read for usage: what clusters use is told by prompts alone, "
+            "and budgets of material ones come out too small. Add one: {name: tokens, per: [account], unit: tokens, rate: "
+            "1000000/minute}, with `shadow: true` if it is to refuse nobody."
+        )
 
 
 def _untold(policy: Policy) -> Iterator[str]:

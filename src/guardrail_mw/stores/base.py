@@ -409,7 +409,8 @@ class Held(NamedTuple):
     created: int = 0
     """µs since the epoch when it was opened, as a claim or whoever fed it in says; 0 where nobody did."""
     budget: str = ""
-    """As its standing has it: see `clusters.binding.standing`."""
+    counters: str = ""
+    """Both as its standing has them: see `clusters.binding.standing`."""
 
 
 @runtime_checkable

@@ -18,6 +18,8 @@ __all__ = ["Linked", "exported", "parted"]
 _PART = 1000
 _BUCKET = 0xFFFF
 """What of a key names its bucket."""
+_NAMED = ("cluster", "verdict", "budget", "counters")
+"""What a rebuild compares of a standing."""
 _T = TypeVar("_T")
 
 
@@ -95,9 +97,9 @@ class Linked:
                 continue
             known = standings.get(account)
             fields = known[1] if known is not None and known[3] > now else {}
-            cluster, verdict, budget = [fields.get(name, "") for name in ("cluster", "verdict", "budget")]
+            cluster, verdict, *bound = [fields.get(name, "") for name in _NAMED]
             begun, created = int(fields.get("since", 0)), int(fields.get("created", 0))
-            found.append(Held(account, begun, shown, done, cluster, verdict, created, budget))
+            found.append(Held(account, begun, shown, done, cluster, verdict, created, *bound))
         return found
 
     def unnamed(self, *named: Mapping[int, object]) -> set[int]:

@@ -315,12 +315,14 @@ class Linking:
         begun = clock.now()
         await _show(store, 1, CARD)
         await graph.link(_name(1), [], 17)
-        await store.remember(_name(1), [put("cluster", ONE), put("verdict", "watched"), put("budget", "5")])
+        await store.remember(
+            _name(1), [put("cluster", ONE), put("verdict", "watched"), put("budget", "5"), put("counters", f"{TWO} 9 5")]
+        )
         await graph.link(_name(2), [DEVICE])
         everyone = await _held(store)
         packed = [edges.pack([edges.Edge(key, NOW, TODAY % 256)]) for key in (CARD, DEVICE)]
         assert everyone == {
-            _name(1): Held(_name(1), begun, packed[0], activity.EMPTY, ONE, "watched", 17, "5"),
+            _name(1): Held(_name(1), begun, packed[0], activity.EMPTY, ONE, "watched", 17, "5", f"{TWO} 9 5"),
             _name(2): Held(_name(2), 0, packed[1], activity.EMPTY, "", "", 0),
         }
 

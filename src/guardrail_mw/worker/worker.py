@@ -20,12 +20,16 @@ from guardrail_mw.clusters.splitting import read_splits
 from guardrail_mw.clusters.state import BINDING, ORDERS, SPLITS, STATE, Given, State
 from guardrail_mw.errors import StoreError
 from guardrail_mw.stores.base import Change
+from guardrail_mw.worker.carrying import Carrying
 from guardrail_mw.worker.desk import Desk
 from guardrail_mw.worker.orders import read_orders
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
     from guardrail_mw.clock import Clock
     from guardrail_mw.clusters.settings import ClustersSettings
+    from guardrail_mw.limits.settings import LimitSettings
     from guardrail_mw.stores.base import Graph
     from guardrail_mw.values import Observer
 
@@ -36,7 +40,8 @@ logger = logging.getLogger("guardrail_mw")
 POST: Final = "rebuild"
 """What the elected process is elected to."""
 _DAY: Final = 24 * HOUR
-_NOWHERE: Final = ("", "none", "")
+_NAMED: Final = ("cluster", "verdict", "budget", "counters")
+_NOWHERE: Final = ("", "none", "", "")
 
 
 class Worker:
@@ -48,16 +53,25 @@ class Worker:
         clock: the time that edges are compared with.
         observer: hears `clusters.*`.
         who: this process's name in the election; made up unless given.
+        limits: tells the policy's limits, as they are at a rebuild: what was counted by those `per: [cluster]` outlives it.
     """
 
     def __init__(
-        self, store: Graph, settings: ClustersSettings, *, clock: Clock, observer: Observer, who: str | None = None
+        self,
+        store: Graph,
+        settings: ClustersSettings,
+        *,
+        clock: Clock,
+        observer: Observer,
+        who: str | None = None,
+        limits: Callable[[], Sequence[LimitSettings]] = tuple,
     ) -> None:
         self._store = store
         self._settings = settings
         self._clock = clock
         self._observer = observer
         self._who = who or secrets.token_hex(8)
+        self._limits = limits
         judging = Judging.of(settings)
         self._rules = Rules(
             table(settings.known()),
@@ -96,7 +110,9 @@ class Worker:
         given = replace(read_orders(await self._store.recall(ORDERS)), splits=splits)
         lookback = self._settings.lookback_days
         reader = await Reader.collected(self._store, now, lookback)
-        read, done = await asyncio.to_thread(self._rebuilt, reader, before, given, now)
+        carrying = Carrying(self._limits())
+        rules = replace(self._rules, ends=carrying.ends)
+        read, done = await asyncio.to_thread(_rebuilt, reader, before, given, rules, now)
         await self._store.keep(STATE, await asyncio.to_thread(done.state.pack))
         await self._store.keep(BINDING, json.dumps(in_force(done.state.clusters)).encode())
         await self._store.mark(done.marks, {})
@@ -114,11 +130,16 @@ class Worker:
         if now - self._swept >= _DAY:
             self._swept = now
             await self._store.sweep(edges.horizon(now, lookback))
-        return done.state
+        return await self._carry(carrying, done.state)
 
-    def _rebuilt(self, reader: Reader, before: State, given: Given, now: int) -> tuple[Read, Rebuilt]:
-        read = reader.read()
-        return read, rebuild(read.held, read.activity, before, given, self._rules, now)
+    async def _carry(self, carrying: Carrying, state: State) -> State:
+        """Add what merged clusters consumed to the others' counters. Until it is noted that it was done it is done again."""
+        if not state.merged:
+            return state
+        await carrying.carry(self._store, state.merged)
+        state = replace(state, merged=())
+        await self._store.keep(STATE, await asyncio.to_thread(state.pack))
+        return state
 
     async def run(self) -> None:
         """Rebuild for ever, whatever goes wrong with one of them."""
@@ -134,6 +155,11 @@ class Worker:
             await sleep(self.every)
 
 
+def _rebuilt(reader: Reader, before: State, given: Given, rules: Rules, now: int) -> tuple[Read, Rebuilt]:
+    read = reader.read()
+    return read, rebuild(read.held, read.activity, before, given, rules, now)
+
+
 def binding(read: Read, before: State, after: State) -> list[tuple[str, tuple[Change, ...]]]:
     """What must change in accounts' standings."""
     braked = {member for each in before.clusters if each.asked is not None for member in each.members}
@@ -145,7 +171,7 @@ def binding(read: Read, before: State, after: State) -> list[tuple[str, tuple[Ch
             members.add(account)
             was = known.get(account, _NOWHERE)
             fields = standing(cluster, was[1])
-            changed = was != tuple(fields[name] for name in ("cluster", "verdict", "budget"))
+            changed = was != tuple(fields[name] for name in _NAMED)
             if changed or (account in braked) != bool(fields["brake"]):
                 found.append((account, fields))
     found += [(account, FREE) for account in known if account not in members]

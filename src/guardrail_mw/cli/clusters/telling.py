@@ -108,6 +108,8 @@ def tell(cluster: Cluster, orders: Sequence[Order], desk: Desk, *, cold: bool) -
     if cluster.material is not None:
         since = f"material since {utc(cluster.material)}: its members share {budgeted(cluster)}"
         yield _line("Budget", f"{since}. It refuses nobody yet: it is in shadow, as the limit cluster-budget")
+    if cluster.counters:
+        yield _line("Counters", f"those of {cluster.counters}, which it was split from, until {utc(cluster.until)}")
     yield from _scored(cluster, desk.judge, desk.judging.floor, cold=cold)
     yield from _acting(cluster, orders, desk, now)
     yield from _freeing(cluster, orders, desk)
@@ -262,6 +264,7 @@ def figures_of(cluster: Cluster, orders: Sequence[Order], judge: Judge) -> Mappi
         "approved": cluster.approved,
         "material_since": cluster.material,
         "budget": cluster.allowance or None,
+        "counters": {"of": cluster.counters, "until": cluster.until} if cluster.counters else None,
         "ancestors": list(cluster.ancestors),
         "figures": figures,
         "orders": [asdict(each) | {"until": each.until or None} for each in orders],

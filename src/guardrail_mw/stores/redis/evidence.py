@@ -44,7 +44,7 @@ EDGES = ":e"
 _TAGS = 4096
 """Slots' worth of values: a tag has sixteen buckets of values held once, and the records of the others."""
 _KEY = 8
-_UNKNOWN = ("", "", "", "", "")
+_UNKNOWN = ("", "", "", "", "", "")
 
 Values: TypeAlias = tuple[str, list[int]]
 """A home `v:…`, and the keys of values that lie there."""
@@ -193,8 +193,8 @@ def parse_held(
         done, shown = all_[: activity.LENGTH], all_[activity.LENGTH :]
         if today - edges.youngest(shown, today) < since and not activity.since(done, since):
             continue
-        begun, created, cluster, verdict, budget = standing.decode().split(":", 4) if standing else _UNKNOWN
-        found.append(Held(account, int(begun or 0), shown, done, cluster, verdict, int(created or 0), budget))
+        begun, created, cluster, verdict, *bound = standing.decode().split(":", 5) if standing else _UNKNOWN
+        found.append(Held(account, int(begun or 0), shown, done, cluster, verdict, int(created or 0), *bound))
     return found
 
 

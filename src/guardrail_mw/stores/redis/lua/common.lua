@@ -226,7 +226,9 @@ local function after(before, now)
   before = tonumber(before or 0)
   return fmt(NUM, now > before and now or before + 1)
 end
-local PLANNED = { proved = 1, cluster = 1, verdict = 1, tier = 1, acr = 1, ial = 1, verified = 1, override = 1, budget = 1 }
+local PLANNED = {
+  proved = 1, cluster = 1, verdict = 1, tier = 1, acr = 1, ial = 1, verified = 1, override = 1, budget = 1, counters = 1,
+}
 local function change(key, now, first, last)
   local stored = call('HMGET', key, 'v', 'u', 'w')
   local version = tonumber(stored[1] or 0)
