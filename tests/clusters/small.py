@@ -14,8 +14,9 @@ __all__ = ["NOW", "crowds"]
 NOW: Final = 100 * DAY
 _KINDS: Final = (
     "payment", "domain", "device", "device_seen", "network", "network_wide", "system", "agent", "shingle", "release",
+    "coactive",
 )  # fmt: skip
-"""Of every family but timing and automation, bound and not; one digest in several kinds, as that of a shared network."""
+"""Of every family but volume and automation, bound and not; one digest in several kinds, as that of a shared network."""
 _BOUND: Final = ("payment", "device", "network", "domain")
 _CLIENT: Final = ("system", "agent", "network_wide")
 _TIMES: Final = (0, 1, 200, 700, 719, 720, 721, NOW - 46 * DAY, NOW - 45 * DAY, NOW - DAY, NOW - 1)

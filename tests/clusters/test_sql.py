@@ -117,7 +117,9 @@ def busy(seed: int) -> Crowd:
     groups = []
     for number in range(chance.randint(3, 6)):
         shared = [
-            key(kind, chance.randint(1, 3)) for kind in ("system", "agent", "shingle", "release") if chance.random() < 0.7
+            key(kind, chance.randint(1, 3))
+            for kind in ("system", "agent", "shingle", "release", "coactive")
+            if chance.random() < 0.7
         ]
         own = [
             key(kind, 10 + number)

@@ -1,8 +1,8 @@
 """The keys of evidence: what a value that accounts may share is called, everywhere.
 
 A key is a whole number of 63 bits: six for the code of its kind, 57 of a keyed digest of its value. So a key tells what kind it
-is of, and nothing of the value. The codes are listed here because identity gives evidence too; what each kind is worth stands
-in `clusters.kinds`.
+is of, and nothing of the value. (`COACTIVE` alone is plain: it is made from what a store has anyhow, and kept nowhere.) The codes
+are listed here because identity gives evidence too; what each kind is worth stands in `clusters.kinds`.
 """
 
 from __future__ import annotations

@@ -107,7 +107,7 @@ class Collector:
         Args:
             subject: with its evidence.
             content: from `read`, once for a request.
-            more: keys besides: of a move to a new model, of when requests come.
+            more: keys besides: of a move to a new model.
         """
         if not subject.candidate:
             return ()

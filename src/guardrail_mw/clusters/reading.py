@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final, NamedTuple, Self, get_args
 
 import numpy as np
 
 from guardrail_mw.algorithms import activity, edges, keys
+from guardrail_mw.clusters.coactive import coactive
 from guardrail_mw.clusters.features import Activities
 from guardrail_mw.clusters.graph import Holdings, Table
 from guardrail_mw.clusters.shingles import KEPT
@@ -61,10 +63,12 @@ class Reader:
     Args:
         now: µs.
         lookback: days after which an edge that was not seen again counts no more.
+        hours: whether the hours at which an account works are evidence too.
     """
 
-    def __init__(self, now: int, lookback: int) -> None:
+    def __init__(self, now: int, lookback: int, *, hours: bool = True) -> None:
         self._today = edges.day_of(now)
+        self._hours = hours
         self._lookback = lookback
         self._accounts: list[str] = []
         self._since: list[int] = []
@@ -83,13 +87,13 @@ class Reader:
                 self._standings[each.account] = (each.cluster, each.verdict, each.budget, each.counters)
 
     @classmethod
-    async def collected(cls, store: Graph, now: int, lookback: int) -> Self:
+    async def collected(cls, store: Graph, now: int, lookback: int, *, hours: bool = True) -> Self:
         """With all that a store has of the last `lookback` days.
 
         Raises:
             StoreError: the store failed.
         """
-        reader = cls(now, lookback)
+        reader = cls(now, lookback, hours=hours)
         async for batch in store.read(edges.horizon(now, lookback)):
             reader.add(batch)
         return reader
@@ -110,7 +114,17 @@ class Reader:
         since = np.where(told > 0, (told - edges.EPOCH) // _HOUR, earliest)
         done = np.frombuffer(b"".join([self._done[at] for at in order]), _DONE)
         held = Holdings([self._accounts[at] for at in order], since, owner[kept], key[kept], first[kept])
-        return Read(held, _activities(done, self._today), self._standings)
+        did = _activities(done, self._today)
+        if self._hours:
+            held = _with_hours(held, did, self._today - self._lookback)
+        return Read(held, did, self._standings)
+
+
+def _with_hours(held: Holdings, done: Activities, oldest: int) -> Holdings:
+    """And what is made from what accounts did: behind the edges that they showed."""
+    found = coactive(done, oldest)
+    owner, key = np.concatenate((held.owner, found.row)), np.concatenate((held.key, found.key))
+    return replace(held, owner=owner, key=key, first=np.concatenate((held.first, found.first)))
 
 
 def _beyond(owner: NDArray[np.int32], key: NDArray[np.int64]) -> NDArray[np.bool_]:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
+from guardrail_mw.algorithms import keys
 from guardrail_mw.algorithms.edges import EPOCH
 from guardrail_mw.clusters.binding import Approval
 from guardrail_mw.clusters.descent import name
@@ -226,7 +227,10 @@ def _held(graph: Graph, formed: Formed, pairs: NDArray[np.bool_]) -> NDArray[np.
 def _marks(graph: Graph, formed: Formed, names: list[str], watched: set[str]) -> dict[int, tuple[tuple[str, int], ...]]:
     weights = formed.weights
     worth = np.array([each in watched for each in names], np.bool_)
-    rows = np.flatnonzero(worth[weights.cluster]) if len(names) else np.zeros(0, np.int64)
+    shown = (
+        graph.keys[weights.value] >> keys.BITS
+    ) != keys.COACTIVE  # no request shows that, so no record of it is ever read
+    rows = np.flatnonzero(worth[weights.cluster] & shown) if len(names) else np.zeros(0, np.int64)
     rows = rows[np.lexsort((weights.cluster[rows], -weights.weight[rows], weights.value[rows]))]
     marks: dict[int, tuple[tuple[str, int], ...]] = {}
     for row in rows.tolist():

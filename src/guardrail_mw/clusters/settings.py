@@ -101,6 +101,9 @@ class ClustersSettings(Settings):
     """From which age on an account is never drawn in by what it showed before the cluster was there."""
     content: bool = True
     """Whether the system prompt and what an account writes again and again are evidence, as keyed digests. Reads every body."""
+    hours: bool = True
+    """Whether working at the same hours of the day, at the same pace, is evidence: assertable, of the family `timing`. From the
+    activity that is kept of each account anyhow."""
     shared_networks: list[Network] = Field(default=[], max_length=100_000)
     """Networks whose addresses many people share (carriers' NAT, relays, clouds): never bound evidence. Private addresses and
     100.64.0.0/10 never are."""

@@ -129,6 +129,8 @@ def _clusters(clusters: ClustersSettings) -> Iterator[str]:
     yield f"  Accounts that act as one operator are worked out every {clusters.every}, by {where}."
     what = "are evidence, as keyed digests" if clusters.content else "are not looked at"
     yield f"  System prompts, and what an account writes again and again, {what}."
+    what = "is evidence that anybody can send" if clusters.hours else "is not looked at"
+    yield f"  Working at the same hours of the day, at the same pace, {what}."
     for name, kind in clusters.kinds.items():
         worth = "costs money or identity to share" if kind.bound else "anybody can send"
         yield f"  {name}: a kind of evidence of its own, which {worth}; it counts as {kind.family}."

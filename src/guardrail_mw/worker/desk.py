@@ -147,7 +147,8 @@ class Desk:
 
     async def read(self) -> Read:
         """All evidence there is, as the next rebuild would have it: splits hold."""
-        reader = await Reader.collected(self._store, self.now(), self.settings.lookback_days)
+        settings = self.settings
+        reader = await Reader.collected(self._store, self.now(), settings.lookback_days, hours=settings.hours)
         return await asyncio.to_thread(reader.read)
 
     # Doing

@@ -109,7 +109,7 @@ class Worker:
         splits = read_splits(await self._store.recall(SPLITS))
         given = replace(read_orders(await self._store.recall(ORDERS)), splits=splits)
         lookback = self._settings.lookback_days
-        reader = await Reader.collected(self._store, now, lookback)
+        reader = await Reader.collected(self._store, now, lookback, hours=self._settings.hours)
         carrying = Carrying(self._limits())
         rules = replace(self._rules, ends=carrying.ends)
         read, done = await asyncio.to_thread(_rebuilt, reader, before, given, rules, now)

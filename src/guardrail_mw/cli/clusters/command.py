@@ -249,9 +249,8 @@ def _export_edges(folder: Path, policy: str | None) -> None:
 
         try:
             with writing(folder):
-                return await export_edges(
-                    graph_of(guardrail), folder, now=SystemClock().now(), lookback=settings.lookback_days
-                )
+                now, lookback = SystemClock().now(), settings.lookback_days
+                return await export_edges(graph_of(guardrail), folder, now=now, lookback=lookback, hours=settings.hours)
         except ImportError as error:
             raise Cannot(f"Parquet files need pyarrow, not installed here. {error}") from error
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from guardrail_mw.algorithms import edges, keys
+from guardrail_mw.clusters import hours
 from guardrail_mw.clusters.binding import acts
 from guardrail_mw.clusters.features import FEATURES
 from guardrail_mw.clusters.scores import ASSERTABLE, BOUND, COUNTS, JOINS
@@ -225,9 +226,11 @@ def _ending(member: Membership, kinds: Kinds) -> Iterator[str]:
 
 
 def value_of(key: int, kinds: Kinds) -> str:
-    """A value by its kind and its digest; the value itself is nowhere."""
+    """A value by its kind and its digest; the value itself is nowhere. Of the hours at which accounts work, in words."""
     kind = kinds.of(key)
-    return f"{kind.name if kind is not None else f'kind {keys.code_of(key)}'} {keys.text_of(key)}"
+    name = f"{kind.name if kind is not None else f'kind {keys.code_of(key)}'} {keys.text_of(key)}"
+    said = hours.tell(key)
+    return f"{name} ({said})" if said else name
 
 
 def until(end: int) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Self
 
@@ -11,6 +12,8 @@ from guardrail_mw.clusters.reading import Reader
 from guardrail_mw.clusters.sql.engine import needs
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from guardrail_mw.stores.base import Graph, Held
 
 __all__ = ["Exported", "export_edges"]
@@ -28,7 +31,9 @@ class Exported(NamedTuple):
     """Of an account: account, and since (hours)."""
 
 
-async def export_edges(store: Graph, folder: Path, *, now: int, lookback: int = 90, group: int = GROUP) -> Exported:
+async def export_edges(
+    store: Graph, folder: Path, *, now: int, lookback: int = 90, hours: bool = True, group: int = GROUP
+) -> Exported:
     """Write what a rebuild would read: `edges.parquet` and `accounts.parquet`, in place of what is there.
 
     Needs the extra `parquet`. What the store's read tells while it changes is as before or after, as for a rebuild.
@@ -38,6 +43,7 @@ async def export_edges(store: Graph, folder: Path, *, now: int, lookback: int = 
         folder: is made where it is not there.
         now: µs.
         lookback: days after which an edge that was not seen again counts no more.
+        hours: whether the hours at which an account works are evidence too: `clusters.hours`.
         group: accounts that are in memory at a time.
 
     Raises:
@@ -45,26 +51,27 @@ async def export_edges(store: Graph, folder: Path, *, now: int, lookback: int = 
         OSError: a file cannot be written.
         ImportError: pyarrow is not installed.
     """
-    with _Files(folder) as out:
+    with _Files(folder, partial(Reader, now, lookback, hours=hours)) as out:
         waiting: list[Held] = []
         async for batch in store.read(edges.horizon(now, lookback)):
             waiting += batch
             while len(waiting) >= group:
-                await asyncio.to_thread(out.add, waiting[:group], now, lookback)
+                await asyncio.to_thread(out.add, waiting[:group])
                 waiting = waiting[group:]
         if waiting:
-            await asyncio.to_thread(out.add, waiting, now, lookback)
+            await asyncio.to_thread(out.add, waiting)
     return out.paths
 
 
 class _Files:
     """Both, under other names until they are whole."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, reader: Callable[[], Reader]) -> None:
         needs("pyarrow", cure="pip install 'guardrail-mw[parquet]'")
         import pyarrow as pa
         from pyarrow.parquet import ParquetWriter
 
+        self._reader = reader
         folder.mkdir(parents=True, exist_ok=True)
         self.paths = Exported(folder / "edges.parquet", folder / "accounts.parquet")
         self._parts = [path.with_suffix(".parquet.part") for path in self.paths]
@@ -73,11 +80,11 @@ class _Files:
         columns = zip(self._parts, (self._edges, self._accounts), strict=True)
         self._writers = [ParquetWriter(part, schema, compression="zstd") for part, schema in columns]
 
-    def add(self, held: list[Held], now: int, lookback: int) -> None:
+    def add(self, held: list[Held]) -> None:
         """As a rebuild reads it: what is read of an account depends on no other."""
         import pyarrow as pa
 
-        reader = Reader(now, lookback)
+        reader = self._reader()
         reader.add(held)
         found = reader.read().held
         names = pa.array(found.accounts, pa.string())
