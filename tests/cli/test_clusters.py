@@ -13,6 +13,7 @@ from click.testing import Result
 
 from guardrail_mw.algorithms import edges, keys
 from guardrail_mw.clusters.state import State
+from guardrail_mw.stores.base import Activity
 from guardrail_mw.stores.memory import MemoryStore
 
 from .clustering import DAY, POLICY, Played, account, key, play, played
@@ -162,6 +163,22 @@ def test_explain(clusters: Run, ids: tuple[str, str]) -> None:
     two = lines(clusters("explain", account("c", 0), account("c", 1)))
     assert f"{card}: payment, bound, 40 holders; since 2026-02-10 00:00 and 2026-02-10 00:00" in two
     assert f"{one} is in {large}, which is suspect, which waits for approval and only trims so far" in two
+
+
+def test_explain_tells_at_which_hours_they_work(clusters: Run, played: Played) -> None:
+    """24 requests in the day before the rebuild, and 400 on each of the next two, at 9 and at 22 UTC: in all 274 a day."""
+    one, other = account("c", 0), account("c", 1)
+
+    async def work(found: Played) -> None:
+        today = edges.day_of(found.clock.now())
+        hours = [day * 24 + hour for day in (today + 1, today + 2) for hour in (9, 22)]
+        await found.store.note([Activity(who, hour, 200, 9) for who in (one, other) for hour in hours])
+
+    played.run(work)
+    found = lines(clusters("explain", one, other))
+    hours = f"coactive {keys.join(keys.COACTIVE, 0b10001000 << 3 | 5):016x}"
+    said = f"{hours} (works 09-12 and 21-24 UTC, 243 to 728 requests on an active day)"
+    assert f"{said}: timing, assertable, 2 holders; since 2026-02-09 01:00 and 2026-02-09 01:00" in found
 
 
 def test_explain_somebody_unknown(clusters: Run) -> None:

@@ -21,8 +21,8 @@ def test_it_is_off_unless_it_is_there() -> None:
 def test_what_an_empty_one_says() -> None:
     clusters = loads("version: 1\nclusters: {}\n", environ={}).clusters
     assert clusters is not None
-    said = {name: str(getattr(clusters, name)) for name in ("every", "lookback", "established", "content")}
-    assert said == {"every": "10m", "lookback": "90d", "established": "30d", "content": "True"}
+    said = {name: str(getattr(clusters, name)) for name in ("every", "lookback", "established", "content", "hours")}
+    assert said == {"every": "10m", "lookback": "90d", "established": "30d", "content": "True", "hours": "True"}
     assert (clusters.floor.accounts, clusters.floor.exchanges) == (20, 300)
     assert (clusters.material.accounts, str(clusters.material.tokens)) == (50, "1%")
     assert (clusters.approval.over, str(clusters.approval.wait)) == (1000, "30m")

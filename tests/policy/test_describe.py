@@ -172,20 +172,22 @@ def test_limits_that_hold_on_a_route() -> None:
 
 def test_clusters_in_words() -> None:
     said = describe(load({"version": 1, "clusters": {}}, environ={}), {}).splitlines()
-    assert said[said.index("Clusters") + 1 :][:6] == [
+    assert said[said.index("Clusters") + 1 :][:7] == [
         "  Accounts that act as one operator are worked out every 10m, by one of the serving processes.",
         "  System prompts, and what an account writes again and again, are evidence, as keyed digests.",
+        "  Working at the same hours of the day, at the same pace, is evidence that anybody can send.",
         "  Evidence counts for 90d after it was last seen; none draws in who is 30d old and had it before.",
         "  A verdict takes 20 accounts and 300 exchanges; one beyond watched, 30 days of evidence.",
         "  One that newly binds over 1000 accounts only trims for 30m, unless an operator has said by then.",
         "",
     ]
     kinds = {"phone": {"family": "payment", "bound": True}, "referrer": {"family": "timing"}}
-    other = {"every": "1h", "rebuild": "apart", "content": False, "kinds": kinds}
+    other = {"every": "1h", "rebuild": "apart", "content": False, "hours": False, "kinds": kinds}
     said = describe(load({"version": 1, "clusters": other}, environ={}), {}).splitlines()
-    assert said[said.index("Clusters") + 1 :][:4] == [
+    assert said[said.index("Clusters") + 1 :][:5] == [
         "  Accounts that act as one operator are worked out every 1h, by guardrail-mw worker alone.",
         "  System prompts, and what an account writes again and again, are not looked at.",
+        "  Working at the same hours of the day, at the same pace, is not looked at.",
         "  phone: a kind of evidence of its own, which costs money or identity to share; it counts as payment.",
         "  referrer: a kind of evidence of its own, which anybody can send; it counts as timing.",
     ]

@@ -10,6 +10,7 @@ import pytest
 
 from guardrail_mw.algorithms import activity, edges, keys
 from guardrail_mw.simulate import checkpoints
+from guardrail_mw.simulate.ablation import spared
 from guardrail_mw.simulate.checkpoints import CheckpointError
 from guardrail_mw.simulate.experiment import Experiment, Plan, TwinError
 from guardrail_mw.simulate.guarding import secrets_of
@@ -167,6 +168,18 @@ def test_a_family_can_be_left_out() -> None:
     kinds = {key >> keys.BITS for account in shown(run).values() for key in account}
     assert kinds & {keys.PAYMENT, keys.SYSTEM, keys.SHINGLE, keys.AGENT, keys.DEVICE_SEEN} == set()
     assert {keys.DEVICE, keys.NETWORK_WIDE} <= kinds
+
+
+def test_without_timing_nobody_is_read_with_his_hours() -> None:
+    """These hours are made from what accounts did, so leaving out what they show is not enough."""
+    assert [hours_of(left_out) for left_out in ((), ("timing",), ("payment",))] == [True, False, True]
+
+
+def hours_of(left_out: tuple[str, ...]) -> bool:
+    run = Run(World(scenario(accounts=40), 1), Nobody(), pace=Pace(windows=()), left_out=frozenset(left_out))
+    assert run.policy.clusters is not None
+    assert spared(run.policy.clusters, ("timing",)).hours is False
+    return run.policy.clusters.hours
 
 
 def test_without_a_feed_the_guard_sees_traffic_only() -> None:

@@ -261,3 +261,24 @@ async def test_a_budget_that_was_not_written_is_written_by_the_next_rebuild() ->
     await store.remember(CAMPAIGN[1], [Change("set", "budget", "1")])
     await worker.work()
     assert {(await standing(store, each))["budget"] for each in CAMPAIGN[:2]} == {"720000"}
+
+
+async def together(**settings: Any) -> tuple[list[tuple[str, ...]], int]:
+    """Twenty new accounts on one card, at work in the same three hours of ten days, 20 requests a day: families, and records."""
+    clock = FakeClock(START)
+    store = MemoryStore(clock=clock)
+    for each in range(ORDINARY):
+        await store.link(f"a:ordinary{each:03}", [key(keys.PAYMENT, 1000 + each)])
+    hour = (clock.now() - 1_735_689_600_000_000) // 3_600_000_000 // 24 * 24 + 9
+    for account in CAMPAIGN[:20]:
+        await store.link(account, [key(keys.PAYMENT, 1)])
+        await store.note([Activity(account, hour - day * 24, 20, 100) for day in range(9, -1, -1)])
+    worker = Worker(store, ClustersSettings.model_validate(settings), clock=clock, observer=Counts(None))
+    return [each.families for each in (await worker.work()).clusters], len(store._linked._records)
+
+
+async def test_hours_in_common_are_evidence_unless_the_policy_says_otherwise() -> None:
+    """20 of 420 have both: 1 is expected, and 20 are 40.9 nats above. The card has a record then, the hours none."""
+    (found, records), (nothing, fewer) = await together(), await together(hours=False)
+    assert (found, nothing) == ([("payment", "timing")], [])
+    assert (records, fewer) == (1, 0)

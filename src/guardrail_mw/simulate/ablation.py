@@ -6,10 +6,10 @@ carries the clusters, not how the run would have gone: that takes a run with `wi
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
-from guardrail_mw.algorithms import edges
+from guardrail_mw.algorithms import edges, keys
 from guardrail_mw.clusters.kinds import BUILT_IN
 from guardrail_mw.worker import Worker
 
@@ -20,9 +20,15 @@ if TYPE_CHECKING:
     from guardrail_mw.simulate.clock import WorldClock
     from guardrail_mw.stores.base import Change, Graph, Held
 
-__all__ = ["FAMILIES", "without"]
+__all__ = ["FAMILIES", "spared", "without"]
 
 FAMILIES: Final = tuple(dict.fromkeys(kind.family for kind in BUILT_IN))
+
+
+def spared(settings: ClustersSettings, families: Collection[str]) -> ClustersSettings:
+    """The settings with which nothing of these families is made from what accounts did: that is shown by no request."""
+    made = frozenset(kind.family for kind in BUILT_IN if kind.code == keys.COACTIVE)
+    return settings.model_copy(update={"hours": False}) if made & frozenset(families) else settings
 
 
 class _Spared:
@@ -61,5 +67,6 @@ async def without(guardrail: Guardrail, settings: ClustersSettings, clock: World
     """The clusters without a family; with all of them for an empty name."""
     codes = frozenset(kind.code for kind in BUILT_IN if kind.family == family)
     graph: Any = _Spared(guardrail.store, codes)  # type: ignore[arg-type]
+    settings = spared(settings, (family,))
     state: State = await Worker(graph, settings, clock=clock, observer=guardrail.counts).work()
     return state

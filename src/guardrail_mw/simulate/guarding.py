@@ -9,6 +9,7 @@ from guardrail_mw.algorithms import keys
 from guardrail_mw.clusters.kinds import BUILT_IN
 from guardrail_mw.engine import Guardrail
 from guardrail_mw.policy import Policy, load
+from guardrail_mw.simulate.ablation import spared
 from guardrail_mw.simulate.world.town import FREE_MAIL
 
 if TYPE_CHECKING:
@@ -34,13 +35,14 @@ _KINDS: Final = {
 }
 
 
-def policy_of(name: str, world: World, feed: Feed) -> Policy:
+def policy_of(name: str, world: World, feed: Feed, without: frozenset[str] = frozenset()) -> Policy:
     """The policy that a world is guarded by.
 
     Args:
         name: a file's, or of one that ships.
         world: whose models, networks and domains the policy is told of.
         feed: how much it is told.
+        without: families of evidence that are left out.
 
     Raises:
         PolicyError: it cannot be run.
@@ -48,14 +50,18 @@ def policy_of(name: str, world: World, feed: Feed) -> Policy:
     document: dict[str, Any] = {"version": 1, "extends": name}
     document["store"] = {"max_subjects": max(_LEAST, ROOM * len(world.accounts))}
     if feed == "none":
-        return load(document)
+        return _spared(load(document), without)
     document["identity"] = {"device": {"cookie": True}}
     document["models"] = {
         each.name: {} if each.released is None else {"released": _moment(each.released)} for each in world.models
     }
     if load(name).clusters is not None:
         document["clusters"] = {"shared_networks": world.shared_networks, "free_mail": list(FREE_MAIL)}
-    return load(document)
+    return _spared(load(document), without)
+
+
+def _spared(policy: Policy, without: frozenset[str]) -> Policy:
+    return policy if policy.clusters is None else policy.model_copy(update={"clusters": spared(policy.clusters, without)})
 
 
 def _moment(at: int) -> str:

@@ -132,7 +132,7 @@ class Run:
     ) -> None:
         self.world, self.book, self.clusters = world, book, clusters
         self.clock = WorldClock(world.start)
-        self.policy = policy_of(policy, world, feed)
+        self.policy = policy_of(policy, world, feed, left_out)
         self.clusters = clusters and self.policy.clusters is not None
         self.guardrail = guard(self.policy, self.clock, world.seed, clusters=self.clusters)
         self.callers = Callers(self.guardrail, world, self.clock, exact=exact, without=left_out)
