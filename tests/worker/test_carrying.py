@@ -8,10 +8,12 @@ import pytest
 
 from guardrail_mw.clusters.settings import ClustersSettings
 from guardrail_mw.clusters.state import STATE, Merged, State
+from guardrail_mw.engine import Guardrail
 from guardrail_mw.engine.counts import Counts
 from guardrail_mw.errors import StoreError
 from guardrail_mw.limits.cluster_budget import CODE
 from guardrail_mw.limits.settings import LimitSettings
+from guardrail_mw.policy import load
 from guardrail_mw.stores.base import Bill, Budget, Entry, Receipt
 from guardrail_mw.stores.memory import MemoryStore
 from guardrail_mw.testing.clock import FakeClock
@@ -115,3 +117,14 @@ async def test_what_counts_no_more_is_let_go() -> None:
 async def test_a_store_without_a_desk_says_so() -> None:
     with pytest.raises(StoreError, match="object has no desk"):
         await Carrying([]).carry(object(), [])
+
+
+async def test_a_policy_that_is_changed_changes_what_is_carried() -> None:
+    first = load({"version": 1, "extends": "guardrail:campaign"})
+    limit = {"name": "together", "per": ["cluster"], "rate": "50/hour"}
+    second = load({"version": 1, "extends": "guardrail:campaign", "limits": [limit]})
+    guardrail = Guardrail(first, clock=FakeClock(), environ={"GUARDRAIL_ID_KEY": "k" * 32, "GUARDRAIL_KEYS": "k" * 32})
+    assert list(guardrail.worker().limits) == list(first.limits)
+    guardrail.apply(second)
+    assert "together" in {each.name for each in guardrail.worker().limits}
+    await guardrail.close()

@@ -298,6 +298,8 @@ class Guardrail:
         self._lasting.resize(policy)
         self.engine = self._compile(policy)
         self._resolver.forget()
+        if self._worker is not None:
+            self._worker.limits = policy.limits
         self.counts.count("policy.applied")
         logger.info("Policy %s runs (mode %s).", policy.hash, self.engine.mode)
 
@@ -399,7 +401,7 @@ class Guardrail:
                 raise PluginError("The policy has no clusters: give it a section `clusters:`.")
             make = plugins.load("services", "worker")
             self._worker = make(
-                self.store, self.policy.clusters, clock=self._clock, observer=self.counts, limits=lambda: self.policy.limits
+                self.store, self.policy.clusters, clock=self._clock, observer=self.counts, limits=self.policy.limits
             )
         return self._worker
 

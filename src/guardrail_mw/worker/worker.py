@@ -25,7 +25,7 @@ from guardrail_mw.worker.desk import Desk
 from guardrail_mw.worker.orders import read_orders
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from guardrail_mw.clock import Clock
     from guardrail_mw.clusters.settings import ClustersSettings
@@ -53,7 +53,7 @@ class Worker:
         clock: the time that edges are compared with.
         observer: hears `clusters.*`.
         who: this process's name in the election; made up unless given.
-        limits: tells the policy's limits, as they are at a rebuild: what was counted by those `per: [cluster]` outlives it.
+        limits: the policy's: what was counted by those `per: [cluster]` outlives a rebuild. They may be set anew.
     """
 
     def __init__(
@@ -64,14 +64,14 @@ class Worker:
         clock: Clock,
         observer: Observer,
         who: str | None = None,
-        limits: Callable[[], Sequence[LimitSettings]] = tuple,
+        limits: Sequence[LimitSettings] = (),
     ) -> None:
         self._store = store
         self._settings = settings
         self._clock = clock
         self._observer = observer
         self._who = who or secrets.token_hex(8)
-        self._limits = limits
+        self.limits = limits
         judging = Judging.of(settings)
         self._rules = Rules(
             table(settings.known()),
@@ -110,7 +110,7 @@ class Worker:
         given = replace(read_orders(await self._store.recall(ORDERS)), splits=splits)
         lookback = self._settings.lookback_days
         reader = await Reader.collected(self._store, now, lookback, hours=self._settings.hours)
-        carrying = Carrying(self._limits())
+        carrying = Carrying(self.limits)
         rules = replace(self._rules, ends=carrying.ends)
         read, done = await asyncio.to_thread(_rebuilt, reader, before, given, rules, now)
         await self._store.keep(STATE, await asyncio.to_thread(done.state.pack))
