@@ -24,7 +24,7 @@ from guardrail_mw.clusters.sql import DuckDB, Engine, Found, Spark, export_edges
 from guardrail_mw.clusters.sql.engine import needs
 from guardrail_mw.clusters.sql.stages import run
 from guardrail_mw.errors import StoreError
-from guardrail_mw.stores.base import Held
+from guardrail_mw.stores.base import Activity, Held
 from guardrail_mw.stores.memory import MemoryStore
 from guardrail_mw.testing.clock import FakeClock
 
@@ -459,6 +459,25 @@ async def test_clusters_of_an_export(duck: DuckDB, tmp_path: Path) -> None:
     files = await export_edges(kept, tmp_path, now=NOW)
     form_from_parquet(duck, *map(str, files), kinds=KINDS, now=edges.hour_of(NOW))
     assert found(duck)[0] == [[f"a:{number:02}" for number in range(30)]]
+
+
+@pytest.mark.anyio
+async def test_hours_in_common_are_in_an_export(duck: DuckDB, tmp_path: Path) -> None:
+    """Twenty accounts on one card who work together, among 400 with a card each: the card alone ties nobody."""
+    kept = MemoryStore(clock=FakeClock(NOW))
+    for number in range(420):
+        await kept.link(f"a:{number:03}", [key("payment", max(number, 19))])
+        if number < 20:
+            hour = edges.hour_of(NOW) // 24 * 24 - 9 * 24
+            await kept.note([Activity(f"a:{number:03}", hour + day * 24, 20, 0) for day in range(10)])
+    for hours, expected in ((False, []), (True, [[f"a:{number:03}" for number in range(20)]])):
+        files = await export_edges(kept, tmp_path, now=NOW, hours=hours, group=7)
+        form_from_parquet(duck, *map(str, files), kinds=KINDS, now=edges.hour_of(NOW))
+        held = (await Reader.collected(kept, NOW, 90, hours=hours)).read().held
+        graph = Graph.of(held, table(KINDS))
+        now = edges.hour_of(NOW)
+        assert named(graph, form(graph, CONTENT, now=now, age=MONTH, new=now - NEW).cluster) == expected
+        assert found(duck)[0] == expected
 
 
 class Failing(MemoryStore):

@@ -12,7 +12,9 @@ import pytest
 from click.testing import CliRunner
 
 from guardrail_mw.cli import main
+from guardrail_mw.policy import load
 from guardrail_mw.simulate.traces import Row, Trace, TraceError
+from guardrail_mw.simulate.tracing import trace_kinds
 
 KINDS = frozenset({"payment", "agent", "network", "prompt"})
 
@@ -79,6 +81,13 @@ def test_a_bad_row_is_told_with_its_line(row: Any, why: str, tmp_path: Path) -> 
     [bad] = trace.bad
     assert bad.line == 2
     assert why in bad.why
+
+
+def test_what_is_made_from_requests_is_not_told() -> None:
+    """Pieces of text from the prompt, a move to a new model from the model, hours from the times."""
+    kinds = trace_kinds(load("guardrail:campaign"))
+    assert {"payment", "system", "prompt"} <= kinds
+    assert kinds & {"shingle", "release", "coactive"} == set()
 
 
 def test_parquet_is_the_same(tmp_path: Path) -> None:
