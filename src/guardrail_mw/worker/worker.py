@@ -20,6 +20,7 @@ from guardrail_mw.clusters.splitting import read_splits
 from guardrail_mw.clusters.state import BINDING, ORDERS, SPLITS, STATE, Given, State
 from guardrail_mw.errors import StoreError
 from guardrail_mw.stores.base import Change
+from guardrail_mw.worker.alerts import alerts
 from guardrail_mw.worker.carrying import Carrying
 from guardrail_mw.worker.desk import Desk
 from guardrail_mw.worker.orders import read_orders
@@ -127,6 +128,7 @@ class Worker:
             len(done.state.clusters),
             len(changed),
         )
+        self._alert(before, done.state, given)
         if now - self._swept >= _DAY:
             self._swept = now
             await self._store.sweep(edges.horizon(now, lookback))
@@ -140,6 +142,15 @@ class Worker:
         state = replace(state, merged=())
         await self._store.keep(STATE, await asyncio.to_thread(state.pack))
         return state
+
+    def _alert(self, before: State, after: State, given: Given) -> None:
+        """Say what somebody should look at: a line of the log each, and counted."""
+        for each in alerts(before, after, given, self._settings.approval):
+            if each.what == "asks":
+                self._observer.count("clusters.asks")
+            else:
+                self._observer.count("clusters.turned")
+            logger.warning("%s", each.text)
 
     async def run(self) -> None:
         """Rebuild for ever, whatever goes wrong with one of them."""
