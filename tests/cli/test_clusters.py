@@ -125,6 +125,13 @@ def test_a_part_says_whose_counters_it_shares(clusters: Run, played: Played, ids
     assert json.loads(clusters("show", large, "--json").stdout)["counters"] is None
 
 
+def test_show_says_what_it_rests_on(clusters: Run, ids: tuple[str, str]) -> None:
+    """All hold a card and a prompt; a device is four's, of whom each shares it with three others."""
+    rests = "Rests on client, device, payment: half of its members or more share something of each of these"
+    assert rests in lines(clusters("show", ids[0]))
+    assert json.loads(clusters("show", ids[0], "--json").stdout)["families"] == ["client", "device", "payment"]
+
+
 def test_show_for_programs(clusters: Run, ids: tuple[str, str]) -> None:
     found = json.loads(clusters("show", ids[1], "--json").stdout)
     assert (found["cluster"], found["verdict"], found["acts"], found["score"]) == (ids[1], "suspect", True, 0.995)
@@ -275,7 +282,16 @@ def test_split(clusters: Run, played: Played, ids: tuple[str, str]) -> None:
     [line] = lines(clusters("split", large, *few, "--free", "--reason", "another customer"))
     assert line == f"4 accounts split off from {large} for good, {said} Until then they are in no cluster."
     assert verdicts(played, few[0]) == [("", "")]
+    shown = lines(clusters("show", large))
+    once = f"2026-02-10 01:00:00 UTC: another customer ({', '.join(few[:3])} and others)"
+    assert f"Split 4 accounts off until 2026-02-17 01:00:00 UTC, {once}" in shown
+    assert f"Split 4 accounts off for good, {once}" in shown
+    undo = f"guardrail-mw clusters split {large} --undo --reason … takes back what was split off from {large}"
+    assert shown.count(undo) == 1
+    kept = json.loads(clusters("show", large, "--json").stdout)["splits"]
+    assert [(each["accounts"], each["until"]) for each in kept] == [(few, 1_771_290_000_000_000), (few, None)]
     assert lines(clusters("split", large, "--undo", "--reason", "x")) == [f"2 splits of {large} taken back, {said[:-1]}."]
+    assert not any(line.startswith("Split") for line in lines(clusters("show", large)))
 
 
 @pytest.mark.parametrize(

@@ -57,7 +57,7 @@ def _list(policy: str | None, *, as_json: bool) -> None:
 
         state, given, splits = await desk.state(), await desk.given(), await desk.splits()
         if as_json:
-            found = [figures_of(each, desk.orders(each, given, splits), desk.judge) for each in ranked(state)]
+            found = [figures_of(each, desk.orders(each, given, splits), splits, desk.judge) for each in ranked(state)]
             _json({"rebuilt": state.rebuilt, "clusters": found})
         else:
             _print(tell_list(state, desk.now()))
@@ -81,9 +81,9 @@ def _show(cluster: str, html: Path | None, policy: str | None, *, as_json: bool)
         found = desk.find(state, cluster)
         orders = desk.orders(found, given, splits)
         if as_json:
-            _json(dict(figures_of(found, orders, desk.judge)))
+            _json(dict(figures_of(found, orders, splits, desk.judge)))
         else:
-            _print(tell(found, orders, desk, cold=desk.cold(state, desk.now())))
+            _print(tell(found, orders, splits, desk, cold=desk.cold(state, desk.now())))
         if html is not None:
             write(html, picture(found, (await desk.read()).held, desk))
 

@@ -19,6 +19,7 @@ from guardrail_mw.engine.figures import plural, span, utc
 if TYPE_CHECKING:
     from guardrail_mw.clusters.explaining import Explained, Membership
     from guardrail_mw.clusters.kinds import Kinds
+    from guardrail_mw.clusters.splitting import Split
     from guardrail_mw.clusters.state import Cluster, Order, State
     from guardrail_mw.clusters.verdict import Judge
     from guardrail_mw.worker.desk import Desk
@@ -41,6 +42,8 @@ __all__ = [
 
 FEW: Final = 10
 _HOUR: Final = 3_600_000_000
+_SIDE: Final = 3
+"""Accounts of a split that are named."""
 _WIDE: Final = 11
 _ORDERED: Final = {
     "release": "released: its verdict stays none",
@@ -93,7 +96,7 @@ def _table(heads: Sequence[str], lines: Sequence[Sequence[str]]) -> Iterator[str
         yield "  ".join(cells).rstrip()
 
 
-def tell(cluster: Cluster, orders: Sequence[Order], desk: Desk, *, cold: bool) -> Iterator[str]:
+def tell(cluster: Cluster, orders: Sequence[Order], splits: Sequence[Split], desk: Desk, *, cold: bool) -> Iterator[str]:
     """All that is known of one."""
     now = desk.now()
     yield f"Cluster {cluster.id}: {len(cluster.members):,} accounts that act as one, {described(cluster)}"
@@ -101,6 +104,10 @@ def tell(cluster: Cluster, orders: Sequence[Order], desk: Desk, *, cold: bool) -
     if len(cluster.members) > FEW:
         yield _line("", f"and {len(cluster.members) - FEW:,} more; --json has all of them")
     yield _line("Tied", f"{cluster.tied:,} of them by bound evidence: it costs money or identity to share")
+    if cluster.families:
+        yield _line(
+            "Rests on", f"{', '.join(cluster.families)}: half of its members or more share something of each of these"
+        )
     yield _line("Begun", f"{utc(cluster.begun)} ({span(max(0, now - cluster.begun))} ago)")
     others = [each for each in cluster.ancestors if each != cluster.id]
     if others:
@@ -113,6 +120,7 @@ def tell(cluster: Cluster, orders: Sequence[Order], desk: Desk, *, cold: bool) -
         yield _line("Counters", f"those of {cluster.counters}, which it was split from, until {utc(cluster.until)}")
     yield from _scored(cluster, desk.judge, desk.judging.floor, cold=cold)
     yield from _acting(cluster, orders, desk, now)
+    yield from _parted(cluster, splits)
     yield from _freeing(cluster, orders, desk)
 
 
@@ -161,6 +169,23 @@ def _acting(cluster: Cluster, orders: Sequence[Order], desk: Desk, now: int) -> 
     over = f"it newly binds {plural(new, 'account')}, over {desk.settings.approval.over:,}"
     yield _line("Waits", f"for approval since {utc(cluster.asked)}: {over}. Its members are trimmed meanwhile")
     yield _line("", f"It acts in full {left} ({utc(ends)}), unless it is rejected before")
+
+
+def _parted(cluster: Cluster, splits: Sequence[Split]) -> Iterator[str]:
+    """Who was split off from it, and how that is undone."""
+    mine = of_cluster(cluster, splits)
+    for each in mine:
+        few = f"{', '.join(each.side[:_SIDE])}{' and others' if len(each.side) > _SIDE else ''}"
+        yield _line(
+            "Split", f"{plural(len(each.side), 'account')} off {until(each.until)}, {utc(each.at)}: {each.why} ({few})"
+        )
+    for name in dict.fromkeys(each.cluster for each in mine):
+        yield _line("", f"guardrail-mw clusters split {name} --undo --reason … takes back what was split off from {name}")
+
+
+def of_cluster(cluster: Cluster, splits: Sequence[Split]) -> list[Split]:
+    """Those that were given of it, or of what it descends from."""
+    return [each for each in splits if each.cluster in {cluster.id, *cluster.lineage}]
 
 
 def _freeing(cluster: Cluster, orders: Sequence[Order], desk: Desk) -> Iterator[str]:
@@ -248,7 +273,7 @@ def signed(worth: float) -> str:
     return f"{round(worth, 1) + 0.0:+.1f}"
 
 
-def figures_of(cluster: Cluster, orders: Sequence[Order], judge: Judge) -> Mapping[str, Any]:
+def figures_of(cluster: Cluster, orders: Sequence[Order], splits: Sequence[Split], judge: Judge) -> Mapping[str, Any]:
     """The same as `tell`, as JSON."""
     figures = {
         name: {"figure": figure, "nats": round(worth, 3), "why": why} for name, figure, worth, why in parts(cluster, judge)
@@ -260,6 +285,7 @@ def figures_of(cluster: Cluster, orders: Sequence[Order], judge: Judge) -> Mappi
         "score": cluster.score / 1000,
         "members": list(cluster.members),
         "tied": cluster.tied,
+        "families": list(cluster.families),
         "exchanges": cluster.exchanges,
         "begun": cluster.begun,
         "suspect_since": cluster.suspect,
@@ -271,6 +297,17 @@ def figures_of(cluster: Cluster, orders: Sequence[Order], judge: Judge) -> Mappi
         "ancestors": list(cluster.ancestors),
         "figures": figures,
         "orders": [asdict(each) | {"until": each.until or None} for each in orders],
+        "splits": [_split(each) for each in of_cluster(cluster, splits)],
+    }
+
+
+def _split(split: Split) -> Mapping[str, Any]:
+    return {
+        "cluster": split.cluster,
+        "accounts": list(split.side),
+        "until": split.until or None,
+        "why": split.why,
+        "at": split.at,
     }
 
 
