@@ -109,6 +109,28 @@ async def test_a_new_account_is_placed_by_the_records_that_came_with_its_charge(
     assert api.guardrail.counts.read()["clusters.placed"] == 1
 
 
+async def test_who_was_split_off_is_left_to_the_rebuild_until_that_ends() -> None:
+    """Another process has not noted today what they show, so that it comes with records; these speak for the cluster as ever."""
+    api = guarded()
+    await api.post(CHAT, asked(), KEY, AGENT)
+    (found,) = await held(api)
+    shown = {edge.key >> keys.BITS: edge.key for edge in edges_of(found.edges)}
+    cluster = "0123456789ab"
+    await api.store.mark({shown[keys.NETWORK]: ((cluster, 9_000),), shown[keys.SYSTEM]: ((cluster, 9_000),)}, {})
+    end = api.clock.now() + 86_400_000_000
+    await api.store.remember(found.account, [Change("set", "apart", str(end))])
+    clusters = []
+    for seconds in (43_200, 43_199, 1):
+        api.clock.advance(seconds)
+        api.guardrail._gathering = api.guardrail._gather(api.guardrail.policy)
+        api.guardrail.engine = api.guardrail._compile(api.guardrail.policy)
+        for _ in range(2):
+            await api.post(CHAT, asked(), KEY, AGENT)
+            await api.guardrail.drain()
+        clusters.append((await api.store.export(found.account))["standing"]["fields"].get("cluster"))
+    assert clusters == [None, None, cluster]
+
+
 async def test_an_established_account_is_left_to_the_rebuild() -> None:
     api = guarded()
     await api.post(CHAT, asked(), OTHER_KEY, AGENT)

@@ -269,6 +269,49 @@ def test_split(played: Played) -> None:
     played.run(act)
 
 
+def test_an_order_after_a_split_is_about_the_others(played: Played) -> None:
+    """Those who were split off and freed are not bound again by an approval that comes before the next rebuild."""
+
+    async def act(found: Played) -> None:
+        own = desk(found)
+        large, _ = ids(await own.state())
+        await own.split(large, C[:12], "another customer")
+        await own.free(C[:8])
+        done = await own.order(large, "approve", "", "the others are")
+        assert done.touched == tuple(C[12:])
+        assert all_of(await found.standings(C[:8])) == {("", "", "")}
+        assert all_of(await found.standings(C[8:12])) == {(large, "watched", "suspect")}, "as before: they were not freed"
+        assert all_of(await found.standings(C[12:])) == {(large, "suspect", "")}
+        found.clock.advance(600)
+        await found.rebuild()
+        await own.order(large, "release", "", "an office")
+        assert all_of(await found.standings(C[12:])) == {(large, "none", "")}
+
+    played.run(act)
+
+
+def test_who_was_split_off_is_marked_until_that_ends(played: Played) -> None:
+    async def marks(found: Played, *accounts: str) -> list[str | None]:
+        return [(await found.store.export(each))["standing"]["fields"].get("apart") for each in accounts]
+
+    async def act(found: Played) -> None:
+        own = desk(found)
+        large, small = ids(await own.state())
+        end = found.clock.now() + DAY
+        await own.split(large, C[:2], "for a day", end)
+        assert await marks(found, *C[:3]) == [str(end), str(end), None]
+        await own.split(large, C[1:3], "for longer", end + DAY)
+        assert await marks(found, *C[:3]) == [str(end), str(end + DAY), str(end + DAY)]
+        await own.split(small, D[:1], "for good")
+        assert await marks(found, D[0]) == ["0"]
+        await own.split(large, C[:1], "for good")
+        assert await marks(found, C[0]) == ["0"]
+        await own.join(large, "no")
+        assert await marks(found, *C[:3], D[0]) == [None, None, None, "0"]
+
+    played.run(act)
+
+
 def test_splits_end(played: Played) -> None:
     async def act(found: Played) -> None:
         own = desk(found)

@@ -12,11 +12,15 @@ if TYPE_CHECKING:
 
     from guardrail_mw.clusters.state import Cluster, Order
 
-__all__ = ["FREE", "Approval", "Counted", "acts", "bind", "changes", "counted", "in_force", "standing"]
+__all__ = [
+    "APART", "FREE", "Approval", "Counted", "acts", "bind", "changes", "counted", "in_force", "kept_apart", "standing",
+]  # fmt: skip
 
 FREE: Final = dict.fromkeys(("cluster", "verdict", "brake", "families", "budget", "counters"), "")
 """Fields of the standing of who is in no cluster."""
 _DIGITS: Final = 20
+APART: Final = "apart"
+"""Field of the standing of who was split off: µs until which that holds, 0 for good."""
 _BINDS: Final = frozenset({"suspect", "confirmed"})
 
 
@@ -104,6 +108,12 @@ def _is_whole(text: str) -> bool:
 def changes(fields: Mapping[str, str]) -> tuple[Change, ...]:
     """What makes a standing's fields these; an empty one is left out."""
     return tuple([Change("set", name, value) if value else Change("unset", name) for name, value in fields.items()])
+
+
+def kept_apart(fields: Mapping[str, str], now: int) -> bool:
+    """Whether an account was split off from a cluster: only a rebuild, which sees the split, may say where it belongs."""
+    until = fields.get(APART)
+    return until is not None and (until == "0" or now < int(until))
 
 
 def in_force(clusters: Iterable[Cluster]) -> dict[str, dict[str, str]]:

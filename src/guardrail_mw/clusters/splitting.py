@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from guardrail_mw.clusters.graph import Holdings
 
-__all__ = ["Split", "apart", "freed", "holding", "read_splits", "write_splits"]
+__all__ = ["Split", "apart", "freed", "holding", "read_splits", "until_when", "write_splits"]
 
 _OUTSIDE, _SIDE, _REST = 0, 1, 2
 _FORMAT: Final = 1
@@ -72,6 +72,16 @@ def holding(splits: Iterable[Split], now: int) -> tuple[Split, ...]:
     return tuple(
         sorted((each for each in splits if not each.until or now < each.until), key=lambda each: (each.at, each.id))
     )
+
+
+def until_when(splits: Iterable[Split]) -> dict[str, int]:
+    """Of each account that was split off, µs until which one of these splits holds; 0 for good."""
+    ends: dict[str, int] = {}
+    for each in splits:
+        for account in each.side:
+            end = ends.get(account, each.until)
+            ends[account] = max(end, each.until) if end and each.until else 0
+    return ends
 
 
 def freed(members: Sequence[str], splits: Iterable[Split]) -> int:

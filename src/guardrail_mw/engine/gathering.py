@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from guardrail_mw.algorithms import edges
 from guardrail_mw.algorithms.keys import RELEASE
+from guardrail_mw.clusters.binding import kept_apart
 from guardrail_mw.clusters.collecting import Collector
 from guardrail_mw.clusters.placing import Placer
 from guardrail_mw.clusters.state import BINDING
@@ -103,14 +104,15 @@ class Gathering:
         if not receipt.records or subject is None:
             return
         self._collector.noted(subject, bill.edges)
-        if exchange.standing.fields.get("cluster") or not self._is_new(exchange, receipt.now):
+        fields = exchange.standing.fields
+        if fields.get("cluster") or kept_apart(fields, receipt.now) or not self._is_new(exchange, receipt.now):
             return
         placed = self._placer.place(bill.candidate, bill.edges, receipt.records)
         if placed is None:
             return
         self._observer.count("clusters.placed")
-        fields = {"cluster": placed.cluster, "verdict": "watched", **self._verdicts.get(placed.cluster, {})}
-        changes = [Change("set", name, value) for name, value in fields.items() if value]
+        given = {"cluster": placed.cluster, "verdict": "watched", **self._verdicts.get(placed.cluster, {})}
+        changes = [Change("set", name, value) for name, value in given.items() if value]
         self._pending[bill.candidate] = (*changes, Change("first", "joined", str(receipt.now)))
 
     def _is_new(self, exchange: Exchange, now: int) -> bool:

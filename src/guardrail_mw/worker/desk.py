@@ -11,10 +11,10 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 from guardrail_mw.algorithms import edges
-from guardrail_mw.clusters.binding import FREE, changes, in_force, standing
+from guardrail_mw.clusters.binding import APART, FREE, changes, in_force, standing
 from guardrail_mw.clusters.ordering import Judging, decided, orders_of
 from guardrail_mw.clusters.reading import Read, Reader
-from guardrail_mw.clusters.splitting import Split, holding, read_splits, write_splits
+from guardrail_mw.clusters.splitting import Split, holding, read_splits, until_when, write_splits
 from guardrail_mw.clusters.state import BINDING, ORDERS, SPLITS, STATE, Cluster, Given, Order, State
 from guardrail_mw.errors import StoreError
 from guardrail_mw.stores.base import Change
@@ -156,6 +156,8 @@ class Desk:
     async def order(self, cluster: str, what: str, value: str, why: str, until: int = 0) -> Done:
         """Say something of a cluster, and of all that descends from it; it acts before this returns.
 
+        Who was split off from it since the last rebuild is not touched: the order is about the others.
+
         Args:
             cluster: its id.
             what: `verdict` (`value` says which), `release` (none), `reject` (watched), `judge` (the model's again), `approve`, or
@@ -180,8 +182,9 @@ class Desk:
             orders = {**given.orders, before.id: (*given.orders.get(before.id, ()), order)}
             await self._keep(ORDERS, write_orders(Given(orders), self.now()))
         logger.warning("cluster %s %s %s: %s", before.id, what, value or "-", why)
-        after = self.find(await self.state(), before.id)
-        return Done(before, after, await self._act([after], {after.id}))
+        state = await self.state()
+        after = self.find(state, before.id)
+        return Done(before, after, await self._act([after], {after.id}, await self._gone(state)))
 
     async def split(self, cluster: str, accounts: Sequence[str], why: str, until: int = 0) -> Split:
         """Split accounts off from the rest of their cluster, as of the next rebuild.
@@ -205,6 +208,7 @@ class Desk:
             at = max([self.now(), *[each.at + 1 for each in known]])
             made = Split(secrets.token_hex(6), found.id, side, rest, until, why, at)
             await self._keep(SPLITS, write_splits((*known, made), self.now()))
+            await self._part((*known, made), side)
         logger.warning("cluster %s split %d accounts off: %s", found.id, len(side), why)
         return made
 
@@ -215,7 +219,9 @@ class Desk:
             gone = tuple(each for each in known if each.cluster.startswith(cluster) or each.id == cluster)
             if not gone:
                 raise OrderError("cluster", f"{cluster[:32]!r} has no split that holds.")
-            await self._keep(SPLITS, write_splits([each for each in known if each not in gone], self.now()))
+            left = [each for each in known if each not in gone]
+            await self._keep(SPLITS, write_splits(left, self.now()))
+            await self._part(left, {account for each in gone for account in each.side})
         logger.warning("cluster %s splits taken back: %s", cluster, why)
         return gone
 
@@ -236,14 +242,26 @@ class Desk:
         changed = [
             each for each in state.clusters if orders_of(latest, each, splits, 0) != orders_of(given, each, splits, 0)
         ]
-        await self._act(changed, set())
+        await self._act(changed, set(), await self._gone(state))
         return True
 
     # What these share
 
-    async def _act(self, clusters: Sequence[Cluster], swept: Collection[str]) -> tuple[str, ...]:
-        """Set the standings of members; of clusters in `swept` also of who was placed in them since the last rebuild."""
-        members = {member: each for each in clusters for member in each.members}
+    async def _part(self, splits: Sequence[Split], accounts: Collection[str]) -> None:
+        """Note with accounts whether one of these splits keeps them apart, so that nobody places them before a rebuild does."""
+        ends = until_when(splits)
+        await self._store.assign([(name, changes({APART: str(ends.get(name, ""))})) for name in accounts])
+
+    async def _gone(self, state: State) -> set[str]:
+        """Who was split off since the rebuild that left this."""
+        return {account for each in await self.splits() if each.at >= state.rebuilt for account in each.side}
+
+    async def _act(self, clusters: Sequence[Cluster], swept: Collection[str], gone: Collection[str]) -> tuple[str, ...]:
+        """Set the standings of members; of clusters in `swept` also of who was placed in them since the last rebuild.
+
+        Whoever is in `gone` is passed over.
+        """
+        members = {member: each for each in clusters for member in each.members if member not in gone}
         waits = any(each.asked is not None for each in clusters)
         was = {each.account: each.verdict async for each in self._held()} if waits else {}  # whoever was bound stays bound
         await self._bind(clusters)
@@ -252,7 +270,7 @@ class Desk:
         late: dict[str, tuple[Change, ...]] = {}
         if found:
             async for held in self._held():
-                if held.cluster in found and held.account not in members:
+                if held.cluster in found and held.account not in members and held.account not in gone:
                     late[held.account] = changes(standing(found[held.cluster], held.verdict))
             await self._store.assign(list(late.items()))
         return (*members, *sorted(late))
