@@ -146,7 +146,9 @@ def test_what_was_ordered_is_shown(clusters: Run, ids: tuple[str, str]) -> None:
     assert found[0].endswith("confirmed")
     assert "Ordered verdict confirmed until 2026-02-17 01:00:00 UTC, 2026-02-10 01:00:00 UTC: ticket 7" in found
     assert "the verdict that was ordered ends 2026-02-17 01:00:00 UTC; then the model judges" in found
+    assert lines(clusters("list"))[2].endswith("2026-02-10 ordered until 2026-02-17 01:00:00 UTC")
     assert lines(clusters("release", small, "--reason", "ticket 8"))
+    assert lines(clusters("list"))[3].endswith("2026-02-10 ordered for good")
     assert "Frees it There is nothing to be freed of" in lines(clusters("show", small))
 
 

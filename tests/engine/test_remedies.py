@@ -139,3 +139,14 @@ def test_what_is_in_shadow_adds_nothing() -> None:
     assert remedies.families(event(risk=99.98, findings=[finding(25)]), policy()) != []
     assert remedies.families(event(risk=99.97, findings=[finding(25)]), policy()) == []
     assert remedies.families(event(risk=0.0, findings=[finding(25, shadow=True)]), policy()) == []
+
+
+@pytest.mark.parametrize(("verdict", "told"), [("none", False), ("watched", False), ("suspect", True), ("confirmed", True)])
+def test_a_cluster_that_was_found_suspect_is_where_to_look(verdict: str, told: bool) -> None:
+    """Whoever asks why somebody was refused finds the way to the cluster's verdict, and to what frees it."""
+    line = f"Its cluster is {verdict}: guardrail-mw clusters show 0123456789ab says why, and what frees it."
+    of = {"cluster": "0123456789ab", "verdict": verdict}
+    assert (line in said(None, **of)) is told
+    assert (line in remedies.remedies({**denied(), **of}, None)) is told
+    assert line not in said(None, **of, rung=None, rung_at=None)
+    assert line not in said(None, **{**of, "cluster": ""})

@@ -19,6 +19,8 @@ __all__ = ["Ramp", "families", "ramp", "remedies", "spread"]
 
 _NEAR: Final = 0.02
 """Points by which a risk worked out without weights may differ from the one recorded, and still be it."""
+_BINDS: Final = {"suspect", "confirmed"}
+"""Verdicts that policies act on."""
 _SECOND: Final = 1_000_000
 
 
@@ -85,6 +87,8 @@ def remedies(event: Mapping[str, Any], policy: Policy | None) -> Iterator[str]:
         yield f"The limit {refusal['limit']}: the same request is admitted in {wait}, if nothing else comes."
         if _is_own(refusal["limit"], event, policy):
             yield f"Or: guardrail-mw accounts refill {_account(event)} --limit {refusal['limit']} --reason …"
+    if (refusal is not None or event["rung"] is not None) and event["cluster"] and event["verdict"] in _BINDS:
+        yield f"Its cluster is {event['verdict']}: guardrail-mw clusters show {event['cluster']} says why, and what frees it."
     if event["rung"] is None or event["rung_at"] is None:
         return
     leave = _leave(event["rung_at"], policy)

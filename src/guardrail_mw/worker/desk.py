@@ -146,7 +146,7 @@ class Desk:
         raise OrderError("cluster", f"{cluster[:32]!r} is no cluster of the last rebuild. {when}")
 
     async def read(self) -> Read:
-        """All evidence there is, as the next rebuild would have it: splits hold."""
+        """All evidence there is, as the next rebuild reads it, which then has splits hold (`splitting.apart`)."""
         settings = self.settings
         reader = await Reader.collected(self._store, self.now(), settings.lookback_days, hours=settings.hours)
         return await asyncio.to_thread(reader.read)

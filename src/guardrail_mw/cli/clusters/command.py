@@ -56,11 +56,12 @@ def _list(policy: str | None, *, as_json: bool) -> None:
         from guardrail_mw.cli.clusters.telling import figures_of, ranked, tell_list
 
         state, given, splits = await desk.state(), await desk.given(), await desk.splits()
+        orders = {each.id: desk.orders(each, given, splits) for each in state.clusters}
         if as_json:
-            found = [figures_of(each, desk.orders(each, given, splits), splits, desk.judge) for each in ranked(state)]
+            found = [figures_of(each, orders[each.id], splits, desk.judge) for each in ranked(state)]
             _json({"rebuilt": state.rebuilt, "clusters": found})
         else:
-            _print(tell_list(state, desk.now()))
+            _print(tell_list(state, orders, desk.now()))
 
     _with_desk(policy, ask)
 

@@ -12,6 +12,7 @@ from guardrail_mw.algorithms import edges, keys
 from guardrail_mw.clusters import hours
 from guardrail_mw.clusters.binding import acts
 from guardrail_mw.clusters.features import FEATURES
+from guardrail_mw.clusters.ordering import ordered
 from guardrail_mw.clusters.scores import ASSERTABLE, BOUND, COUNTS, JOINS
 from guardrail_mw.clusters.verdict import ORDER
 from guardrail_mw.engine.figures import plural, span, utc
@@ -53,8 +54,8 @@ _ORDERED: Final = {
 }
 
 
-def tell_list(state: State, now: int) -> Iterator[str]:
-    """All clusters, the worst and then the largest first."""
+def tell_list(state: State, orders: Mapping[str, Sequence[Order]], now: int) -> Iterator[str]:
+    """All clusters, the worst and then the largest first; `orders` are what holds for each, by id."""
     if not state.rebuilt:
         yield "No rebuild has been kept yet. Servers work clusters out as often as `clusters.every` says; or guardrail-mw worker."
         return
@@ -73,11 +74,18 @@ def tell_list(state: State, now: int) -> Iterator[str]:
                 nats(each.score),
                 f"{each.exchanges:,}",
                 utc(each.begun)[:10],
-                "waits for approval" if each.asked is not None else "",
+                _beside(each, ordered(orders.get(each.id, ()))),
             )
             for each in ranked(state)
         ],
     )
+
+
+def _beside(cluster: Cluster, word: Order | None) -> str:
+    """What else there is to say of a verdict."""
+    waits = "waits for approval" if cluster.asked is not None else ""
+    said = f"ordered {until(word.until)}" if word is not None else ""
+    return ", ".join(filter(None, (waits, said)))
 
 
 def ranked(state: State) -> list[Cluster]:
