@@ -125,6 +125,21 @@ def test_the_month_counts_up_to_when_the_second_came() -> None:
         assert any("a:first" in each for each in formed(crowd, 2_100)) is member
 
 
+@pytest.mark.parametrize(("days", "address", "many"), [(29, False, 30), (30, False, 0), (30, True, 30)])
+def test_whoever_lies_still_for_a_month_is_found_by_what_is_begun_together_alone(
+    days: int, address: bool, many: int
+) -> None:
+    """As docs/explanation/how-accounts-are-linked.md owns: their card was there before, so that it seeds nothing."""
+    crowd, begun = Crowd(2_000), days * DAY
+    for number in range(30):
+        shown = {key("payment", 1): 0, key("system", 1): begun, key("shingle", 1): begun}
+        crowd.add(f"a:c{number:02}", 0, shown | ({key("network", number // 10): begun} if address else {}))
+    graph = crowd.graph()
+    now = begun + 10 * DAY
+    found = form(graph, CONTENT, now=now, age=MONTH, new=now - 45 * DAY)
+    assert [len(each) for each in named(graph, found.cluster)] == ([many] if many else [])
+
+
 def test_what_an_established_account_takes_up_later_counts() -> None:
     """A bought account: years old, the campaign's card and prompt since yesterday."""
     crowd = campaign()
