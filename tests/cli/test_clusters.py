@@ -344,11 +344,18 @@ def test_export(clusters: Run, ids: tuple[str, str], name: str, tmp_path: Path) 
     assert sorted(rows, key=lambda row: row["account"]) == expected
 
 
-def test_the_evidence_itself(clusters: Run, tmp_path: Path) -> None:
+def test_the_evidence_itself(clusters: Run, ids: tuple[str, str], tmp_path: Path) -> None:
     """Of 400 ordinary accounts and 60 of the two campaigns, as a rebuild would read it."""
     from pyarrow import parquet
 
-    assert lines(clusters("export", "--edges", "all")) == ["Written: all/edges.parquet and all/accounts.parquet"]
+    said = ["Written: all/edges.parquet, all/accounts.parquet and all/splits.parquet"]
+    assert lines(clusters("export", "--edges", "all")) == said
+    assert parquet.read_table(tmp_path / "all" / "splits.parquet").num_rows == 0
+    assert lines(clusters("split", ids[0], account("c", 3), "--reason", "another customer"))
+    assert lines(clusters("export", "--edges", "all")) == said
+    sides = parquet.read_table(tmp_path / "all" / "splits.parquet").to_pylist()
+    assert [row["side"] for row in sides] == [1] + [2] * 39
+    assert {(row["split"], row["account"]) for row in sides} == {(0, account("c", number)) for number in range(40)}
     accounts = parquet.read_table(tmp_path / "all" / "accounts.parquet").column("account").to_pylist()
     assert len(accounts) == 460
     assert {account("c", 0), account("d", 19)} <= set(accounts)

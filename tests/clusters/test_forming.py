@@ -134,10 +134,7 @@ def test_whoever_lies_still_for_a_month_is_found_by_what_is_begun_together_alone
     for number in range(30):
         shown = {key("payment", 1): 0, key("system", 1): begun, key("shingle", 1): begun}
         crowd.add(f"a:c{number:02}", 0, shown | ({key("network", number // 10): begun} if address else {}))
-    graph = crowd.graph()
-    now = begun + 10 * DAY
-    found = form(graph, CONTENT, now=now, age=MONTH, new=now - 45 * DAY)
-    assert [len(each) for each in named(graph, found.cluster)] == ([many] if many else [])
+    assert [len(each) for each in formed(crowd, begun + 10 * DAY)] == ([many] if many else [])
 
 
 def test_what_an_established_account_takes_up_later_counts() -> None:

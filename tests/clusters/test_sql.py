@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import random
 import shutil
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -13,6 +13,7 @@ from typing import Any, TypeAlias
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, event, given, settings
+from hypothesis import strategies as st
 
 from guardrail_mw.algorithms import activity, edges
 from guardrail_mw.clusters import forming
@@ -20,9 +21,12 @@ from guardrail_mw.clusters.forming import Formed, form
 from guardrail_mw.clusters.graph import Graph, Holdings
 from guardrail_mw.clusters.kinds import Kind, Kinds
 from guardrail_mw.clusters.reading import Reader, table
+from guardrail_mw.clusters.splitting import Split, renaming, write_splits
+from guardrail_mw.clusters.splitting import apart as parted
 from guardrail_mw.clusters.sql import DuckDB, Engine, Found, Spark, export_edges, form_from_parquet
 from guardrail_mw.clusters.sql.engine import needs
 from guardrail_mw.clusters.sql.stages import run
+from guardrail_mw.clusters.state import SPLITS
 from guardrail_mw.errors import StoreError
 from guardrail_mw.stores.base import Activity, Held
 from guardrail_mw.stores.memory import MemoryStore
@@ -60,8 +64,8 @@ def duck() -> Iterator[DuckDB]:
         yield engine
 
 
-def written(held: Holdings, folder: Path) -> tuple[str, str]:
-    """As it is exported: edges, accounts."""
+def written(held: Holdings, folder: Path, splits: Sequence[Split] = ()) -> tuple[str, str, str]:
+    """As it is exported: edges, accounts, splits."""
     import pyarrow as pa
     from pyarrow import parquet
 
@@ -69,7 +73,16 @@ def written(held: Holdings, folder: Path) -> tuple[str, str]:
     shown = {"account": names.take(pa.array(held.owner)), "key": held.key, "first": held.first}
     parquet.write_table(pa.table(shown), folder / "edges.parquet")
     parquet.write_table(pa.table({"account": names, "since": held.since}), folder / "accounts.parquet")
-    return str(folder / "edges.parquet"), str(folder / "accounts.parquet")
+    sides = [
+        (number, renaming(each.id), account, side)
+        for number, each in enumerate(splits)
+        for side, whose in ((1, each.side), (2, each.rest))
+        for account in whose
+    ]
+    types = {"split": pa.int64(), "renaming": pa.int64(), "account": pa.string(), "side": pa.int64()}
+    columns = {name: pa.array([row[at] for row in sides], kind) for at, (name, kind) in enumerate(types.items())}
+    parquet.write_table(pa.table(columns), folder / "splits.parquet")
+    return tuple(str(folder / f"{name}.parquet") for name in ("edges", "accounts", "splits"))  # type: ignore[return-value]
 
 
 def found(engine: Engine) -> Answer:
@@ -89,11 +102,13 @@ def expected(graph: Graph, formed: Formed) -> Answer:
     return named(graph, formed.cluster), said
 
 
-def both(engine: Engine, held: Holdings, folder: Path, now: int, kinds: Kinds = KINDS) -> tuple[Answer, Answer]:
+def both(
+    engine: Engine, held: Holdings, folder: Path, now: int, kinds: Kinds = KINDS, splits: Sequence[Split] = ()
+) -> tuple[Answer, Answer]:
     """The answer of an engine, and numpy's."""
-    files = written(held, folder)
+    files = written(held, folder, splits)
     counted = form_from_parquet(engine, *files, kinds=kinds, now=now, age=MONTH, new=NEW)
-    graph = Graph.of(held, table(kinds))
+    graph = Graph.of(parted(held, splits), table(kinds))
     answer = found(engine)
     members = sum(len(each) for each in answer[0])
     assert counted == Found(len(held.accounts), members, len(answer[0]))
@@ -161,6 +176,63 @@ def test_duckdb_finds_in_a_world_what_numpy_does(duck: DuckDB, tmp_path: Path, s
     assert sorted(made.cohorts["crossed"]) in answer[0]
 
 
+# Operators' splits
+
+
+def cut(crowd: Crowd, seed: int) -> list[Split]:
+    """Up to three splits of those who show something: by name, by group, or at random; some accounts in several, some gone."""
+    chance = random.Random(seed)
+    names = [each for each in sorted(crowd.since) if crowd.shown[each]]
+    made = []
+    for number in range(chance.randint(1, 3)):
+        members = [each for each in names if chance.random() < chance.choice((0.5, 0.9))] or ["a:gone"]
+        few = max(1, round(chance.choice((0.05, 0.3, 0.5, 0.8)) * len(members)))
+        side = chance.sample(members, few) if chance.random() < 0.4 else members[:few]
+        rest = [each for each in members if each not in side] or ["a:gone too"]
+        made.append(Split(f"{seed:06x}{number:06x}", "c" * 12, tuple(side), tuple(rest), 0, "not one", number))
+    return made
+
+
+@given(small.crowds(), st.integers(0, 1 << 20))
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture])
+def test_duckdb_splits_small_worlds_as_numpy_does(duck: DuckDB, tmp_path: Path, crowd: Crowd, seed: int) -> None:
+    splits = cut(crowd, seed)
+    answer, same = both(duck, crowd.held(), tmp_path, small.NOW, splits=splits)
+    changed = parted(crowd.held(), splits).key.tolist() != crowd.held().key.tolist()
+    event(f"{len(same[0])} clusters, {'changed' if changed else 'the same'}")
+    assert answer == same
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_duckdb_splits_busy_groups_as_numpy_does(duck: DuckDB, tmp_path: Path, seed: int) -> None:
+    crowd = busy(seed)
+    answer, same = both(duck, crowd.held(), tmp_path, small.NOW, splits=cut(crowd, seed))
+    assert answer == same
+    assert edged(duck.rows("select account, key, first from edges")) == edged(shown(parted(crowd.held(), cut(crowd, seed))))
+
+
+def shown(held: Holdings) -> Iterator[tuple[str, int, int]]:
+    """Account, key and hour of each edge."""
+    names = [held.accounts[owner] for owner in held.owner]
+    yield from zip(names, held.key.tolist(), held.first.tolist(), strict=True)
+
+
+def edged(rows: Iterable[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
+    return sorted(tuple(row) for row in rows)
+
+
+def test_a_campaign_and_a_class_on_its_card_are_two_once_they_are_split(duck: DuckDB, tmp_path: Path) -> None:
+    """Forty who share a card and a prompt; twelve are split off, and are a cluster by themselves. Then it is taken back."""
+    crowd = Crowd(2_000)
+    names = crowd.group("camp", 40, 2_000, [key("payment", 1), key("system", 1), key("shingle", 1)])
+    crowd.add("a:both", 2_050, [key("payment", 1), key("system", 1), key("shingle", 1)])
+    split = Split("0123456789ab", "c" * 12, tuple(names[:12]), tuple(names[12:]), 0, "a class", 1)
+    answer, same = both(duck, crowd.held(), tmp_path, 2_100, splits=[split])
+    assert answer == same
+    assert answer[0] == [["a:both", *names[12:]], names[:12]]
+    assert both(duck, crowd.held(), tmp_path, 2_100)[0][0] == [["a:both", *names]]
+
+
 @pytest.mark.slow
 def test_spark_finds_in_a_world_what_numpy_does(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """5,000 accounts; in two threads of this machine, on loopback."""
@@ -171,9 +243,17 @@ def test_spark_finds_in_a_world_what_numpy_does(tmp_path: Path, monkeypatch: pyt
     session = spark(tmp_path)
     try:
         answer, same = both(Spark(session, str(tmp_path / "work")), made.crowd.held(), tmp_path, worlds.NOW)
+        names = sorted(made.cohorts["aligned"])
+        splits = [
+            Split("0123456789ab", "c" * 12, tuple(names[:150]), tuple(names[150:]), 0, "not one", 1),
+            Split("ba9876543210", "c" * 12, tuple(names[150:200]), tuple(names[200:]), 0, "nor these", 2),
+        ]
+        again = both(Spark(session, str(tmp_path / "again")), made.crowd.held(), tmp_path, worlds.NOW, splits=splits)
     finally:
         session.stop()
     assert answer == same
+    assert again[0] == again[1]
+    assert not any({names[0], names[150]} <= set(each) or {names[150], names[200]} <= set(each) for each in again[0][0])
     assert sorted(made.cohorts["crossed"]) in answer[0]
     assert any("a:third0000" in each for each in answer[0])
 
@@ -447,7 +527,26 @@ async def test_the_export_is_what_a_rebuild_reads(tmp_path: Path, group: int) ->
     assert sorted(zip(shown["account"], shown["key"], shown["first"], strict=True)) == sorted(edged)
     assert len(shown["key"]) == 30 * 4
     assert parquet.ParquetFile(files.accounts).num_row_groups == -(-len(told["account"]) // group)
-    assert names(files.edges.parent) == ["accounts.parquet", "edges.parquet"]
+    assert names(files.edges.parent) == ["accounts.parquet", "edges.parquet", "splits.parquet"]
+    assert columns(files.splits)["split"] == []
+
+
+@pytest.mark.anyio
+async def test_the_export_has_the_splits_that_hold_and_they_hold(duck: DuckDB, tmp_path: Path) -> None:
+    """Ten of the thirty are split off for good, ten others were until yesterday."""
+    kept = await store()
+    for number in range(1_000):
+        await kept.link(f"a:~{number:04}", [key("payment", 100 + number)])
+    every = [f"a:{number:02}" for number in range(30)]
+    holds = Split("0123456789ab", "c" * 12, tuple(every[:10]), tuple(every[10:]), 0, "a class", NOW - 2)
+    over = Split("ba9876543210", "c" * 12, tuple(every[10:20]), tuple(every[20:]), NOW, "was one", NOW - 3)
+    await kept.keep(SPLITS, write_splits([holds, over], NOW - 1))
+    files = await export_edges(kept, tmp_path, now=NOW)
+    told = columns(files.splits)
+    assert [told["split"], told["renaming"]] == [[0] * 30, [renaming("0123456789ab")] * 30]
+    assert list(zip(told["account"], told["side"], strict=True)) == [(name, 1 if name < "a:10" else 2) for name in every]
+    form_from_parquet(duck, *map(str, files), kinds=KINDS, now=edges.hour_of(NOW))
+    assert found(duck)[0] == [every[:10], every[10:]]
 
 
 @pytest.mark.anyio
@@ -496,4 +595,4 @@ async def test_a_store_that_fails_changes_no_file(tmp_path: Path) -> None:
     with pytest.raises(StoreError):
         await export_edges(Failing(clock=FakeClock(NOW)), tmp_path, now=NOW, group=1)
     assert [path.read_bytes() for path in files] == before
-    assert names(tmp_path) == ["accounts.parquet", "edges.parquet"]
+    assert names(tmp_path) == ["accounts.parquet", "edges.parquet", "splits.parquet"]

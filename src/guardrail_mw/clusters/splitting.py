@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from guardrail_mw.clusters.graph import Holdings
 
-__all__ = ["Split", "apart", "freed", "holding", "read_splits", "until_when", "write_splits"]
+__all__ = ["Split", "apart", "freed", "holding", "read_splits", "renaming", "until_when", "write_splits"]
 
 _OUTSIDE, _SIDE, _REST = 0, 1, 2
 _FORMAT: Final = 1
@@ -125,10 +125,7 @@ def _parted(held: Holdings, split: Split) -> Holdings:
     drops = loses & ~own[value]
     moves = loses & own[value]
     bridging = _bridging(held.owner, value, mine, own & (side + rest > 0), won, len(held.accounts))
-    key = held.key.copy()
-    moved = np.unique(value[moves])
-    other = {int(at): _renamed(int(names[at]), split.id) for at in moved}
-    key[moves] = [other[int(at)] for at in value[moves]]
+    key = np.where(moves, held.key ^ renaming(split.id), held.key)
     kept = ~(drops | bridging)
     return replace(held, owner=held.owner[kept], key=key[kept], first=held.first[kept])
 
@@ -155,7 +152,10 @@ def _bridging(
     return np.asarray(counts & torn[owner] & (won[value] == loses[owner]), np.bool_)
 
 
-def _renamed(key: int, split: str) -> int:
-    """What a value is called on the side that lost it."""
-    digest = blake2b(key.to_bytes(8, "big"), digest_size=8, key=split.encode(), person=b"split").digest()
-    return keys.join(keys.code_of(key), int.from_bytes(digest, "big") >> (64 - keys.BITS))
+def renaming(split: str) -> int:
+    """What the keys of values are combined with, by exclusive or, on the side of this split that loses them.
+
+    So it can be said in SQL, too. Digests are keyed: nobody can choose two that become each other.
+    """
+    digest = blake2b(split.encode(), digest_size=8, person=b"split").digest()
+    return int.from_bytes(digest, "big") >> (64 - keys.BITS) or 1

@@ -222,8 +222,8 @@ def _reject(cluster: str, until: str | None, reason: str, policy: str | None, *,
 def _export(file: Path, policy: str | None, *, edges: bool) -> None:
     """Write which account is in which cluster to FILE: account, cluster, verdict, score in nats.
 
-    JSON lines, or Parquet where its name ends in .parquet. With --edges, in place of that, edges.parquet and accounts.parquet:
-    what a rebuild reads, for machines that are larger than one (guardrail_mw.clusters.sql).
+    JSON lines, or Parquet where its name ends in .parquet. With --edges, in place of that, edges.parquet, accounts.parquet and
+    splits.parquet: what a rebuild reads, for machines that are larger than one (guardrail_mw.clusters.sql).
     """
     if edges:
         _export_edges(file, policy)
@@ -255,7 +255,8 @@ def _export_edges(folder: Path, policy: str | None) -> None:
         except ImportError as error:
             raise Cannot(f"Parquet files need pyarrow, not installed here. {error}") from error
 
-    click.echo(f"Written: {' and '.join(str(each) for each in shared(found, exporting))}")
+    *most, last = [str(each) for each in shared(found, exporting)]
+    click.echo(f"Written: {', '.join(most)} and {last}")
 
 
 @clusters.command("import", short_help="Feed in evidence from before there were clusters.")

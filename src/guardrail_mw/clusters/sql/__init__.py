@@ -1,8 +1,8 @@
 """Clusters past one machine: the stages of `clusters.forming` as SQL over Parquet, on DuckDB or on Spark.
 
 One text for both, in `stages/`; connected components are splink's. The clusters are the same that numpy finds, because scores
-are whole millinats and every tie is decided by the order of names. What a rebuild does before and after is not here: operators'
-splits; ids, verdicts.
+are whole millinats and every tie is decided by the order of names. Operators' splits, which are exported too, hold. What
+a rebuild does afterwards is not here: ids, verdicts, and operators' orders about them.
 
     files = await export_edges(store, Path("export"), now=now)
     with DuckDB.open() as engine:

@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, Self
 
 from guardrail_mw.algorithms import edges
 from guardrail_mw.clusters.reading import Reader
+from guardrail_mw.clusters.splitting import Split, holding, read_splits, renaming
 from guardrail_mw.clusters.sql.engine import needs
+from guardrail_mw.clusters.state import SPLITS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from guardrail_mw.stores.base import Graph, Held
 
@@ -29,12 +31,15 @@ class Exported(NamedTuple):
     """Of an edge: account, key, and first (hours since the epoch of edges)."""
     accounts: Path
     """Of an account: account, and since (hours)."""
+    splits: Path
+    """Of an account and a split that holds: split (0 holds first), renaming (see `splitting.renaming`), account, and side: 1 was
+    split off, 2 stayed."""
 
 
 async def export_edges(
     store: Graph, folder: Path, *, now: int, lookback: int = 90, hours: bool = True, group: int = GROUP
 ) -> Exported:
-    """Write what a rebuild would read: `edges.parquet` and `accounts.parquet`, in place of what is there.
+    """Write what a rebuild would read: `edges.parquet`, `accounts.parquet` and `splits.parquet`, in place of what is there.
 
     Needs the extra `parquet`. What the store's read tells while it changes is as before or after, as for a rebuild.
 
@@ -51,7 +56,9 @@ async def export_edges(
         OSError: a file cannot be written.
         ImportError: pyarrow is not installed.
     """
+    splits = holding(read_splits(await store.recall(SPLITS)), now)
     with _Files(folder, partial(Reader, now, lookback, hours=hours)) as out:
+        await asyncio.to_thread(out.part, splits)
         waiting: list[Held] = []
         async for batch in store.read(edges.horizon(now, lookback)):
             waiting += batch
@@ -64,7 +71,7 @@ async def export_edges(
 
 
 class _Files:
-    """Both, under other names until they are whole."""
+    """All of them, under other names until they are whole."""
 
     def __init__(self, folder: Path, reader: Callable[[], Reader]) -> None:
         needs("pyarrow", cure="pip install 'guardrail-mw[parquet]'")
@@ -73,12 +80,24 @@ class _Files:
 
         self._reader = reader
         folder.mkdir(parents=True, exist_ok=True)
-        self.paths = Exported(folder / "edges.parquet", folder / "accounts.parquet")
+        self.paths = Exported(folder / "edges.parquet", folder / "accounts.parquet", folder / "splits.parquet")
         self._parts = [path.with_suffix(".parquet.part") for path in self.paths]
         self._edges = pa.schema([("account", pa.string()), ("key", pa.int64()), ("first", pa.int64())])
         self._accounts = pa.schema([("account", pa.string()), ("since", pa.int64())])
-        columns = zip(self._parts, (self._edges, self._accounts), strict=True)
+        numbers = [("split", pa.int64()), ("renaming", pa.int64())]
+        self._splits = pa.schema([*numbers, ("account", pa.string()), ("side", pa.int64())])
+        columns = zip(self._parts, (self._edges, self._accounts, self._splits), strict=True)
         self._writers = [ParquetWriter(part, schema, compression="zstd") for part, schema in columns]
+
+    def part(self, splits: Sequence[Split]) -> None:
+        """What holds, the earliest first."""
+        import pyarrow as pa
+
+        for number, each in enumerate(splits):
+            names = pa.array([*each.side, *each.rest], pa.string())
+            sides = [1] * len(each.side) + [2] * len(each.rest)
+            columns: list[Any] = [[number] * len(names), [renaming(each.id)] * len(names), names, sides]
+            self._writers[2].write_table(pa.table(columns, schema=self._splits))
 
     def add(self, held: list[Held]) -> None:
         """As a rebuild reads it: what is read of an account depends on no other."""

@@ -34,6 +34,7 @@ def form_from_parquet(  # noqa: PLR0913 - a rebuild's rules
     engine: Engine,
     edges: str,
     accounts: str,
+    splits: str = "",
     *,
     kinds: Kinds,
     now: int,
@@ -53,14 +54,17 @@ def form_from_parquet(  # noqa: PLR0913 - a rebuild's rules
         engine: what runs it; its tables of the stages' names are replaced.
         edges: Parquet with account (text), key (63 bits) and first (hours since the epoch of edges); an edge but once.
         accounts: Parquet with account and since (hours); those without edges too.
+        splits: Parquet with what operators have parted, a row an account and split: split (a number, in the order in which they
+            hold), renaming (57 bits), account, and side (1 was split off, 2 stayed). None unless given.
         kinds: what the keys' codes mean.
         now: hours since the epoch of edges.
         age: hours after which an account is established.
         new: hours in which a use is new.
         content: families whose values can be nominated.
     """
-    engine.load("edges", edges)
+    engine.load("exported", edges)
     engine.load("accounts", accounts)
+    _part(engine, splits)
     figures = {**_figures(kinds, content), "age": age, "established": now - age, "new": now - new}
     run(engine, "graph", figures)
     ((size,),) = engine.rows("select count(*) from account")
@@ -85,6 +89,22 @@ def form_from_parquet(  # noqa: PLR0913 - a rebuild's rules
     engine.table("cluster", "select a.account, h.cluster from home h join account a on a.id = h.id")
     ((members, clusters),) = engine.rows("select count(*), count(distinct cluster) from cluster")
     return Found(size, members, clusters)
+
+
+def _part(engine: Engine, splits: str) -> None:
+    """Make `edges` of what was exported: the two sides of each split share nothing."""
+    held = "select account, key, first from exported"
+    given: list[tuple[int, int]] = []
+    if splits:
+        engine.load("splits", splits)
+        given = [(row[0], row[1]) for row in engine.rows("select distinct split, renaming from splits order by split")]
+    if given:
+        run(engine, "parting", {})
+        for split, renaming in given:
+            run(engine, "splitting", {"split": split, "renaming": renaming})
+        run(engine, "parted", {})
+        held = "select account, key, first from parted"
+    engine.view("edges", held)
 
 
 def _islands(engine: Engine, figures: Mapping[str, Figure]) -> None:
