@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 import re
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from hashlib import blake2b
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import pytest
 from hypothesis import given
@@ -29,6 +30,61 @@ TEMPLATE = (
     "You are a careful examiner. Read the question below, think about it step by step, and write down every step of your "
     "reasoning before you give the answer; do not leave out what seems obvious. Then say how sure you are, on a scale of ten, "
     "and which other answers you have considered. If the question cannot be answered, explain what is missing. Question: "
+)
+
+
+class Anchors(NamedTuple):
+    """What a key's anchors are, said once more: as regular expressions."""
+
+    dense: re.Pattern[bytes]
+    sparse: re.Pattern[bytes]
+    dense_unspaced: re.Pattern[bytes]
+    sparse_unspaced: re.Pattern[bytes]
+
+    @classmethod
+    def of(cls, key: bytes) -> Anchors:
+        """Sets drawn from the key, until they find as many anchors in the sample as is usual."""
+        digester = Digester(key)
+        values = (digester.key(SHINGLE, b"anchors %d" % block) for block in itertools.count())
+        bits = (value >> place & 1 for value in values for place in range(BITS))
+        sample = shingles._SAMPLE
+        while True:
+            letters = ["taoiswbcmhpfdlerngyuvkjqxz", *[" etaoinshrdlucmwfgypbvkjxqz0"] * 6]
+            sets = [drawn_set(each, bits) for each in letters]
+            dense, sparse = (len(re.findall(b" (?=%b)" % b"".join(sets[:many]), sample)) for many in (3, 5))
+            if 3 / 32 <= dense / sample.count(b" ") <= 5 / 32 and 3 / 128 <= sparse / sample.count(b" ") <= 5 / 128:
+                spaced = [b"".join(sets[1:many]) + b".{%d}[^ ]{0,36}" % (29 - many) for many in (3, 5)]
+                unspaced = [b"".join(sets[1:many]) + b".{%d}" % (13 - many) for many in (5, 7)]
+                every = [b" " + sets[0] + b"(?=(%b))" % each for each in spaced]
+                every += [sets[0] + b"(?=(%b))" % each for each in unspaced]
+                return cls(*[re.compile(each, re.DOTALL) for each in every])
+
+    def pieces(self, normal: bytes) -> tuple[list[bytes], list[bytes]]:
+        """Behind anchors that count in long texts, and in a short one behind others; each once, 32 at either end."""
+        spaced = normal.count(b" ", 0, 512) * 24 > min(512, len(normal))
+        few = (self.sparse if spaced else self.sparse_unspaced).findall(normal)
+        many = (self.dense if spaced else self.dense_unspaced).findall(normal) if len(normal) < LONG else []
+        once = list(dict.fromkeys(few)), [each for each in dict.fromkeys(many) if each not in few]
+        few, many = (each if len(each) <= 64 else each[:32] + each[-32:] for each in once)
+        return few, many
+
+
+def drawn_set(letters: str, bits: Iterator[int]) -> bytes:
+    """Of each two letters one, and half of the bytes above ASCII."""
+    chosen = "".join([letters[place + next(bits)] for place in range(0, len(letters), 2)])
+    return b"[%b%b]" % (chosen.encode(), b"".join([b"\\x%02x" % byte for byte in range(128, 255) if next(bits)]))
+
+
+ORACLE = Anchors.of(KEY)
+
+SCRIPTS = (
+    PROSE,
+    "aaaa eeee oooo tttt    ",
+    "съешь ещё этих мягких булок да выпей чаю ",
+    "".join(map(chr, range(0x4E00, 0x4F00))),
+    "".join(map(chr, range(0x3040, 0x30A0))) + "\uff0c\u3002",
+    "äöüßéèà naive cafe — “x” ",
+    "ab \0\xa0\u0301",
 )
 
 
@@ -94,6 +150,28 @@ def test_the_quick_way_comes_to_the_same(text: str) -> None:
     assert shingles._is_western(western.encode())
     slow = (b" " + shingles._folded(western)).translate(shingles._PLAIN, shingles._DROPPED)
     assert normalise(western) == re.sub(rb" +", b" ", slow).rstrip(b" ")
+
+
+@given(
+    st.text(
+        st.sampled_from("aZ 9\xe9\xd7\xb7\xadжйЁ你\uff0c\uff8a\u0301\u0323\u05b0\u2014\u2003\ufe0f\ufdfa\U0001f600é"),
+        max_size=200,
+    )
+)
+def test_each_character_is_a_byte(text: str) -> None:
+    """The long way, said character by character; of what is beyond the first plane both halves are dropped."""
+    found = bytearray()
+    for start in range(0, len(text), 64):
+        for each in unicodedata.normalize("NFKD", text[start : start + 64]):
+            number = ord(each)
+            sign = number < 0x100 and not each.isalnum()
+            if number >= 0x80 and (sign or 0x300 <= number < 0x370 or 0x2000 <= number < 0x2C00 or number >> 8 == 0xFE):
+                found.append(255)
+            elif number > 0xFFFF:
+                found += b"\xff\xff"
+            else:
+                found.append(number if number < 0x80 else number & 0xFF | 0x80)
+    assert shingles._folded(text) == found
 
 
 @given(st.text(max_size=200))
@@ -180,11 +258,31 @@ def test_a_few_changed_words_leave_most() -> None:
     assert 0.55 <= kept / whole <= 0.9
 
 
+@given(st.sampled_from(SCRIPTS), st.integers(0, 3_200), st.randoms(use_true_random=False), st.text(max_size=40))
+def test_pieces_stand_behind_the_anchors(script: str, size: int, drawn: random.Random, besides: str) -> None:
+    """As regular expressions find them: with blanks and without, short and long, at the very end."""
+    text = "".join(drawn.choices(script, k=size)) + besides
+    few, many, _ = SHINGLER.pieces(text)
+    seen = text if len(text) <= WINDOW else f"{text[: WINDOW // 2]}\n{text[-WINDOW // 2 :]}"
+    assert (few, many) == ORACLE.pieces(normalise(seen))
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_each_keys_pieces_stand_behind_its_anchors(seed: int) -> None:
+    key = b"%032d" % seed
+    shingler, oracle = Shingler(Digester(key)), Anchors.of(key)
+    for text in (PROSE[:2_800], PROSE[3_000:4_200], TEMPLATE, TEMPLATE.replace(" ", ""), "中文" * 700, ""):
+        assert shingler.pieces(text)[:2] == oracle.pieces(normalise(text))
+    for begin in range(0, 4_000, 97):
+        text = PROSE[begin : begin + 50 + begin % 60]
+        assert shingler.pieces(text)[:2] == oracle.pieces(normalise(text))
+
+
 def test_another_key_finds_other_shingles() -> None:
     other = Shingler(Digester(b"another key of 32 bytes, no less"))
     text = TEMPLATE + words(1)
     assert not set(shingles_of(text, other)) & of(text)
-    assert other._dense.pattern != SHINGLER._dense.pattern
+    assert other._anchors._table != SHINGLER._anchors._table
 
 
 def test_two_processes_find_the_same() -> None:
@@ -197,8 +295,9 @@ def test_every_key_finds_about_as_many(seed: int) -> None:
     shingler = Shingler(Digester(b"%032d" % seed))
     normal = normalise(PROSE[:LONGEST])
     count = normal.count(b" ")
-    assert 1 / 20 < len(shingler._dense.findall(normal)) / count < 1 / 4
-    assert 1 / 200 < len(shingler._sparse.findall(normal)) / count < 1 / 12
+    few, many = shingler._anchors.pieces(normal, long=False)
+    assert 1 / 20 < len(few + many) / count < 1 / 4
+    assert 1 / 200 < len(few) / count < 1 / 12
 
 
 def test_scripts_without_blanks_have_shingles() -> None:
@@ -255,7 +354,7 @@ class Counting:
 def hostile() -> dict[str, str]:
     """Texts that cost more than others."""
     normal = normalise(PROSE)
-    found = {normal[each.start() + 1 :][:5].decode() for each in SHINGLER._sparse.finditer(normal)}
+    found = {normal[each.start() + 1 :][:5].decode() for each in ORACLE.sparse.finditer(normal)}
     anchors = sorted(anchor for anchor in found if anchor.isalpha())
     drawn = random.Random(1)
     every = [anchors[0] + "".join(drawn.choices("abcdefgh", k=5)) for _ in range(9_000)]
@@ -298,17 +397,15 @@ def test_runs_of_accents_are_decomposed_in_pieces(monkeypatch: pytest.MonkeyPatc
             sizes.append(len(text))
             return unicodedata.normalize(form, text)
 
+        @staticmethod
+        def is_normalized(form: Literal["NFKD"], text: str) -> bool:
+            """It only looks: for this form the answer is never that it must be tried."""
+            return unicodedata.is_normalized(form, text)
+
     monkeypatch.setattr(shingles, "unicodedata", Decomposing)
     normalise("a" + "\u0301\u0316" * 50_000)
     assert max(sizes) == 64
     assert sum(sizes) == LONGEST
-
-
-def test_patterns_have_nothing_to_go_back_to() -> None:
-    """Every piece of them has one length, but for the rest of a word, which is bounded: no text makes them slow."""
-    for pattern in (SHINGLER._dense, SHINGLER._sparse, SHINGLER._dense_unspaced, SHINGLER._sparse_unspaced):
-        bare = re.sub(rb"\[[^\]]*\]", b"x", pattern.pattern)
-        assert re.fullmatch(rb" ?x\(\?=\((x+)\.\{\d+\}(x\{0,36\})?\)\)", bare), bare
 
 
 @given(st.text(max_size=400))

@@ -44,6 +44,7 @@ A_DAY: Final = {NETWORK: 12, NETWORK_WIDE: 8, SYSTEM: 8, DEVICE_SEEN: 4, TLS: 4,
 address with each request must not push out what is worth more."""
 
 _SHOWN: Final = (1 << 20) - 1
+_MESSAGE: Final = (1 << 16) - 1
 _WHOLE: Final = (1 << 64) - 1
 _ODD: Final = 0x9E37_79B9_7F4A_7C15
 """2^64 divided by the golden ratio: spreads what differs little (Knuth, The Art of Computer Programming 6.4)."""
@@ -162,7 +163,7 @@ class Collector:
         if not last:
             return Content(whole)
         few, many, text = self._shingler.pieces(last)
-        message = text & 0xFFFF or 1
+        message = text & _MESSAGE or 1
         few = self._repeated(few, message)
         if many:
             many = self._repeated(many, message)
@@ -174,11 +175,11 @@ class Collector:
         found = []
         for piece in pieces:
             hashed = crc32(piece)
-            place, tag = hashed & _SHOWN, hashed >> 20 << 16
-            entry = shown[place]
-            if entry & 0xFFFF_0000 != tag or not entry:
-                shown[place] = tag | message
-            elif entry & 0xFFFF != message:
+            tag = hashed >> 20 << 16
+            first = shown[hashed & _SHOWN] ^ tag  # the message, where the piece is known
+            if not 0 < first <= _MESSAGE:
+                shown[hashed & _SHOWN] = tag | message
+            elif first != message:
                 found.append(piece)
         return found
 

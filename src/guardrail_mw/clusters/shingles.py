@@ -7,8 +7,8 @@ surrounds it, and who does not have the key cannot tell which words to change. O
 counts; their shingles are in those of short texts too, and come before all others, so that a template is known again in both.
 Where a script has no blanks every character may be an anchor, and a shingle is twelve characters.
 
-The work is done by a few C functions and one regular expression of fixed length, on 3 KB of a message at most: what is in them
-may cost some times as much as English does, and no more.
+The work is done by a few C functions, on 3 KB of a message at most: what is in them may cost some times as much as English does,
+and no more.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import count
 from typing import Final, NamedTuple, Protocol
 from zlib import crc32
 
 from guardrail_mw.algorithms.keys import BITS, SHINGLE, SYSTEM
+from guardrail_mw.clusters.anchors import Anchors
 
 __all__ = ["KEPT", "LONGEST", "WINDOW", "Keys", "Pieces", "Shingler", "normalise"]
 
@@ -38,10 +38,6 @@ MOST: Final = 64
 _FEW: Final = 100
 _CHUNK: Final = 64
 """Characters that are decomposed at a time: sorting a run of accents takes the square of its length."""
-_FIRST: Final = "taoiswbcmhpfdlerngyuvkjqxz"
-_OTHER: Final = " etaoinshrdlucmwfgypbvkjxqz0"
-"""Letters by how often words begin with them, and how often they follow: of two that stand together each set has one, so that
-every key finds about as many anchors."""
 _HIGHER: Final = 1 << BITS - 1
 """Of a shingle's digest: set where its anchor does not count in long texts."""
 
@@ -76,15 +72,11 @@ class Shingler:
         keys: also says which words are anchors.
     """
 
-    __slots__ = ("_dense", "_dense_unspaced", "_keys", "_sparse", "_sparse_unspaced")
+    __slots__ = ("_anchors", "_keys")
 
     def __init__(self, keys: Keys) -> None:
         self._keys = keys
-        sets = _usual(_bits(keys))
-        self._dense = _spaced(sets[:3])
-        self._sparse = _spaced(sets[:5])
-        self._dense_unspaced = _unspaced(sets[:5])
-        self._sparse_unspaced = _unspaced(sets[:7])
+        self._anchors = Anchors(keys, _SAMPLE)
 
     def whole(self, text: str) -> int:
         """The key of a system prompt, all of it."""
@@ -97,13 +89,7 @@ class Shingler:
             size = len(text)
             text = f"{text[: WINDOW // 2]}\n{text[-WINDOW // 2 :]}"
         normal = normalise(text)
-        spaced = normal.count(b" ", 0, 512) * 24 > min(512, len(normal))  # a quarter as many blanks as English has
-        few = (self._sparse if spaced else self._sparse_unspaced).findall(normal)
-        many = []
-        if len(normal) < LONG:
-            many = (self._dense if spaced else self._dense_unspaced).findall(normal)
-            known = set(few)
-            many = [each for each in many if each not in known]
+        few, many = self._anchors.pieces(normal, long=len(normal) >= LONG)
         return Pieces(_distinct(few), _distinct(many), crc32(normal, size))
 
     def keys(self, few: Sequence[bytes], many: Sequence[bytes]) -> tuple[int, ...]:
@@ -120,21 +106,23 @@ def normalise(text: str) -> bytes:
     if len(text) > LONGEST:
         text = text[: LONGEST // 2] + text[-LONGEST // 2 :]
     try:
-        utf8 = text.encode()
+        raw = _bytes(text)
     except UnicodeEncodeError:  # half a pair, which is no text, and slow to go around
-        utf8 = text.encode("ascii", "ignore")
-        text = utf8.decode()
-    if text.isascii():
-        raw = (b" " + utf8).translate(_PLAIN, _DROPPED)
-    elif _is_western(utf8):
-        raw = (" " + text).encode("latin-1", "ignore").translate(_WESTERN, _PUNCTUATION + _SIGNS)
-    else:
-        raw = (b" " + _folded(text)).translate(_PLAIN, _DROPPED)
+        raw = _bytes(text.encode("ascii", "ignore").decode())
     pieces = raw.split(b"  ")
     if len(pieces) > 1:  # there are few runs of blanks, or it is quicker to take all words apart
-        words = [word for piece in pieces if (word := piece.strip())] if len(pieces) < _FEW else raw.split()
-        raw = b" " + b" ".join(words)
+        words = filter(None, map(bytes.strip, pieces)) if len(pieces) < _FEW else raw.split()
+        raw = b" ".join([b"", *words])
     return raw.rstrip(b" ")
+
+
+def _bytes(text: str) -> bytes:
+    """A byte a character, a blank first, runs of blanks as they are. Raises UnicodeEncodeError where there is half a pair."""
+    if text.isascii():
+        return (b" " + text.encode()).translate(_PLAIN, _DROPPED)
+    if _is_western(text[:_CHUNK].encode()) and _is_western(text.encode()):
+        return (" " + text).encode("latin-1", "ignore").translate(_WESTERN, _PUNCTUATION + _SIGNS)
+    return (b" " + _folded(text)).translate(_PLAIN, _DROPPED)
 
 
 def _is_western(raw: bytes) -> bool:
@@ -154,6 +142,21 @@ def _folded(text: str) -> bytes:
     Characters that are not seen (accents and others that combine, variation selectors), signs (U+2000 to U+2BFF, those of
     Latin-1) and those beyond the first plane become 255, which is dropped.
     """
+    wide = text.encode("utf-16-le")
+    if not unicodedata.is_normalized("NFKD", text):
+        wide = _decomposed(text).encode("utf-16-le")
+    low, high = wide[::2], wide[1::2]
+    number = int.from_bytes
+    marks = number(high.translate(_MARK), "little")
+    merged = number(low, "little") | marks
+    seen = _COMBINES in high, bool((merged ^ marks) & _UPPER)  # the upper half of Latin-1 has no mark
+    for (page, dropped), there in zip(_PAGES, seen, strict=True):
+        if there:
+            merged |= number(high.translate(page), "little") & number(low.translate(dropped), "little")
+    return merged.to_bytes(len(low), "little")
+
+
+def _decomposed(text: str) -> str:
     pieces = []
     size = 0
     for start in range(0, len(text), _CHUNK):
@@ -161,13 +164,7 @@ def _folded(text: str) -> bytes:
         size += len(pieces[-1])
         if size > 2 * LONGEST:  # one character can become eighteen
             break
-    wide = "".join(pieces).encode("utf-16-le")
-    low, high = wide[::2], wide[1::2]
-    number = int.from_bytes
-    merged = number(low, "little") | number(high.translate(_MARK), "little")
-    for page, dropped in _PAGES:
-        merged |= number(high.translate(page), "little") & number(low.translate(dropped), "little")
-    return merged.to_bytes(len(low), "little")
+    return "".join(pieces)
 
 
 def _lookalikes() -> Iterator[tuple[int, int]]:
@@ -222,6 +219,8 @@ _UNLIKE: Final = (
     (b"\xef", re.compile(rb"\xef(?!\xb8[\x80-\x8f])")),  # all but variation selectors
     (b"\xf0", re.compile(rb"\xf0(?!\x9f[^\x84-\x87])")),  # all but emoji
 )
+_COMBINES: Final = 3
+_UPPER: Final = int.from_bytes(b"\x80" * (1 << 16), "little")
 _MARK: Final = bytes(
     0 if high == 0 else _NOTHING if 0x20 <= high < 0x2C or high == 0xFE or 0xD8 <= high < 0xE0 else 0x80  # noqa: PLR2004
     for high in range(256)
@@ -231,42 +230,8 @@ _PAGES: Final = tuple(
         bytes(_NOTHING if high == page else 0 for high in range(256)),
         bytes(_NOTHING if low in drop else 0 for low in range(256)),
     )
-    for page, drop in ((0, _SIGNS), (3, bytes(range(0x70))))  # U+0300 to U+036F combine
+    for page, drop in ((_COMBINES, bytes(range(0x70))), (0, _SIGNS))  # U+0300 to U+036F combine
 )
-
-
-def _bits(keys: Keys) -> Iterator[int]:
-    """As many bits as are asked for, that hang on the key alone."""
-    for block in count():
-        value = keys.key(SHINGLE, b"anchors %d" % block)
-        for place in range(BITS):
-            yield value >> place & 1
-
-
-def _usual(drawn: Iterator[int]) -> list[bytes]:
-    """Sets that find about as many anchors in English as others do: not each key can make `the` one."""
-    words = _SAMPLE.count(b" ")
-    while True:
-        sets = [_set(_FIRST, drawn), *[_set(_OTHER, drawn) for _ in range(6)]]
-        dense, sparse = (len(re.findall(b" (?=%b)" % b"".join(sets[:most]), _SAMPLE)) for most in (3, 5))
-        if words * 3 <= dense * 32 <= words * 5 and words * 3 <= sparse * 128 <= words * 5:
-            return sets
-
-
-def _set(letters: str, drawn: Iterator[int]) -> bytes:
-    """A set of bytes: of each two letters one, and half of what is not ASCII."""
-    chosen = "".join([letters[place + next(drawn)] for place in range(0, len(letters), 2)])
-    return b"[" + chosen.encode() + b"".join([b"\\x%02x" % byte for byte in range(128, 255) if next(drawn)]) + b"]"
-
-
-def _spaced(sets: list[bytes]) -> re.Pattern[bytes]:
-    """28 characters behind an anchor's first letter, and the rest of the word that they end in."""
-    return re.compile(b" %b(?=(%b.{%d}[^ ]{0,36}))" % (sets[0], b"".join(sets[1:]), 29 - len(sets)), re.DOTALL)
-
-
-def _unspaced(sets: list[bytes]) -> re.Pattern[bytes]:
-    """Twelve characters behind an anchor's first."""
-    return re.compile(b"%b(?=(%b.{%d}))" % (sets[0], b"".join(sets[1:]), 13 - len(sets)), re.DOTALL)
 
 
 def _distinct(found: list[bytes]) -> list[bytes]:
