@@ -46,6 +46,7 @@ address with each request must not push out what is worth more."""
 _SHOWN: Final = (1 << 20) - 1
 _MESSAGE: Final = (1 << 16) - 1
 _WHOLE: Final = (1 << 64) - 1
+_TAG: Final = _WHOLE & ~0xFF
 _ODD: Final = 0x9E37_79B9_7F4A_7C15
 """2^64 divided by the golden ratio: spreads what differs little (Knuth, The Art of Computer Programming 6.4)."""
 _PRIME: Final = (1 << 61) - 1
@@ -134,20 +135,21 @@ class Collector:
         """The store has these keys of the subject's account: not again today."""
         who = _number(subject.candidate)
         day = self._clock.now() // DAY & 0xFF
-        table, places = self._written, self._places
+        table, many, places = self._written, self._many, self._places
         for key in edges:
             mixed = (who ^ key) * _ODD & _WHOLE
-            place, tag = mixed >> 40 & places, mixed & ~0xFF | day
-            if table[place] & 0xFF == day and table[place] != tag and (table[place ^ 1] & 0xFF != day or mixed & 1):
+            place, tag = mixed >> 40 & places, mixed & _TAG | day
+            held = table[place]
+            if held & 0xFF == day and held != tag and (table[place ^ 1] & 0xFF != day or mixed & 1):
                 place ^= 1
             table[place] = tag
             code = key >> BITS
             if code == SHINGLE:
                 self._keep(who, key)
             elif code in A_DAY:
-                place = _place(who, code, places)
-                held = self._many[place]
-                self._many[place] = day << 8 | min(255, (held & 0xFF) + 1 if held >> 8 == day else 1)
+                place = ((who ^ code << BITS) * _ODD & _WHOLE) >> 40 & places
+                shown = many[place]
+                many[place] = day << 8 | min(255, (shown & 0xFF) + 1 if shown >> 8 == day else 1)
 
     def _read(self, system: str, last: str) -> Content | None:
         """What of a system prompt and the user's last message is evidence, in digests; None where there is nothing."""
@@ -184,17 +186,20 @@ class Collector:
         return found
 
     def _unwritten(self, who: int, keys: Sequence[int], day: int) -> list[int]:
-        table, places, day = self._written, self._places, day & 0xFF
+        table, many, places, day = self._written, self._many, self._places, day & 0xFF
         found = []
         for key in keys:
             mixed = (who ^ key) * _ODD & _WHOLE
-            place, tag = mixed >> 40 & places, mixed & ~0xFF | day
-            if table[place] != tag and table[place ^ 1] != tag:
-                code = key >> BITS
-                most = A_DAY.get(code)
-                held = self._many[_place(who, code, places)] if most is not None else 0
-                if most is None or held >> 8 != day or held & 0xFF < most:
-                    found.append(key)
+            place, tag = mixed >> 40 & places, mixed & _TAG | day
+            if table[place] == tag or table[place ^ 1] == tag:
+                continue
+            code = key >> BITS
+            most = A_DAY.get(code)
+            if most is not None:
+                shown = many[((who ^ code << BITS) * _ODD & _WHOLE) >> 40 & places]
+                if shown >> 8 == day and shown & 0xFF >= most:
+                    continue
+            found.append(key)
         return found
 
     def _again(self, who: int, content: Content, day: int) -> list[int]:
@@ -236,7 +241,3 @@ _NONE: Final = array("Q")
 def _number(account: str) -> int:
     """An account in tables, the same in every process: its name is a digest, so that it is as good as drawn."""
     return int.from_bytes(account.encode(), "little") % _PRIME
-
-
-def _place(who: int, code: int, places: int) -> int:
-    return ((who ^ code << BITS) * _ODD & _WHOLE) >> 40 & places

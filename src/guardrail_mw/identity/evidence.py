@@ -106,7 +106,8 @@ class Evidence:
         if self._issuers and found.issuer:
             shown.append(shared(keys.ISSUER, found.issuer))
         if subject.device:
-            shown.append(key(keys.DEVICE if subject.device_kind == "signed" else keys.DEVICE_SEEN, subject.device))
+            signed = subject.device_kind == "signed"
+            shown.append(key(keys.DEVICE, subject.device) if signed else shared(keys.DEVICE_SEEN, subject.device))
         shown += place.evidence
         first: dict[bytes, bytes] = {}
         for name, value in read:
