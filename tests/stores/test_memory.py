@@ -8,7 +8,22 @@ from typing import Literal
 import pytest
 
 from guardrail_mw.errors import StoreError
-from guardrail_mw.stores.base import Bill, Change, Count, Distinct, Entry, Gcra, Kept, Lease, Reading, Sketch, Step, Window
+from guardrail_mw.stores.base import (
+    Bill,
+    Change,
+    Count,
+    Distinct,
+    Entry,
+    Gcra,
+    Kept,
+    Lease,
+    Reading,
+    Receipt,
+    Settlement,
+    Sketch,
+    Step,
+    Window,
+)
 from guardrail_mw.stores.memory import MemoryStore
 from guardrail_mw.testing.clock import FakeClock
 
@@ -170,12 +185,21 @@ class TestBounds:
         assert await store.spend("three", MINUTE)
 
 
+OUTCOMES: tuple[Literal["settled", "cancelled"], ...] = ("settled", "cancelled")
+
+
+class Long(MemoryStore):
+    """A store that never takes it."""
+
+    def _take_plain(self, bill: Bill, now: int) -> None:
+        """Nothing is plain."""
+
+
 class TestTheShortWay:
     async def test_it_answers_as_the_long_one_does(self) -> None:
-        """A lease that never refuses sends a bill the long way; everything else of it is the same."""
         chance = random.Random(7)
         clock = FakeClock()
-        short, long = MemoryStore(clock=clock), MemoryStore(clock=clock)
+        short, long = MemoryStore(clock=clock), Long(clock=clock)
         for number in range(2000):
             clock.advance(chance.choice([0, 0.000_001, 0.1, 1.7]))
             steps = tuple(
@@ -184,14 +208,58 @@ class TestTheShortWay:
             )
             steps = tuple(step._replace(field=f"{step.field}.{step.amount}", shadow=chance.random() < 0.3) for step in steps)
             plain = await short.charge(bill(number, Entry("a:1", steps)))
-            leased = await long.charge(bill(number, Entry("a:1", steps), Entry("l", (Lease("slots", 10_000),))))
-            assert (plain.code, plain.readings) == (leased.code, leased.readings[:-1])
+            slow = await long.charge(bill(number, Entry("a:1", steps)))
+            assert (plain.code, plain.readings) == (slow.code, slow.readings)
+
+    async def test_reservations_and_slots_answer_and_settle_as_they_do_the_long_way(self) -> None:
+        """Buckets with estimates, and slots of which there are few: admitted, refused, renewed, settled for less or for more."""
+        chance = random.Random(13)
+        clock = FakeClock()
+        short, long = MemoryStore(clock=clock), Long(clock=clock)
+        open_: list[tuple[Receipt, Receipt]] = []
+        seen = set()
+        for number in range(4000):
+            clock.advance(chance.choice([0, 0.000_001, 0.1, 1.7, 40 if chance.random() < 0.02 else 0]))
+            if number % 900 == 899:
+                clock.jump(-5)
+            account = Entry(
+                f"a:{chance.randrange(3)}",
+                (
+                    Gcra("requests", 1, 7, 3_000_000, 10),
+                    Gcra("tokens", chance.randint(0, 9), 7, 1_000_000, 20, reserved=True),
+                    Lease("slots", 3, shadow=chance.random() < 0.2),
+                    Lease("more", 4),
+                    Count("seen", "attempts", 10_000_007),
+                ),
+            )
+            asked = bill(number, account, Entry("e", (Gcra("all", 1, 50, 1_000_000, 60),)))
+            asked = asked._replace(payer=account.home)
+            quick, slow = await short.charge(asked), await long.charge(asked)
+            assert (quick.code, quick.readings, quick.open) == (slow.code, slow.readings, slow.open)
+            seen.add((quick.code, all(reading.ok for reading in quick.readings)))
+            if quick.code == "admitted":
+                open_.append((quick, slow))
+            while len(open_) > chance.randrange(6):
+                pair = open_.pop(chance.randrange(len(open_)))
+                if chance.random() < 0.2:
+                    both = await short.renew([pair[0]]), await long.renew([pair[1]])
+                    assert both[0][0].readings == both[1][0].readings
+                    pair = both[0][0], both[1][0]
+                used = (None, chance.randint(0, 12), None, None, None, None)
+                outcome = chance.choice([*OUTCOMES])
+                for store, receipt in zip((short, long), pair, strict=True):
+                    store.settle([Settlement(receipt, outcome, used)])
+            if number % 50 == 0:
+                stands = await short.peek(asked), await long.peek(asked)
+                assert stands[0].readings == stands[1].readings
+                assert short.subjects() == long.subjects()
+        assert seen == {("admitted", True), ("admitted", False), ("denied", False)}
 
     async def test_counts_answer_as_they_do_the_long_way(self) -> None:
         """Notes are kept on steps that come again, and on those whose home has steps of its own."""
         chance = random.Random(11)
         clock = FakeClock()
-        short, long = MemoryStore(clock=clock), MemoryStore(clock=clock)
+        short, long = MemoryStore(clock=clock), Long(clock=clock)
         counts = [Count(f"c{what}", what, 10_000_007) for what in WHATS]
         model = Entry("", (bucket(), *counts))
         mine: dict[str, Entry] = {}
@@ -210,14 +278,14 @@ class TestTheShortWay:
             entries = (model.at("a:1", "e"), mine.setdefault(value, Entry("n:1", watched)))
             asked = bill(number, *entries)._replace(notes=Kept())
             quick = await short.charge(asked)
-            longer = (*entries, Entry("l", (Lease("slots", 10_000),)))
-            slow = await long.charge(asked._replace(entries=longer, notes=Kept()))
-            assert (quick.code, quick.readings) == (slow.code, slow.readings[:-1])
+            slow = await long.charge(asked)
+            assert (quick.code, quick.readings) == (slow.code, slow.readings)
             seen.add((quick.code, all(reading.ok for reading in quick.readings)))
         assert seen == {("admitted", True), ("admitted", False), ("denied", False)}
 
     @pytest.mark.parametrize(
-        "steps", [(Count("c", "attempts", MINUTE), bucket()), (bucket(), Window("w", 1, 10, MINUTE)), (Lease("l", 3),)]
+        "steps",
+        [(Count("c", "attempts", MINUTE), bucket()), (bucket(), Window("w", 1, 10, MINUTE)), (Lease("l", 3), bucket())],
     )
     async def test_what_does_not_fit_it_goes_the_long_way(self, steps: tuple[Step, ...]) -> None:
         store = MemoryStore(clock=FakeClock())

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping, Sequence
-from typing import Any, Literal, NamedTuple, Protocol, TypeAlias, runtime_checkable
+from typing import Any, Final, Literal, NamedTuple, Protocol, TypeAlias, runtime_checkable
 
 from guardrail_mw.algorithms.window import Calendar
 from guardrail_mw.values import Standing
@@ -132,6 +132,8 @@ class Count(NamedTuple):
 
 Step: TypeAlias = Gcra | Window | Budget | Lease | Share | Distinct | Sketch | Count
 
+_HELD: Final = (Lease, Share)
+
 
 class Kept:
     """A store's own notes, for as long as what they are about is used."""
@@ -151,7 +153,7 @@ class Entry:
         self.home = home
         """`a:…` account, `n:…` network, `d:…` device, `c:…` cluster, `o:…` organisation, `e` everyone."""
         self.steps = steps
-        self.opens = any([isinstance(step, Lease | Share) or getattr(step, "reserved", False) for step in steps])
+        self.opens = any([type(step) in _HELD or getattr(step, "reserved", False) for step in steps])
         """Whether one of its steps must be settled, so that the bill leaves a receipt."""
         self.parent = parent
         """The home that newcomers share where a bounded store cannot tell them apart."""

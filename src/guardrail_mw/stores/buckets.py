@@ -1,7 +1,7 @@
-"""The short way through the memory store: bills that only take from token buckets and count, as most do.
+"""The short way through the memory store: bills that only take from token buckets, lend slots and count, as most do.
 
-It does what `homes` does for `Gcra`, `Count`, `Distinct` and `Sketch`, with everything that a step fixes computed once and no
-call between buckets: half of the time that a request costs was spent in calling. Where a bucket refuses, all is put back, and
+It does what `kinds` does for `Gcra`, `Lease`, `Count`, `Distinct` and `Sketch`, with everything that a step fixes computed once
+and no call between buckets: half of the time that a request costs was spent in calling. Where one refuses, all is put back, and
 the bill is left to the long way.
 """
 
@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
-from guardrail_mw.algorithms import count, distinct, gcra, window
+from guardrail_mw.algorithms import count, distinct, lease, window
 from guardrail_mw.algorithms.sketch import Sketch as Panes
-from guardrail_mw.stores.base import Count, Distinct, Gcra, Kept, Reading, Sketch
+from guardrail_mw.stores.base import Count, Distinct, Gcra, Kept, Lease, Reading, Sketch
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -38,6 +38,32 @@ class _Bucket(NamedTuple):
     """depth × amount + its remainder: the depth in 1/amount µs."""
 
 
+class _Lending:
+    """A `Lease`."""
+
+    __slots__ = ("field", "limit")
+
+    def __init__(self, step: Lease) -> None:
+        self.field = step.field
+        self.limit = step.limit
+
+    def full(self, home: Home, own: int) -> bool:
+        """Whether as many slots are out as there are, perhaps one to this holder."""
+        held = home.counters.get(self.field)
+        return (lease.count(held, own) if held else 0) >= self.limit
+
+    def see(self, home: Home, own: int, holder: str) -> Reading:
+        """Lend a slot, and how many are left."""
+        held = home.counters.get(self.field)
+        if held is None:
+            held = home.counters[self.field] = {}
+        elif held:
+            lease.sweep(held, own)
+        until = held[holder] = own + lease.TTL
+        home.keep(until)
+        return _tuple(Reading, (True, self.limit - len(held), 0, 0, ()))
+
+
 class _Counting:
     """A `Count` in a bill that is admitted."""
 
@@ -49,7 +75,7 @@ class _Counting:
         self.counts = step.what != "denied"
         self.length = window.pane_length(step.window)
 
-    def see(self, home: Home, own: int) -> Reading:
+    def see(self, home: Home, own: int, holder: str) -> Reading:
         """Count, and how many there are."""
         counters, field = home.counters, self.field
         pane = own // self.length
@@ -73,7 +99,7 @@ class _Seeing:
         self.value = step.value
         self.length = distinct.pane_length(step.window)
 
-    def see(self, home: Home, own: int) -> Reading:
+    def see(self, home: Home, own: int, holder: str) -> Reading:
         """See the value, and how many there are. Within a pane nothing leaves: what was seen in it need not be looked for."""
         pane = own // self.length
         state = home.counters.get(self.field)
@@ -95,7 +121,7 @@ class _Sketching:
     def __init__(self, step: Sketch) -> None:
         self.field, self.value, self.window = step
 
-    def see(self, home: Home, own: int) -> Reading:
+    def see(self, home: Home, own: int, holder: str) -> Reading:
         """See the value, and about how many there are."""
         panes: Panes | None = home.counters.get(self.field)
         if panes is None:
@@ -105,14 +131,16 @@ class _Sketching:
         return _tuple(Reading, (True, panes.see(pane, self.value), 0, 0, None))
 
 
-_Counted: TypeAlias = _Counting | _Seeing | _Sketching
+_Besides: TypeAlias = _Lending | _Counting | _Seeing | _Sketching
 
 
 class Plain(NamedTuple):
-    """An entry's steps: buckets, then what is counted besides."""
+    """An entry's steps, of which buckets come first."""
 
     buckets: tuple[_Bucket, ...]
-    counted: tuple[_Counted, ...]
+    lent: tuple[_Lending, ...]
+    besides: tuple[_Besides, ...]
+    """Slots, and what is counted."""
 
 
 class _Plains(tuple[Plain, ...]):
@@ -139,7 +167,7 @@ def plains(bill: Bill) -> Sequence[Plain] | None:
 
 
 def _of_entry(entry: Entry, bill: Bill) -> Plain | None:
-    """The entry's steps where they are buckets whose cost is no estimate, then counts; kept with them if others follow."""
+    """The entry's steps where they are buckets, then slots, then counts; kept with them if others follow."""
     notes = entry.notes
     if notes is None:
         if bill.notes is None:
@@ -153,12 +181,21 @@ def _of_entry(entry: Entry, bill: Bill) -> Plain | None:
 
 def _plain(steps: tuple[Step, ...]) -> Plain | None:
     buckets: list[_Bucket] = []
-    counted: list[_Counted] = []
+    lent: list[_Lending] = []
+    counted: list[_Besides] = []
     for step in steps:
-        if type(step) is Gcra and not step.reserved and not counted:
-            depth = step.burst - step.kept
-            cost, deep = gcra.span(step.cost, step.amount, step.period), gcra.span(depth, step.amount, step.period)
-            buckets.append(_Bucket(step.field, *cost, step.amount, step.period, *deep, depth * step.period))
+        if type(step) is Gcra:
+            if lent or counted:
+                return None
+            field, cost, amount, period, burst, kept, _, _ = step
+            room = (burst - kept) * period
+            buckets.append(
+                _tuple(_Bucket, (field, *divmod(cost * period, amount), amount, period, *divmod(room, amount), room))
+            )
+        elif type(step) is Lease:
+            if counted:
+                return None
+            lent.append(_Lending(step))
         elif type(step) is Count:
             counted.append(_Counting(step))
         elif type(step) is Distinct:
@@ -167,17 +204,17 @@ def _plain(steps: tuple[Step, ...]) -> Plain | None:
             counted.append(_Sketching(step))
         else:
             return None
-    return Plain(tuple(buckets), tuple(counted))
+    return _tuple(Plain, (tuple(buckets), tuple(lent), (*lent, *counted)))
 
 
 def take_all(  # noqa: C901 - one loop, no calls: that is its point
-    homes: Sequence[Home], entries: Sequence[Plain], raw: int
+    homes: Sequence[Home], entries: Sequence[Plain], raw: int, holder: str
 ) -> tuple[Reading, ...] | None:
-    """Take all or nothing; None where a bucket refuses (one in shadow, too)."""
+    """Take all or nothing; None where a bucket or a slot refuses (one in shadow, too)."""
     readings: list[Any] = []
     before: list[tuple[int, int, int, int] | None] = []
-    touched: list[tuple[Home, int, int, int, tuple[_Counted, ...]]] = []
-    for home, (steps, counted) in zip(homes, entries, strict=True):
+    touched: list[tuple[Home, int, int, int, tuple[_Besides, ...]]] = []
+    for home, (steps, lent, besides) in zip(homes, entries, strict=True):
         own = until = raw + home.offset
         if own < home.last:
             _put_back(homes, entries, before)
@@ -206,19 +243,22 @@ def take_all(  # noqa: C901 - one loop, no calls: that is its point
             buckets[field] = taken = (tat, rem, refunded, refunded_rem)
             left = (room - ahead * amount - rem) // period
             readings.append(_tuple(Reading, (True, left, ahead + 1 if rem else ahead, 0, taken)))
-        touched.append((home, own, until, len(readings), counted))
-        readings += counted
-    for home, own, until, at, counted in touched:
+        if lent and any([slots.full(home, own) for slots in lent]):
+            _put_back(homes, entries, before)
+            return None
+        touched.append((home, own, until, len(readings), besides))
+        readings += besides
+    for home, own, until, at, besides in touched:
         home.last = own
         home.keep(until)
-        for place, step in enumerate(counted, at):
-            readings[place] = step.see(home, own)
+        for place, step in enumerate(besides, at):
+            readings[place] = step.see(home, own, holder)
     return tuple(readings)
 
 
 def _put_back(homes: Sequence[Home], entries: Sequence[Plain], before: list[tuple[int, int, int, int] | None]) -> None:
     """Undo what was taken before the bucket that refused: those fill the list's places in their order."""
-    places = [(home.counters, step.field) for home, (steps, _) in zip(homes, entries, strict=True) for step in steps]
+    places = [(home.counters, step.field) for home, (steps, *_) in zip(homes, entries, strict=True) for step in steps]
     for (counters, field), bucket in reversed(list(zip(places, before, strict=False))):
         if bucket is None:
             del counters[field]

@@ -129,14 +129,19 @@ class MemoryStore:
         return receipt._replace(standing=present(self._standings, candidate, now)) if carried else receipt
 
     def _take_plain(self, bill: Bill, now: int) -> Receipt | None:
-        """The short way, for bills of token buckets and counts that nothing refuses."""
+        """The short way, for bills of token buckets, slots and counts that nothing refuses."""
         steps = plains(bill)
         if steps is None:
             return None
         known = self._homes.get
         homes = [known(entry.home) or self._home(entry.home, entry.parent, now) for entry in bill.entries]
-        readings = take_all(homes, steps, now)
-        return None if readings is None else _tuple(Receipt, (bill, "admitted", now, None, readings, False, False, ()))
+        readings = take_all(homes, steps, now, bill.id)
+        if readings is None:
+            return None
+        is_open = opens(bill)
+        if is_open:
+            self._leave(bill, homes, (), now)
+        return _tuple(Receipt, (bill, "admitted", now, None, readings, is_open, False, ()))
 
     def _take(self, bill: Bill, now: int) -> Receipt:
         homes = [self._home(entry.home, entry.parent, now) for entry in bill.entries]
@@ -155,7 +160,10 @@ class MemoryStore:
                 kind.write(step, home, own, state, bill.id)
         is_open = opens(bill)
         if is_open:
-            self._leave(bill, homes, taken, now)
+            shares = [
+                (step.field, step.cost) for _, step, _, _, state, _ in taken if type(step) is Share and state is not None
+            ]
+            self._leave(bill, homes, tuple(shares), now)
         return Receipt(bill, "admitted", now, None, _read(taken, charged=True), is_open)
 
     async def peek(self, bill: Bill) -> Receipt:
@@ -170,12 +178,9 @@ class MemoryStore:
         code: Literal["admitted", "denied"] = "admitted" if admitted else "denied"
         return Receipt(bill, code, now, standing, _read(taken, charged=False))
 
-    def _leave(self, bill: Bill, homes: list[Home], taken: list[_Taken], now: int) -> None:
+    def _leave(self, bill: Bill, homes: list[Home], shares: tuple[tuple[str, int], ...], now: int) -> None:
         """Leave the receipt beside the payer's home."""
         payer = self._payer(bill, homes, now)
-        shares = tuple(
-            (step.field, step.cost) for _, step, _, _, state, _ in taken if isinstance(step, Share) and state is not None
-        )
         self._lay(payer, bill.id, shares, now)
         self._open[bill.id] = _Open(payer, homes, shares)
 
