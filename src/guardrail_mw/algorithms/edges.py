@@ -80,7 +80,8 @@ class Noted(NamedTuple):
 
 def hour_of(now: int) -> int:
     """Hours since 2025-01-01 UTC at `now` µs, as far as 2 bytes go: to 2032."""
-    return min(max(0, (now - EPOCH) // _HOUR), _LAST)
+    hour = (now - EPOCH) // _HOUR
+    return hour if 0 <= hour <= _LAST else 0 if hour < 0 else _LAST
 
 
 def day_of(now: int) -> int:

@@ -146,14 +146,16 @@ class Gathering:
         tokens = usage.tokens if usage is not None else exchange.estimate.input
         self._add(subject.candidate, self._clock.now(), 0, tokens, 0, 0)
 
-    def _add(self, account: str, now: int, *figures: int) -> None:
+    def _add(self, account: str, now: int, requests: int, tokens: int, fresh: int, windowed: int) -> None:
         key = (account, edges.hour_of(now))
         done = self._done.get(key)
         if done is not None:
-            for place, figure in enumerate(figures):
-                done[place] += figure
+            done[0] += requests
+            done[1] += tokens
+            done[2] += fresh
+            done[3] += windowed
         elif len(self._done) < MOST:
-            self._done[key] = list(figures)
+            self._done[key] = [requests, tokens, fresh, windowed]
         else:
             self._observer.count("clusters.activity_lost")
 

@@ -28,7 +28,8 @@ class Home:
 
     def time(self, raw: int) -> int:
         """The home's own time."""
-        return max(raw + self.offset, self.last)
+        own = raw + self.offset
+        return max(self.last, own)
 
     def note(self, raw: int) -> None:
         """Where the clock is found behind, the offset grows, so that the home's time goes on from where it stood."""
@@ -46,7 +47,7 @@ class Home:
 
     def leave(self, receipt: str, own: int, shares: tuple[tuple[str, int], ...]) -> list[str]:
         """Note an open receipt, or renew it; one that was lost is put back. Returns those that were swept."""
-        swept = self.sweep(own)
+        swept = self.sweep(own) if self.open else []
         if receipt not in self.open:
             for field, cost in shares:
                 self.shares[field] = self.shares.get(field, 0) + cost
@@ -59,7 +60,8 @@ class Home:
         found = self.open.pop(receipt, None)
         if found is None:
             return False
-        self._release(found[1])
+        if found[1]:
+            self._release(found[1])
         return found[0] > own
 
     def sweep(self, own: int) -> list[str]:

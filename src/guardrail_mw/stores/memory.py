@@ -486,16 +486,18 @@ def _charged(receipt: Receipt) -> list[tuple[Step, Reading]]:
 
 
 def _settle(settlement: Settlement, homes: Sequence[Home | None], now: int) -> None:
-    receipt = settlement.receipt
-    cancelled = settlement.outcome == "cancelled"
-    index = 0
+    receipt, outcome, used, _ = settlement
+    cancelled = outcome == "cancelled"
+    readings = receipt.readings
+    index = -1
     for entry, home in zip(receipt.bill.entries, homes, strict=True):
-        own = home.time(now) if home is not None else 0
         for step in entry.steps:
-            mark = receipt.readings[index].mark
-            used = 0 if cancelled else settlement.used[index] if settlement.used else None
-            if home is not None and mark is not None:
-                wrote = KINDS[type(step)].settle(step, home, own, mark, used, receipt.bill.id)
-                if wrote:
-                    home.tick(now)
             index += 1
+            mark = readings[index].mark
+            if home is None or mark is None:
+                continue
+            spent = 0 if cancelled else used[index] if used else None
+            if type(step) is Gcra and (spent is None or spent == step.cost):
+                continue  # as most: nothing to correct
+            if KINDS[type(step)].settle(step, home, home.time(now), mark, spent, receipt.bill.id):
+                home.tick(now)
