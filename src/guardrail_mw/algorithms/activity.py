@@ -31,6 +31,8 @@ _MOST = 0xFF_FFFF
 _FULL = 0xFFFF
 _HEAD = Struct(">HHHIHIHBHB")
 """The sums; those of 6 and 3 bytes in two parts."""
+_LAST = Struct(">HH")
+"""The last hour and the days, from 2 on."""
 _DAY = Struct(">24H")
 
 
@@ -95,7 +97,7 @@ def add(packed: bytes, hour: int, requests: int, tokens: int, fresh: int = 0, wi
 
 def since(packed: bytes, day: int) -> bool:
     """Whether anything was done on that day or later."""
-    _, last, days, *_ = _HEAD.unpack_from(packed)
+    last, days = _LAST.unpack_from(packed, 2)
     return bool(days) and last // 24 >= day
 
 

@@ -78,13 +78,16 @@ class Reader:
 
     def add(self, batch: Sequence[Held]) -> None:
         """More of it."""
-        for each in batch:
-            self._accounts.append(each.account)
-            self._since.append(each.created or each.since)
-            self._edges.append(each.edges)
-            self._done.append(each.activity)
-            if each.cluster:
-                self._standings[each.account] = (each.cluster, each.verdict, each.budget, each.counters)
+        if not batch:
+            return
+        accounts, begun, shown, done, cluster, verdict, created, budget, counters = zip(*batch, strict=True)
+        self._accounts += accounts
+        self._since += [opened or since for opened, since in zip(created, begun, strict=True)]
+        self._edges += shown
+        self._done += done
+        if any(cluster):
+            named = zip(accounts, zip(cluster, verdict, budget, counters, strict=True), strict=True)
+            self._standings.update([each for each in named if each[1][0]])
 
     @classmethod
     async def collected(cls, store: Graph, now: int, lookback: int, *, hours: bool = True) -> Self:

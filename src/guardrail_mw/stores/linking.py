@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 from guardrail_mw.algorithms import activity, edges, values
 from guardrail_mw.stores.base import Activity, Held, Record
@@ -18,9 +18,9 @@ __all__ = ["Linked", "exported", "parted"]
 _PART = 1000
 _BUCKET = 0xFFFF
 """What of a key names its bucket."""
-_NAMED = ("cluster", "verdict", "budget", "counters")
-"""What a rebuild compares of a standing."""
+_NOTHING: Final = dict[str, str]().get
 _T = TypeVar("_T")
+_tuple = tuple.__new__
 
 
 class Linked:
@@ -89,17 +89,31 @@ class Linked:
     def held(self, standings: Mapping[str, Known], accounts: Sequence[str], since: int, now: int) -> list[Held]:
         """Those of `accounts` that showed or did something on the day `since` or later."""
         today = edges.day_of(now)
-        found = []
+        packed, standing, found = self._accounts.get, standings.get, []
         for account in accounts:
-            kept = self._accounts.get(account, activity.EMPTY)
-            done, shown = kept[: activity.LENGTH], kept[activity.LENGTH :]
-            if today - edges.youngest(shown, today) < since and not activity.since(done, since):
+            kept = packed(account, activity.EMPTY)
+            shown = kept[activity.LENGTH :]
+            if not activity.since(kept, since) and today - edges.youngest(shown, today) < since:
                 continue
-            known = standings.get(account)
-            fields = known[1] if known is not None and known[3] > now else {}
-            cluster, verdict, *bound = [fields.get(name, "") for name in _NAMED]
-            begun, created = int(fields.get("since", 0)), int(fields.get("created", 0))
-            found.append(Held(account, begun, shown, done, cluster, verdict, created, *bound))
+            known = standing(account)
+            fields = known[1].get if known is not None and known[3] > now else _NOTHING
+            begun, created = fields("since"), fields("created")
+            found.append(
+                _tuple(
+                    Held,
+                    (
+                        account,
+                        int(begun) if begun else 0,
+                        shown,
+                        kept[: activity.LENGTH],
+                        fields("cluster", ""),
+                        fields("verdict", ""),
+                        int(created) if created else 0,
+                        fields("budget", ""),
+                        fields("counters", ""),
+                    ),
+                )
+            )
         return found
 
     def unnamed(self, *named: Mapping[int, object]) -> set[int]:
