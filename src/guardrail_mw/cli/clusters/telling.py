@@ -181,7 +181,7 @@ def _acting(cluster: Cluster, orders: Sequence[Order], desk: Desk, now: int) -> 
 
 def _parted(cluster: Cluster, splits: Sequence[Split]) -> Iterator[str]:
     """Who was split off from it, and how that is undone."""
-    mine = of_cluster(cluster, splits)
+    mine = _of_cluster(cluster, splits)
     for each in mine:
         few = f"{', '.join(each.side[:_SIDE])}{' and others' if len(each.side) > _SIDE else ''}"
         yield _line(
@@ -191,7 +191,7 @@ def _parted(cluster: Cluster, splits: Sequence[Split]) -> Iterator[str]:
         yield _line("", f"guardrail-mw clusters split {name} --undo --reason … takes back what was split off from {name}")
 
 
-def of_cluster(cluster: Cluster, splits: Sequence[Split]) -> list[Split]:
+def _of_cluster(cluster: Cluster, splits: Sequence[Split]) -> list[Split]:
     """Those that were given of it, or of what it descends from."""
     return [each for each in splits if each.cluster in {cluster.id, *cluster.lineage}]
 
@@ -305,7 +305,7 @@ def figures_of(cluster: Cluster, orders: Sequence[Order], splits: Sequence[Split
         "ancestors": list(cluster.ancestors),
         "figures": figures,
         "orders": [asdict(each) | {"until": each.until or None} for each in orders],
-        "splits": [_split(each) for each in of_cluster(cluster, splits)],
+        "splits": [_split(each) for each in _of_cluster(cluster, splits)],
     }
 
 
