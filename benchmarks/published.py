@@ -14,7 +14,7 @@ from typing import Any
 
 from guardrail_mw.simulate.report import COHORTS, NONE, OPERATORS, cohort_row, operator_row, percent, title
 
-MEANS = ("means", "accounts", "cards", "devices", "addresses", "organisations", "leak", "held", "95% contained")
+MEANS = ("means", "accounts", "cards", "devices", "addresses", "leak", "held", "95% contained")
 JUDGES = ("judge", "95% contained, the last operator", "ordinary in a suspect cluster", "suspect clusters of nobody")
 
 
@@ -39,7 +39,7 @@ def frontier(run: dict[str, Any]) -> Iterator[str]:
         rows.append(
             [
                 attacker,
-                *[f"{bought[name]:,}" if name in bought else NONE for name in MEANS[1:6]],
+                *[f"{bought[name]:,}" if name in bought else NONE for name in MEANS[1:5]],
                 percent(each["leak"], 1),
                 percent(each["held"], 1),
                 "never" if last is None else f"{last['hours']:g} h",
