@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from guardrail_mw.clusters.binding import FREE, Approval, acts, bind, counted, standing
+from guardrail_mw.clusters.binding import FREE, Approval, acts, bind, counted, kept_apart, standing
 from guardrail_mw.clusters.state import Cluster, Order
 from guardrail_mw.clusters.verdict import Verdict
 
@@ -124,3 +124,20 @@ def test_what_cannot_be_read_is_left_aside(text: str) -> None:
     assert counted(fields, 5) == (f"c:{'c' * 12}", 0)
     assert counted({"counters": text, "budget": "7"}, 5) == ("", 7)
     assert counted({}, 5) == ("", 0)
+
+
+@pytest.mark.parametrize(
+    ("field", "apart"),
+    [
+        ("0", True),
+        (str(NOW + 1), True),
+        (str(NOW), False),
+        ("", False),
+        ("soon", False),
+        ("1 2", False),
+        ("9" * 5_000, False),
+    ],
+)
+def test_what_keeps_apart(field: str, apart: bool) -> None:
+    assert kept_apart({"apart": field}, NOW) is apart
+    assert kept_apart({}, NOW) is False

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from guardrail_mw.clusters.descent import name
-from guardrail_mw.clusters.inheriting import inherited, merged, midnight, sharing
+from guardrail_mw.clusters.inheriting import inherited, merged, midnight, share_of, sharing, without_parts
 from guardrail_mw.clusters.state import Cluster, Merged
 
 DAY = 86_400_000_000
@@ -46,6 +46,24 @@ def test_parts_share_the_budget_that_holds_now() -> None:
     given = replace(OLD, material=1, budget=9, granted=50)
     assert sharing([PART, given]) == (replace(PART, shared=50), given)
     assert sharing([PART, THIRD]) == (PART, THIRD)
+
+
+def test_a_split_makes_no_more_of_a_budget() -> None:
+    """Of 100 for ten, three take 30 along: seven keep 70. A stranger among them brings nothing, and takes nothing."""
+    whole = replace(OLD, members=tuple("abcdefghij"), material=1, budget=100)
+    assert share_of(whole, ("a", "b", "c", "x")) == 30
+    assert share_of(replace(whole, material=None, budget=0), ("a",)) == 0
+    part = replace(NEW, members=("a", "b", "c", "x"), lineage=(NEW.id, OLD.id), material=1, budget=30)
+    rest = replace(whole, members=tuple("defghij"), lineage=(OLD.id,))
+    other = replace(THIRD, lineage=(THIRD.id,), material=5, budget=9)
+    before = {each.id: each for each in (whole, other)}
+    assert without_parts([part, rest, other], before) == [part, replace(rest, budget=70), other]
+    assert without_parts([part, replace(rest, budget=70), other], before | {NEW.id: part}) == [
+        part,
+        replace(rest, budget=70),
+        other,
+    ]
+    assert without_parts([replace(part, budget=200), rest], before)[1].budget == 1
 
 
 def rebuilt(before: dict[str, str], *groups: str, **sharing: Cluster) -> list[tuple[str, str]]:

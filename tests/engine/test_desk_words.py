@@ -207,6 +207,7 @@ async def test_what_is_spared_when_an_account_is_erased() -> None:
         ({"override": "deny 0"}, ["override"]),
         ({"override": "deny 0", "override.why": "x", "cluster": "abc"}, ["override", "override.why"]),
         ({"override.why": "x"}, []),
+        ({"apart": "0", "heat": "7"}, ["apart"]),
         ({}, []),
     ],
 )

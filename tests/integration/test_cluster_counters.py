@@ -115,11 +115,17 @@ async def used(site: Guarded, cluster: str) -> list[int]:
     return [most - each.remaining for each in stands.readings]
 
 
-async def split(site: Guarded, cluster: str, names: list[str]) -> None:
+def desk(site: Guarded) -> Desk:
     settings = site.guardrail.policy.clusters
     assert settings is not None
-    desk = Desk(site.store, settings, clock=site.clock)
-    await desk.split(cluster, [home(site, name) for name in names], "two customers")
+    return Desk(site.store, settings, clock=site.clock)
+
+
+async def split(site: Guarded, cluster: str, names: list[str]) -> None:
+    """Let these fall off from their cluster: it is the others whom an operator takes out."""
+    whole = desk(site).find(await desk(site).state(), cluster)
+    others = set(whole.members).difference([home(site, name) for name in names])
+    await desk(site).split(cluster, sorted(others), "two customers")
 
 
 async def field(site: Guarded, name: str, field: str) -> str | None:
@@ -171,15 +177,28 @@ async def test_parts_of_parts_share_it_too_for_as_long_as_any_limit_remembers(ma
     assert (part.counters, part.until) == (whole.id, ends)
     await split(site, part.id, C[34:])
     found = await rebuild(site)
-    assert [(found[size].counters, found[size].until) for size in (24, 10, 6)] == [
-        ("", 0),
-        (whole.id, ends),
-        (whole.id, ends),
-    ]
-    assert [await ask(site, name) for name in (C[0], C[30], C[39])] == [429] * 3
+    assert [(found[size].counters, found[size].until) for size in (24, 6)] == [("", 0), (whole.id, ends)]
+    assert [await ask(site, name) for name in (C[0], C[39])] == [429] * 2
     site.clock.advance(1.1 * DAY)
-    assert [await ask(site, name) for name in (C[0], C[30], C[39])] == [200] * 3
-    assert [await ask(site, name) for name in (C[0], C[30], C[39])] == [429] * 3
+    assert [await ask(site, name) for name in (C[0], C[39])] == [200] * 2
+    assert [await ask(site, name) for name in (C[0], C[39])] == [429] * 2
+
+
+async def test_who_is_taken_out_by_an_operator_begins_with_counters_of_their_own(make: Make) -> None:
+    """What the others have used is not theirs, also where they fell off with others before."""
+    site = make({**POOL, "budget": "100/month"})
+    await settle_down(site, C)
+    whole = (await rebuild(site))[40]
+    assert await ask(site, C[0]) == 200
+    await split(site, whole.id, C[24:])
+    part = (await rebuild(site))[16]
+    assert part.counters == whole.id
+    assert await ask(site, C[39]) == 429
+    await desk(site).split(part.id, [home(site, name) for name in C[34:]], "a class")
+    found = await rebuild(site)
+    assert (found[6].counters, found[10].counters) == ("", whole.id)
+    assert [await ask(site, name) for name in (C[39], C[30])] == [200, 429]
+    assert await ask(site, C[39]) == 429
 
 
 async def test_a_merger_is_no_amnesty(make: Make) -> None:
@@ -249,10 +268,11 @@ async def test_the_budget_of_a_material_cluster_is_shared_by_its_parts(make: Mak
     assert await ask(site, C[0]) == 200
     whole = (await rebuild(site))[40]  # all the tokens there were are its own, so it is material: 1.2 times 60
     assert (whole.budget, whole.counters) == (72, "")
-    settings = site.guardrail.policy.clusters
-    assert settings is not None
-    await Desk(site.store, settings, clock=site.clock).order(whole.id, "budget", "100", "their contract")
     await split(site, whole.id, C[24:])
+    found = await rebuild(site)
+    assert (found[16].budget, found[24].budget) == (28, 44)  # 72 as before, by members: a split makes no more of it
+    assert (found[16].counters, found[16].shared) == (whole.id, 44)
+    await desk(site).order(whole.id, "budget", "100", "their contract")
     part = (await rebuild(site))[16]
     assert (part.counters, part.shared) == (whole.id, 100)
 

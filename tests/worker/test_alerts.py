@@ -63,9 +63,19 @@ def test_a_verdict_that_acts_because_nobody_rejected_it() -> None:
 
 
 def test_what_falls_apart_or_takes_another_in_is_no_news() -> None:
-    part = replace(NEW, id=OTHER, ancestors=(ID,))
+    part = replace(NEW, id=OTHER, ancestors=(ID,), lineage=(OTHER, ID))
     assert told([NEW], [OLD, part]) == []
     assert told([NEW, replace(WATCHED, id=OTHER)], [replace(OLD, ancestors=(ID, OTHER))]) == []
+
+
+def test_a_few_who_were_in_another_that_acts_silence_nothing() -> None:
+    few = replace(NEW, id=OTHER)
+    assert told([few, WATCHED], [replace(OLD, ancestors=(ID, OTHER))]) == [TURNED]
+
+
+@pytest.mark.parametrize("what", ["budget", "judge"])
+def test_an_order_that_says_nothing_of_the_verdict_silences_nothing(what: str) -> None:
+    assert told([WATCHED], [OLD], Order(what, "", 0, "another figure", 150)) == [TURNED]
 
 
 @pytest.mark.parametrize(("at", "said"), [(100, [TURNED]), (101, [])])

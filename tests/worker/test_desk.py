@@ -143,7 +143,7 @@ def test_a_budget_is_an_operators_until_it_ends(played: Played) -> None:
     played.run(act)
 
 
-@pytest.mark.parametrize("tokens", ["0", "-1", "1.5", "many", "1000000000001", "\u0661"])
+@pytest.mark.parametrize("tokens", ["0", "-1", "1.5", "many", "1000000000001", "\u0661", "1" * 5_000])
 def test_what_is_no_budget(played: Played, tokens: str) -> None:
     async def act(found: Played) -> None:
         own = desk(found)
@@ -265,6 +265,10 @@ def test_split(played: Played) -> None:
         assert await own.splits() == ()
         with pytest.raises(OrderError, match="has no split that holds"):
             await own.join(large, "again")
+        await own.split(large, C[:12], "another customer")
+        with pytest.raises(OrderError, match="'' has no split that holds"):
+            await own.join("", "all of them?")
+        assert len(await own.splits()) == 1
 
     played.run(act)
 

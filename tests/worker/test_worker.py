@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -10,7 +11,7 @@ import pytest
 
 from guardrail_mw.algorithms import keys
 from guardrail_mw.clusters.settings import ClustersSettings
-from guardrail_mw.clusters.state import BINDING, ORDERS, STATE, Cluster, Given, Order, State
+from guardrail_mw.clusters.state import BINDING, ORDERS, STATE, Cluster, Given, Merged, Order, State
 from guardrail_mw.clusters.verdict import Judge
 from guardrail_mw.engine.counts import Counts
 from guardrail_mw.errors import StoreError
@@ -18,6 +19,7 @@ from guardrail_mw.stores.base import Activity, Change
 from guardrail_mw.stores.memory import MemoryStore
 from guardrail_mw.testing.clock import FakeClock
 from guardrail_mw.worker import Worker
+from guardrail_mw.worker.desk import Desk
 from guardrail_mw.worker.orders import read_orders, write_orders
 
 pytestmark = pytest.mark.anyio
@@ -282,3 +284,78 @@ async def test_hours_in_common_are_evidence_unless_the_policy_says_otherwise() -
     (found, records), (nothing, fewer) = await together(), await together(hours=False)
     assert (found, nothing) == ([("payment", "timing")], [])
     assert (records, fewer) == (1, 0)
+
+
+class Meddling(MemoryStore):
+    """In which something happens between a rebuild's note of its clusters and what it writes of accounts."""
+
+    meanwhile: Callable[[], Awaitable[None]] | None = None
+
+    async def mark(self, records: Mapping[int, Any], established: Mapping[int, int]) -> None:
+        await super().mark(records, established)
+        if self.meanwhile is not None:
+            meddle, self.meanwhile = self.meanwhile, None
+            await meddle()
+
+
+async def meddled(clock: FakeClock) -> tuple[Meddling, Worker, Counts]:
+    """As `filled`, once rebuilt."""
+    made, worker, counts = await filled(clock)
+    store = Meddling(clock=clock)
+    store.__dict__.update(made.__dict__)
+    worker._store = store
+    await worker.work()
+    clock.advance(600)
+    return store, worker, counts
+
+
+async def test_who_is_split_off_and_freed_during_a_rebuild_is_not_bound_by_it() -> None:
+    clock = FakeClock(START)
+    store, worker, _ = await meddled(clock)
+    [large] = [each for each in State.unpack(await store.recall(STATE)).clusters if len(each.members) == 60]
+    desk = Desk(store, ClustersSettings(), clock=clock)
+
+    async def meanwhile() -> None:
+        await desk.split(large.id, CAMPAIGN[:3], "mine")
+        await desk.free(CAMPAIGN[:3])
+
+    store.meanwhile = meanwhile
+    worker._rules = replace(
+        worker._rules, judge=Judge.shipped().at(-2_000, -1_500)
+    )  # the verdict turns: all are written anew
+    await worker.work()
+    assert "cluster" not in await standing(store, CAMPAIGN[0])
+    assert (await standing(store, CAMPAIGN[3]))["verdict"] == "confirmed"
+
+
+async def test_what_another_has_rebuilt_meanwhile_is_not_written_over() -> None:
+    clock = FakeClock(START)
+    store, worker, _ = await meddled(clock)
+    now = clock.now()
+    pending = Merged("aaaaaaaaaaaa", "bbbbbbbbbbbb", now, now + 10 * HOUR * 1_000_000)
+    await store.keep(STATE, replace(State.unpack(await store.recall(STATE)), merged=(pending,)).pack())
+    newer = State(now + 1, 1, (), (pending,)).pack()
+
+    async def meanwhile() -> None:
+        await store.keep(STATE, newer)
+
+    store.meanwhile = meanwhile
+    await worker.work()
+    assert await store.recall(STATE) == newer
+
+
+async def test_an_alert_is_not_lost_with_what_fails_after_it() -> None:
+    clock = FakeClock(START)
+    store, worker, counts = await filled(clock)
+    meddling = Meddling(clock=clock)
+    meddling.__dict__.update(store.__dict__)
+
+    async def meanwhile() -> None:
+        raise StoreError("it is away")
+
+    meddling.meanwhile = meanwhile
+    worker._store = meddling
+    with pytest.raises(StoreError):
+        await worker.work()
+    await worker.work()
+    assert counts.read()["clusters.turned"] == 1

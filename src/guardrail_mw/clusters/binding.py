@@ -112,8 +112,8 @@ def changes(fields: Mapping[str, str]) -> tuple[Change, ...]:
 
 def kept_apart(fields: Mapping[str, str], now: int) -> bool:
     """Whether an account was split off from a cluster: only a rebuild, which sees the split, may say where it belongs."""
-    until = fields.get(APART)
-    return until is not None and (until == "0" or now < int(until))
+    until = fields.get(APART, "")
+    return until == "0" or (_is_whole(until) and now < int(until))
 
 
 def in_force(clusters: Iterable[Cluster]) -> dict[str, dict[str, str]]:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from guardrail_mw.clusters.descent import Named
 
-__all__ = ["inherited", "merged", "midnight", "sharing"]
+__all__ = ["inherited", "merged", "midnight", "share_of", "sharing", "without_parts"]
 
 
 def midnight(now: int) -> int:
@@ -70,3 +70,20 @@ def merged(
                 went[old] = came, cluster
     targets = {old: cluster.counters or cluster.id for old, (_, cluster) in went.items()}
     return tuple(Merged(old, target, now, ends(now)) for old, target in sorted(targets.items()) if old != target)
+
+
+def share_of(parent: Cluster, part: Sequence[str]) -> int:
+    """Tokens of the budget worked out for a material cluster that a part takes along, by members; 0 where there is none."""
+    came = len(set(part).intersection(parent.members))
+    return parent.budget * came // max(1, len(parent.members))
+
+
+def without_parts(clusters: Sequence[Cluster], before: Mapping[str, Cluster]) -> list[Cluster]:
+    """Clusters, of whose budgets is taken what their new parts took along: a split makes no more of it."""
+    took: Counter[str] = Counter()
+    for each in clusters:
+        if each.id not in before and each.material is not None and len(each.lineage) > 1:
+            whole = before.get(each.lineage[1])
+            if whole is not None and whole.material == each.material:
+                took[whole.id] += each.budget
+    return [replace(each, budget=max(1, each.budget - took[each.id])) if took[each.id] else each for each in clusters]

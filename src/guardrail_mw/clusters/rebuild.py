@@ -18,12 +18,12 @@ from guardrail_mw.clusters.descent import name
 from guardrail_mw.clusters.features import FEATURES, Activities, features, tied
 from guardrail_mw.clusters.forming import Formed, form
 from guardrail_mw.clusters.graph import Graph, Holdings, Table
-from guardrail_mw.clusters.inheriting import inherited, merged, midnight, sharing
+from guardrail_mw.clusters.inheriting import inherited, merged, midnight, share_of, sharing, without_parts
 from guardrail_mw.clusters.material import GROWTH, Materiality, tokens_by_day
 from guardrail_mw.clusters.ordering import Judging, decided, orders_of
 from guardrail_mw.clusters.reading import FAMILIES, FAMILY
 from guardrail_mw.clusters.scores import COUNTS
-from guardrail_mw.clusters.splitting import apart, holding
+from guardrail_mw.clusters.splitting import apart, freed, holding
 from guardrail_mw.clusters.state import Cluster, Given, State
 from guardrail_mw.clusters.verdict import Judge
 
@@ -126,6 +126,8 @@ def rebuild(held: Holdings, activity: Activities, before: State, given: Given, r
         parent = old.get(found.descends)
         heir = now if known is not None and parent is None else parent.heir if parent is not None else 0
         lineage = dict.fromkeys((found.id, *(parent.lineage if parent is not None else ())))
+        own = freed(mine, given.splits) >= 0  # an operator took them out: what the others did is not theirs
+        share = 0 if own or known is not None or parent is None else share_of(parent, mine)
         made = Cluster(
             found.id,
             mine,
@@ -139,8 +141,8 @@ def rebuild(held: Holdings, activity: Activities, before: State, given: Given, r
             lineage=tuple(lineage)[:_LINEAGE],
             heir=heir,
             families=rests[number],
-            **_material(known, len(mine), tokens[number], tokens[-1], rules, now),
-            **inherited(known, parent, now, rules.ends),
+            **_material(known, parent if share else None, share, rules, now, (len(mine), tokens[number], tokens[-1])),
+            **({} if own else inherited(known, parent, now, rules.ends)),
             approved=sum(min(old[each].approved, came) for each, came in zip(found.ancestors, found.came, strict=True)),
         )
         clusters.append(_verdict(made, known, given, judging, (now, before.rebuilt), cold=cold))
@@ -149,7 +151,9 @@ def rebuild(held: Holdings, activity: Activities, before: State, given: Given, r
         names[number] = found.id
     watched = {each.id for each in clusters if len(each.members) >= rules.floor[0]}
     pending = tuple(each for each in before.merged if now < each.until)
-    state = State(now, first, sharing(clusters), (*pending, *merged(named, clusters, were, now, rules.ends)))
+    state = State(
+        now, first, sharing(without_parts(clusters, old)), (*pending, *merged(named, clusters, were, now, rules.ends))
+    )
     return Rebuilt(state, _marks(graph, formed, names, watched), formed, graph, tuple(names))
 
 
@@ -164,15 +168,31 @@ def _verdict(
 
 
 def _material(
-    known: Cluster | None, members: int, tokens: NDArray[np.float64], everybody: NDArray[np.float64], rules: Rules, now: int
+    known: Cluster | None,
+    parent: Cluster | None,
+    share: int,
+    rules: Rules,
+    now: int,
+    figures: tuple[int, NDArray[np.float64], NDArray[np.float64]],
 ) -> dict[str, Any]:
     """Since when it is material, and its budget, which stays what it was then; nothing where it is not.
 
     The budget of one of which no tokens were counted then is fixed at the first rebuild that knows of some.
+
+    Args:
+        known: the cluster that had its id before; None where the id is new.
+        parent: the material one that it was split from.
+        share: tokens that it takes along from there.
+        rules: from what on a cluster is material.
+        now: µs.
+        figures: its members, its tokens of each day, and everybody's.
     """
+    if parent is not None:
+        return {"material": parent.material, "budget": share}
     since = known.material if known is not None else None
     if known is not None and since is not None and known.budget:
         return {"material": since, "budget": known.budget}
+    members, tokens, everybody = figures
     largest = float(tokens.max(initial=0.0))
     if since is None and not rules.material.holds(members, largest, float(everybody.max(initial=0.0))):
         return {}

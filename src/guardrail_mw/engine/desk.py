@@ -340,7 +340,7 @@ def _against(fields: Mapping[str, str]) -> dict[str, str]:
     """What of a standing holds against its account."""
     accused = fields.get("verdict", "none") != "none"
     held = fields.get("override", "allow").partition(" ")[0] != "allow"
-    wanted = [*(_SPARED[:2] if held else ()), *(_SPARED[2:] if accused else ())]
+    wanted = ["apart", *(_SPARED[:2] if held else ()), *(_SPARED[2:] if accused else ())]
     return {field: fields[field] for field in wanted if field in fields}
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Final, Literal, NamedTuple, TypeAlias
 
 from guardrail_mw.clusters.binding import acts
 from guardrail_mw.clusters.ordering import orders_of
@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Alert", "alerts"]
 
+_SETTLES: Final = frozenset({"verdict", "release", "approve", "reject"})
+"""Orders after which a verdict is no news to whoever gave them."""
 What: TypeAlias = Literal["turned", "asks"]
 
 
@@ -31,8 +33,8 @@ class Alert(NamedTuple):
 def alerts(before: State, after: State, given: Given, approval: ApprovalSettings) -> Iterator[Alert]:
     """What a rebuild changed that nobody has ordered.
 
-    A cluster is compared with all that its members came from, so that one that falls apart, or takes in another, is no news; nor
-    is what an operator has said since the last rebuild.
+    A cluster is compared with what it was, or with what at least half of it comes from, so that one that falls apart, or takes in
+    another, is no news; nor is what an operator has said of its verdict since the last rebuild.
 
     Args:
         before: what the last rebuild left.
@@ -43,9 +45,9 @@ def alerts(before: State, after: State, given: Given, approval: ApprovalSettings
     old = {each.id: each for each in before.clusters}
     for each in after.clusters:
         orders = orders_of(given, each, given.splits, after.rebuilt)
-        if orders and orders[-1].at > before.rebuilt:
+        if any(order.at > before.rebuilt and order.what in _SETTLES for order in orders):
             continue
-        known = [old[name] for name in each.ancestors if name in old]
+        known = [old[name] for name in dict.fromkeys((each.id, *each.lineage)) if name in old]
         look = f"guardrail-mw clusters show {each.id}"
         if each.asked is not None:
             if all(one.asked is None for one in known):

@@ -4,6 +4,9 @@ Counters lie in a cluster's home. What there is of one is read (`peek`) and char
 is owed. The same bill takes the only place in a window that bears the merged cluster's name, so that a repeat, after a failure or
 by another process, is refused whole: an id never comes again once its cluster is gone. Slots in flight are let go, they end
 within half a minute; velocity is not carried.
+
+It is carried as it stands then: what is reserved and not settled yet counts as reserved, for good, and what a sliding window has
+counted counts from now on. A part that shares another's counters has none of its own, so what it used stays with that one.
 """
 
 from __future__ import annotations

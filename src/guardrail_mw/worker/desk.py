@@ -216,7 +216,7 @@ class Desk:
         """Take back every split that was given of a cluster, as of the next rebuild. Returns those."""
         async with self._turn():
             known = await self.splits()
-            gone = tuple(each for each in known if each.cluster.startswith(cluster) or each.id == cluster)
+            gone = tuple(each for each in known if cluster and (each.cluster.startswith(cluster) or each.id == cluster))
             if not gone:
                 raise OrderError("cluster", f"{cluster[:32]!r} has no split that holds.")
             left = [each for each in known if each not in gone]
@@ -321,7 +321,8 @@ def _budgeted(cluster: Cluster, tokens: str) -> None:
     """Whether it can be given that budget."""
     if cluster.material is None:
         raise OrderError("cluster", f"{cluster.id} is not material (`clusters.material`): it has no budget.")
-    if tokens and not (tokens.isascii() and tokens.isdigit() and 1 <= int(tokens) <= MOST_TOKENS):
+    digits = tokens.isascii() and tokens.isdigit() and len(tokens) <= len(str(MOST_TOKENS))
+    if tokens and not (digits and 1 <= int(tokens) <= MOST_TOKENS):
         raise OrderError("tokens", f"{tokens[:32]!r} is no whole number from 1 to {MOST_TOKENS:,}.")
 
 

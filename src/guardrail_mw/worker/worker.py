@@ -115,9 +115,13 @@ class Worker:
         rules = replace(self._rules, ends=carrying.ends)
         read, done = await asyncio.to_thread(_rebuilt, reader, before, given, rules, now)
         await self._store.keep(STATE, await asyncio.to_thread(done.state.pack))
+        self._alert(before, done.state, given)  # at once: the next rebuild compares with what is kept now
         await self._store.keep(BINDING, json.dumps(in_force(done.state.clusters)).encode())
         await self._store.mark(done.marks, {})
-        changed = binding(read, before, done.state)
+        parted = {each.id for each in splits}
+        late = [each for each in read_splits(await self._store.recall(SPLITS)) if each.id not in parted]
+        freed = {account for each in late for account in each.side}  # meanwhile: the next rebuild says where they belong
+        changed = [each for each in binding(read, before, done.state) if each[0] not in freed]
         await self._store.assign(changed)
         await Desk(self._store, self._settings, clock=self._clock).uphold(given, splits)
         self._observer.count("clusters.rebuilt")
@@ -128,7 +132,6 @@ class Worker:
             len(done.state.clusters),
             len(changed),
         )
-        self._alert(before, done.state, given)
         if now - self._swept >= _DAY:
             self._swept = now
             await self._store.sweep(edges.horizon(now, lookback))
@@ -139,9 +142,10 @@ class Worker:
         if not state.merged:
             return state
         await carrying.carry(self._store, state.merged)
-        state = replace(state, merged=())
-        await self._store.keep(STATE, await asyncio.to_thread(state.pack))
-        return state
+        carried = replace(state, merged=())
+        if State.unpack(await self._store.recall(STATE)).rebuilt == state.rebuilt:  # else another has rebuilt meanwhile
+            await self._store.keep(STATE, await asyncio.to_thread(carried.pack))
+        return carried
 
     def _alert(self, before: State, after: State, given: Given) -> None:
         """Say what somebody should look at: a line of the log each, and counted."""

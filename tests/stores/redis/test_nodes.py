@@ -157,3 +157,12 @@ async def test_who_may_not_read_the_configuration_is_not_warned(
         await until(lambda: store._book()._tasks == set())
         await store.close()
     assert caplog.text == ""
+
+
+def test_who_waits_longer_may_take_longer_to_connect() -> None:
+    target = parse("redis://127.0.0.1")
+    short, long = target.waiting(0.025).options, target.waiting(10).options
+    assert (short["socket_timeout"], short["socket_connect_timeout"]) == (1.0, 1.0)
+    assert (long["socket_timeout"], long["socket_connect_timeout"]) == (10, 10)
+    said = parse("redis://127.0.0.1?socket_timeout=2").waiting(10).options
+    assert (said["socket_timeout"], said["socket_connect_timeout"]) == (2.0, 10)

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 __all__ = ["Address", "Target", "check_policy", "dial", "parse", "slots"]
 
 CONNECT = 1.0
-"""Seconds that a step of connecting may take."""
+"""Seconds, at least, that a step of connecting may take; or a request's deadline."""
 ASK = 0.3
 """Seconds that one Sentinel may take; then the next is asked."""
 _PORTS = {"standalone": 6379, "sentinel": 26379, "cluster": 6379}
@@ -63,6 +63,14 @@ class Target(NamedTuple):
     """redis-py's, for a connection to a server; host and port are the first seed's."""
     sentinel: dict[str, Any]
     """Likewise for one to a Sentinel."""
+
+    def waiting(self, seconds: float) -> Target:
+        """The same for requests that wait so long: then a step of connecting may take that, unless the URL says otherwise."""
+        longer = max(CONNECT, seconds)
+        options = {**self.options, "socket_connect_timeout": longer}
+        if options["socket_timeout"] == CONNECT:
+            options["socket_timeout"] = longer
+        return self._replace(options=options)
 
 
 def parse(url: str) -> Target:

@@ -58,7 +58,12 @@ class RedisStore:
         observer: Observer | None = None,
     ) -> None:
         self._settings = Settings(
-            parse(url), deadline / 1e6, prefix, clock, _Nobody() if observer is None else observer, set()
+            parse(url).waiting(deadline / 1e6),
+            deadline / 1e6,
+            prefix,
+            clock,
+            _Nobody() if observer is None else observer,
+            set(),
         )
         self._books: dict[asyncio.AbstractEventLoop, Book] = {}
         self._guards: dict[asyncio.AbstractEventLoop, AsyncIterator[None]] = {}
