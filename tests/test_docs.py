@@ -12,6 +12,7 @@ A page's fenced blocks are taken in order, in one temporary directory:
 from __future__ import annotations
 
 import doctest
+import logging
 import os
 import re
 import subprocess
@@ -123,11 +124,16 @@ def test_examples_run(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     monkeypatch.syspath_prepend(tmp_path)
     before = set(sys.modules)
     runner = Runner(page, tmp_path)
+    levels = {each: each.level for each in (logging.getLogger(), logging.getLogger("guardrail_mw"))}
+    for logger, level in zip(levels, (logging.WARNING, logging.NOTSET), strict=True):
+        logger.setLevel(level)  # as a reader finds them, whatever the pages before have set
     try:
         for block in blocks(page.read_text()):
             assert block.language in LANGUAGES, f"{page}:{block.line}: what is to be done with {block.language}?"
             runner.run(block)
     finally:
+        for logger, level in levels.items():
+            logger.setLevel(level)
         for name in set(sys.modules) - before:
             if str(getattr(sys.modules[name], "__file__", "")).startswith(str(tmp_path)):
                 del sys.modules[name]
