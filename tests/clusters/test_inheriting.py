@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from guardrail_mw.clusters.descent import name
-from guardrail_mw.clusters.inheriting import inherited, merged, midnight, share_of, sharing, without_parts
+from guardrail_mw.clusters.inheriting import inherited, merged, midnight, sharing, taken_along, without_parts
 from guardrail_mw.clusters.state import Cluster, Merged
 
 DAY = 86_400_000_000
@@ -51,8 +51,8 @@ def test_parts_share_the_budget_that_holds_now() -> None:
 def test_a_split_makes_no_more_of_a_budget() -> None:
     """Of 100 for ten, three take 30 along: seven keep 70. A stranger among them brings nothing, and takes nothing."""
     whole = replace(OLD, members=tuple("abcdefghij"), material=1, budget=100)
-    assert share_of(whole, ("a", "b", "c", "x")) == 30
-    assert share_of(replace(whole, material=None, budget=0), ("a",)) == 0
+    assert taken_along(whole, ("a", "b", "c", "x")) == {"material": 1, "budget": 30}
+    assert taken_along(replace(whole, material=None, budget=0), ("a",)) == {}
     part = replace(NEW, members=("a", "b", "c", "x"), lineage=(NEW.id, OLD.id), material=1, budget=30)
     rest = replace(whole, members=tuple("defghij"), lineage=(OLD.id,))
     other = replace(THIRD, lineage=(THIRD.id,), material=5, budget=9)

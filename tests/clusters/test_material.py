@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 
 from guardrail_mw.clusters.features import Activities
+from guardrail_mw.clusters.inheriting import taken_along
 from guardrail_mw.clusters.material import Materiality, tokens_by_day
 from guardrail_mw.clusters.rebuild import Rules, _material
 from guardrail_mw.clusters.state import Cluster
@@ -41,12 +42,13 @@ def test_from_which_size_on_or_which_share() -> None:
 def test_a_budget_is_fixed_when_the_cluster_becomes_material() -> None:
     rules = Rules(TABLE)
     tokens, everybody = np.array([100.0, 250.0]), np.array([90_000.0, 10_000.0])
-    assert _material(None, None, 0, rules, 7, (50, tokens, everybody)) == {"material": 7, "budget": 300}
-    assert _material(None, None, 0, rules, 7, (49, tokens, everybody)) == {}
-    assert _material(None, None, 0, rules, 7, (5, tokens * 4, everybody)) == {"material": 7, "budget": 1_200}
+    assert _material(None, 50, tokens, everybody, rules, 7) == {"material": 7, "budget": 300}
+    assert _material(None, 49, tokens, everybody, rules, 7) == {}
+    assert _material(None, 5, tokens * 4, everybody, rules, 7) == {"material": 7, "budget": 1_200}
     known = Cluster("a" * 12, (), "none", 0, 0, material=3, budget=5)
-    assert _material(known, None, 0, rules, 7, (50, tokens, everybody)) == {"material": 3, "budget": 5}
-    assert _material(replace(known, budget=0), None, 0, rules, 7, (5, tokens, everybody)) == {"material": 3, "budget": 300}
-    assert _material(replace(known, budget=0), None, 0, rules, 7, (5, tokens * 0, everybody)) == {"material": 3, "budget": 0}
-    assert _material(replace(known, material=None), None, 0, rules, 7, (49, tokens, everybody)) == {}
-    assert _material(None, known, 2, rules, 7, (50, tokens, everybody)) == {"material": 3, "budget": 2}
+    assert _material(known, 50, tokens, everybody, rules, 7) == {"material": 3, "budget": 5}
+    assert _material(replace(known, budget=0), 5, tokens, everybody, rules, 7) == {"material": 3, "budget": 300}
+    assert _material(replace(known, budget=0), 5, tokens * 0, everybody, rules, 7) == {"material": 3, "budget": 0}
+    assert _material(replace(known, material=None), 49, tokens, everybody, rules, 7) == {}
+    part = taken_along(replace(known, members=tuple("abcde")), ("a", "b"))
+    assert part == {"material": 3, "budget": 2}

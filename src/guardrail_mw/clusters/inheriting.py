@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from guardrail_mw.clusters.descent import Named
 
-__all__ = ["inherited", "merged", "midnight", "share_of", "sharing", "without_parts"]
+__all__ = ["inherited", "merged", "midnight", "sharing", "taken_along", "without_parts"]
 
 
 def midnight(now: int) -> int:
@@ -72,10 +72,11 @@ def merged(
     return tuple(Merged(old, target, now, ends(now)) for old, target in sorted(targets.items()) if old != target)
 
 
-def share_of(parent: Cluster, part: Sequence[str]) -> int:
-    """Tokens of the budget worked out for a material cluster that a part takes along, by members; 0 where there is none."""
+def taken_along(parent: Cluster, part: Sequence[str]) -> dict[str, Any]:
+    """Since when a part is material, and what of its parent's worked out budget it takes along, by members; nothing for none."""
     came = len(set(part).intersection(parent.members))
-    return parent.budget * came // max(1, len(parent.members))
+    share = parent.budget * came // max(1, len(parent.members))
+    return {"material": parent.material, "budget": share} if share else {}
 
 
 def without_parts(clusters: Sequence[Cluster], before: Mapping[str, Cluster]) -> list[Cluster]:

@@ -18,7 +18,7 @@ from guardrail_mw.clusters.descent import name
 from guardrail_mw.clusters.features import FEATURES, Activities, features, tied
 from guardrail_mw.clusters.forming import Formed, form
 from guardrail_mw.clusters.graph import Graph, Holdings, Table
-from guardrail_mw.clusters.inheriting import inherited, merged, midnight, share_of, sharing, without_parts
+from guardrail_mw.clusters.inheriting import inherited, merged, midnight, sharing, taken_along, without_parts
 from guardrail_mw.clusters.material import GROWTH, Materiality, tokens_by_day
 from guardrail_mw.clusters.ordering import Judging, decided, orders_of
 from guardrail_mw.clusters.reading import FAMILIES, FAMILY
@@ -127,7 +127,7 @@ def rebuild(held: Holdings, activity: Activities, before: State, given: Given, r
         heir = now if known is not None and parent is None else parent.heir if parent is not None else 0
         lineage = dict.fromkeys((found.id, *(parent.lineage if parent is not None else ())))
         own = freed(mine, given.splits) >= 0  # an operator took them out: what the others did is not theirs
-        share = 0 if own or known is not None or parent is None else share_of(parent, mine)
+        along = {} if own or known is not None or parent is None else taken_along(parent, mine)
         made = Cluster(
             found.id,
             mine,
@@ -141,7 +141,7 @@ def rebuild(held: Holdings, activity: Activities, before: State, given: Given, r
             lineage=tuple(lineage)[:_LINEAGE],
             heir=heir,
             families=rests[number],
-            **_material(known, parent if share else None, share, rules, now, (len(mine), tokens[number], tokens[-1])),
+            **(along or _material(known, len(mine), tokens[number], tokens[-1], rules, now)),
             **({} if own else inherited(known, parent, now, rules.ends)),
             approved=sum(min(old[each].approved, came) for each, came in zip(found.ancestors, found.came, strict=True)),
         )
@@ -168,31 +168,15 @@ def _verdict(
 
 
 def _material(
-    known: Cluster | None,
-    parent: Cluster | None,
-    share: int,
-    rules: Rules,
-    now: int,
-    figures: tuple[int, NDArray[np.float64], NDArray[np.float64]],
+    known: Cluster | None, members: int, tokens: NDArray[np.float64], everybody: NDArray[np.float64], rules: Rules, now: int
 ) -> dict[str, Any]:
     """Since when it is material, and its budget, which stays what it was then; nothing where it is not.
 
     The budget of one of which no tokens were counted then is fixed at the first rebuild that knows of some.
-
-    Args:
-        known: the cluster that had its id before; None where the id is new.
-        parent: the material one that it was split from.
-        share: tokens that it takes along from there.
-        rules: from what on a cluster is material.
-        now: µs.
-        figures: its members, its tokens of each day, and everybody's.
     """
-    if parent is not None:
-        return {"material": parent.material, "budget": share}
     since = known.material if known is not None else None
     if known is not None and since is not None and known.budget:
         return {"material": since, "budget": known.budget}
-    members, tokens, everybody = figures
     largest = float(tokens.max(initial=0.0))
     if since is None and not rules.material.holds(members, largest, float(everybody.max(initial=0.0))):
         return {}

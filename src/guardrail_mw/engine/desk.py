@@ -12,6 +12,7 @@ from difflib import get_close_matches
 from inspect import signature
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
+from guardrail_mw.clusters.binding import APART
 from guardrail_mw.engine import naming
 from guardrail_mw.engine.accounts import KEPT, MisuseError, decode, home_of, line_of, moment, slug_of
 from guardrail_mw.errors import StoreError
@@ -340,7 +341,7 @@ def _against(fields: Mapping[str, str]) -> dict[str, str]:
     """What of a standing holds against its account."""
     accused = fields.get("verdict", "none") != "none"
     held = fields.get("override", "allow").partition(" ")[0] != "allow"
-    wanted = ["apart", *(_SPARED[:2] if held else ()), *(_SPARED[2:] if accused else ())]
+    wanted = [APART, *(_SPARED[:2] if held else ()), *(_SPARED[2:] if accused else ())]
     return {field: fields[field] for field in wanted if field in fields}
 
 
