@@ -231,9 +231,8 @@ def _held(graph: Graph, formed: Formed, pairs: NDArray[np.bool_]) -> NDArray[np.
 def _marks(graph: Graph, formed: Formed, names: list[str], watched: set[str]) -> dict[int, tuple[tuple[str, int], ...]]:
     weights = formed.weights
     worth = np.array([each in watched for each in names], np.bool_)
-    shown = (
-        graph.keys[weights.value] >> keys.BITS
-    ) != keys.COACTIVE  # no request shows that, so no record of it is ever read
+    # hours in common are shown by no request, so no record of them is ever read
+    shown = graph.keys[weights.value] >> keys.BITS != keys.COACTIVE
     rows = np.flatnonzero(worth[weights.cluster] & shown) if len(names) else np.zeros(0, np.int64)
     rows = rows[np.lexsort((weights.cluster[rows], -weights.weight[rows], weights.value[rows]))]
     marks: dict[int, tuple[tuple[str, int], ...]] = {}

@@ -334,12 +334,12 @@ class Book:
             await self._topology.learn(deadline - monotonic())
 
     async def ask(self, home: str, payload: bytes) -> Any:
-        """Send one command to a home's slot and wait, `PATIENCE` seconds at most, for its answer."""
+        """Send one command to a home's slot and wait, `PATIENCE` or the deadline at most, for its answer."""
         [answer] = await self.ask_all([(home, payload)])
         return answer
 
     async def ask_all(self, commands: Sequence[tuple[str, bytes]]) -> list[Any]:
-        """Send commands together, each to a home's slot; their answers in order, `PATIENCE` seconds at most from now."""
+        """Send commands together, each to a home's slot; their answers in order, `PATIENCE` or the deadline from now at most."""
         deadline = monotonic() + self._patience
         await self.learnt(deadline)
         return await self._answers([(self.way(home)[0], payload) for home, payload in commands], deadline)
