@@ -25,6 +25,7 @@ from guardrail_mw.clusters.settings import (
     FloorSettings,
     KindSettings,
     MaterialSettings,
+    OrganisationSettings,
     VerdictSettings,
 )
 from guardrail_mw.conditions import WhenSettings
@@ -67,7 +68,7 @@ MODELS: dict[str, type[BaseModel]] = {
         JwtSettings, ClaimNames, HeaderSettings, RouteSettings, ReserveSettings, InspectSettings, ModelSettings, PriceSettings,
         LimitSettings, WhenSettings, DeviceSettings, VelocitySettings, RiskSettings, ScorerSettings, AutomationSettings,
         ClusterSettings, Ramp, FrictionSettings, DelaysSettings, CapSettings, RungSettings, WaitSettings, TrimSettings,
-        ClustersSettings, KindSettings, FloorSettings, MaterialSettings, ApprovalSettings, VerdictSettings,
+        ClustersSettings, KindSettings, FloorSettings, MaterialSettings, OrganisationSettings, ApprovalSettings, VerdictSettings,
         TelemetrySettings, ConsoleSettings, SinkSettings, LogSettings, JsonlSettings, ParquetSettings,
     )
 }  # fmt: skip

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,8 @@ import pytest
 from click.testing import Result
 
 from guardrail_mw.algorithms import edges, keys
-from guardrail_mw.clusters.state import State
+from guardrail_mw.cli.clusters.telling import budgeted
+from guardrail_mw.clusters.state import Cluster, State
 from guardrail_mw.stores.base import Activity
 from guardrail_mw.stores.memory import MemoryStore
 
@@ -237,6 +239,15 @@ def test_label(clusters: Run, played: Played, ids: tuple[str, str]) -> None:
     cure = f"To act now: guardrail-mw clusters approve {large}"
     assert found[-1] == f"It newly binds over 30 accounts, so they are trimmed for 30m first. {cure}"
     assert verdicts(played, account("c", 0)) == [("watched", "confirmed")]
+
+
+def test_whose_budget_it_is() -> None:
+    plain = Cluster("a" * 12, (), "none", 0, 0, budget=552_000, material=1)
+    known = replace(plain, organisation="acme", declared=90_000, material=None)
+    assert budgeted(plain) == "552,000 tokens a UTC day"
+    assert budgeted(known) == "90,000 tokens a UTC day, which the policy gives acme"
+    given = "70,000 tokens a UTC day, which an operator gave (90,000 is what the policy gives acme)"
+    assert budgeted(replace(known, granted=70_000)) == given
 
 
 def test_budget(clusters: Run, ids: tuple[str, str]) -> None:

@@ -10,8 +10,9 @@ import pytest
 
 from guardrail_mw import Guardrail
 from guardrail_mw.algorithms import edges, keys
+from guardrail_mw.clusters.kinds import Declared
 from guardrail_mw.engine.accounts import MisuseError
-from guardrail_mw.engine.linking import Linker, graph_of, link, moment_of, unlink
+from guardrail_mw.engine.linking import Linker, declared, graph_of, link, moment_of, unlink
 from guardrail_mw.errors import StoreError
 from guardrail_mw.identity.digest import Digester
 from guardrail_mw.identity.keys import Secrets
@@ -223,3 +224,46 @@ def test_what_is_no_time(when: Any) -> None:
 def test_no_time() -> None:
     assert moment_of("created", None) is None
     assert moment_of("created", "") is None
+
+
+# Organisations that the policy knows
+
+
+async def test_an_organisation_of_the_policy_is_known_by_what_its_members_show() -> None:
+    """Each source, or the one of that issuer, has a name for it; a request's evidence is the key, and so is what is linked."""
+    known = [{"name": "acme", "tokens": 5}, {"name": "bee", "issuer": "proxy", "tokens": 7}]
+    found = guardrail(PROXY, API_KEY, clusters={**CLUSTERS, "organisations": known})
+    evidence = found.engine.resolver.evidence
+    assert evidence is not None
+    key = {
+        source: [evidence.linked(keys.ORGANISATION, DIGESTER.organisation(*source, name)) for name in ("acme", "bee")]
+        for source in (("header", "proxy"), ("api_key", ""))
+    }
+    acme, bee = Declared("acme", 5), Declared("bee", 7)
+    assert declared(found.policy, found.engine.resolver) == {
+        key["header", "proxy"][0]: acme,
+        key["api_key", ""][0]: acme,
+        key["header", "proxy"][1]: bee,
+    }
+    plain = guardrail(clusters=None)
+    assert declared(plain.policy, plain.engine.resolver) == {}
+
+
+async def test_its_members_share_what_the_policy_gives_it() -> None:
+    """30 accounts on one card at one address, all of one organisation: not material, and it has its budget all the same."""
+    section = {"organisations": [{"name": "acme", "tokens": 5_000}]}
+    found = guardrail(PROXY, clusters=section)
+    accounts = [f"a:{number:022}" for number in range(230)]
+    home = DIGESTER.organisation("header", "proxy", "acme")
+    for number, account in enumerate(accounts):
+        staff = number < 30
+        await link(found, account, "payment", "fp" if staff else f"fp{number}")
+        await link(found, account, "network", "203.0.113.9" if number < 15 else f"198.51.100.{number}")
+        if staff:
+            await link(found, account, "organisation", home)
+    state = await found.work()
+    (cluster,) = state.clusters
+    assert (len(cluster.members), cluster.organisation, cluster.allowance, cluster.material) == (30, "acme", 5_000, None)
+    store = found.store
+    assert isinstance(store, MemoryStore)
+    assert (await store.export(accounts[3]))["standing"]["fields"]["budget"] == "5000"

@@ -235,6 +235,20 @@ def test_a_day_of_silence_makes_room_and_use_keeps_it() -> None:
     assert newcomers[63] == ""
 
 
+def test_who_calls_every_ninety_minutes_is_not_worked_out_each_time() -> None:
+    """As an account does that asks sixteen times a day: the device is looked at anew twice a day, and never idle."""
+    clock = FakeClock()
+    guarded = resolver(clock)
+    first = told(guarded, MINE, ("user-agent", "own/0"))
+    again = []
+    for _ in range(16):
+        clock.advance(5_400)
+        again.append(told(guarded, MINE, ("user-agent", "own/0")))
+    assert [each is first for each in again[:8]] == [True] * 7 + [False]
+    assert len({id(each) for each in again}) == 3
+    assert {each.device for each in again} == {first.device}
+
+
 def test_the_table_is_bounded_and_forgets_who_was_longest_away(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(device, "MOST", 4)
     table = Told()

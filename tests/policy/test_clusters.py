@@ -104,3 +104,35 @@ def test_all_mistakes_are_told_at_once(problems: Problems) -> None:
         (5, "clusters.shared_networks[0]"),
         (6, "clusters.floor.accounts"),
     ]
+
+
+TOKENS = "identity: {sources: [{use: jwt, with: {issuer: https://id.example, audience: us, secret: "
+TOKENS += f"{'s' * 40}, algorithms: [HS256]}}}}]}}\n"
+
+
+def test_organisations_have_one_budget_each() -> None:
+    said = "  organisations: [{name: acme, tokens: 5000}, {name: b, issuer: https://id.example, tokens: 1}]\n"
+    clusters = loads(BEGIN + said + TOKENS, environ={}).clusters
+    assert clusters is not None
+    assert [(each.name, each.issuer, each.tokens) for each in clusters.organisations] == [
+        ("acme", "", 5000),
+        ("b", "https://id.example", 1),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("said", "path", "message"),
+    [
+        ("{name: acme, tokens: 1}, {name: acme, tokens: 2}", "[1].name", "stands there twice: 'acme'."),
+        (
+            "{name: acme, tokens: 1}, {name: acme, issuer: https://id.example, tokens: 2}",
+            "[1].name",
+            "stands there twice: 'acme'.",
+        ),
+        ("{name: acme, issuer: https://id.exmple, tokens: 2}", "[0].issuer", "is no source's: `https://id.exmple`."),
+    ],
+)
+def test_what_an_organisation_cannot_be(problems: Problems, said: str, path: str, message: str) -> None:
+    (problem,) = problems(BEGIN + f"  organisations: [{said}]\n" + TOKENS)
+    assert (problem.line, problem.path, problem.message) == (3, f"clusters.organisations{path}", message)
+    assert problem.hint in {"Give it one budget, or one with each `issuer`.", "Did you mean `https://id.example`?"}

@@ -16,7 +16,7 @@ from guardrail_mw.algorithms import keys
 if TYPE_CHECKING:
     from guardrail_mw.values import Family
 
-__all__ = ["BUILT_IN", "FEW", "Kind", "Kinds", "default_code"]
+__all__ = ["BUILT_IN", "FEW", "Declared", "Kind", "Kinds", "default_code"]
 
 FEW: Final = 20
 """Holders from which on a network is no bound evidence: a house has fewer, an office, a carrier's NAT or a proxy more."""
@@ -31,6 +31,14 @@ class Kind(NamedTuple):
     bound: bool
     below: int = 0
     """Holders from which on its values are not bound any more; 0 where they stay so, however many share one."""
+
+
+class Declared(NamedTuple):
+    """An organisation that the policy knows."""
+
+    name: str
+    tokens: int
+    """That its members have in all, a UTC day."""
 
 
 BUILT_IN: Final[tuple[Kind, ...]] = (

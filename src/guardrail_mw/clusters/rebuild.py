@@ -19,7 +19,7 @@ from guardrail_mw.clusters.features import FEATURES, Activities, features, tied
 from guardrail_mw.clusters.forming import Formed, form
 from guardrail_mw.clusters.graph import Graph, Holdings, Table
 from guardrail_mw.clusters.inheriting import inherited, merged, midnight, sharing, taken_along, without_parts
-from guardrail_mw.clusters.material import GROWTH, Materiality, tokens_by_day
+from guardrail_mw.clusters.material import GROWTH, Materiality, declared, tokens_by_day
 from guardrail_mw.clusters.ordering import Judging, decided, orders_of
 from guardrail_mw.clusters.reading import FAMILIES, FAMILY
 from guardrail_mw.clusters.scores import COUNTS
@@ -28,9 +28,11 @@ from guardrail_mw.clusters.state import Cluster, Given, State
 from guardrail_mw.clusters.verdict import Judge
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from numpy.typing import NDArray
+
+    from guardrail_mw.clusters.kinds import Declared
 
 __all__ = ["HOUR", "MARKED", "Rebuilt", "Rules", "rebuild"]
 
@@ -63,6 +65,8 @@ class Rules:
     """Accounts and exchanges from which it is watched."""
     approval: Approval = field(default_factory=Approval)
     material: Materiality = field(default_factory=Materiality)
+    organisations: Mapping[int, Declared] = field(default_factory=dict)
+    """Those that the policy knows, by the keys of the evidence of belonging to them."""
     judge: Judge | None = None
     """The model; the shipped one unless given."""
     ends: Callable[[int], int] = midnight
@@ -116,6 +120,7 @@ def rebuild(held: Holdings, activity: Activities, before: State, given: Given, r
     )
     tokens = tokens_by_day(activity, formed.cluster, len(groups))
     rests = _rests(graph, formed, len(groups))
+    organisations = declared(graph, formed.cluster, len(groups), rules.organisations)
     first = _first(held, before, rules)
     old = {each.id: each for each in before.clusters}
     clusters = []
@@ -142,6 +147,7 @@ def rebuild(held: Holdings, activity: Activities, before: State, given: Given, r
             heir=heir,
             families=rests[number],
             **(along or _material(known, len(mine), tokens[number], tokens[-1], rules, now)),
+            **_organised(organisations.get(number)),
             **({} if own else inherited(known, parent, now, rules.ends)),
             approved=sum(min(old[each].approved, came) for each, came in zip(found.ancestors, found.came, strict=True)),
         )
@@ -181,6 +187,11 @@ def _material(
     if since is None and not rules.material.holds(members, largest, float(everybody.max(initial=0.0))):
         return {}
     return {"material": now if since is None else since, "budget": round(GROWTH * largest)}
+
+
+def _organised(organisation: Declared | None) -> dict[str, Any]:
+    """The organisation of a cluster and the budget that it has, whether or not it is large; nothing for none."""
+    return {} if organisation is None else {"organisation": organisation.name, "declared": organisation.tokens}
 
 
 def _first(held: Holdings, before: State, rules: Rules) -> int:

@@ -15,11 +15,21 @@ from guardrail_mw.quantities import Duration, Network, Share
 from guardrail_mw.settings import Settings, refuse
 from guardrail_mw.values import Family
 
-__all__ = ["ApprovalSettings", "ClustersSettings", "FloorSettings", "KindSettings", "MaterialSettings", "VerdictSettings"]
+__all__ = [
+    "ApprovalSettings",
+    "ClustersSettings",
+    "FloorSettings",
+    "KindSettings",
+    "MaterialSettings",
+    "OrganisationSettings",
+    "VerdictSettings",
+]
 
 _MINUTE: Final = 60_000_000
 _HOUR: Final = 60 * _MINUTE
 _DAY: Final = 24 * _HOUR
+MOST_TOKENS: Final = 10**12
+"""A UTC day, of a cluster's budget that somebody sets."""
 _DOMAIN: Final = re.compile(r"(?!-)[a-z0-9-]{1,63}(\.(?!-)[a-z0-9-]{1,63})+", re.ASCII)
 _BUILT_IN: Final = {kind.name: kind for kind in BUILT_IN}
 
@@ -54,6 +64,17 @@ class MaterialSettings(Settings):
     """Members."""
     tokens: Share = Share.parse("1%")
     """Of a day's tokens of everybody."""
+
+
+class OrganisationSettings(Settings):
+    """An organisation that you know, and what all its members may use together."""
+
+    name: Annotated[str, StringConstraints(min_length=1, max_length=256)]
+    """As tokens and keys name it, and `when: {organisation: …}` has it."""
+    issuer: str = ""
+    """Of the tokens that name it; whichever source of `identity` does, unless set."""
+    tokens: int = Field(ge=1, le=MOST_TOKENS)
+    """A UTC day, of the cluster that half of its members are this organisation's: in place of what would be worked out."""
 
 
 class ApprovalSettings(Settings):
@@ -113,6 +134,8 @@ class ClustersSettings(Settings):
     """Kinds of evidence of your own, by name."""
     floor: FloorSettings = FloorSettings()
     material: MaterialSettings = MaterialSettings()
+    organisations: list[OrganisationSettings] = Field(default=[], max_length=10_000)
+    """Organisations whose budget you set."""
     approval: ApprovalSettings = ApprovalSettings()
     verdict: VerdictSettings = VerdictSettings()
 
@@ -142,6 +165,21 @@ class ClustersSettings(Settings):
         if problems:
             refuse(problems)
         return names
+
+    @field_validator("organisations")
+    @classmethod
+    def _once(cls, organisations: list[OrganisationSettings]) -> list[OrganisationSettings]:
+        seen: dict[str, set[str]] = {}
+        problems = []
+        for index, each in enumerate(organisations):
+            issuers = seen.setdefault(each.name, set())
+            if issuers and (each.issuer in issuers or not each.issuer or "" in issuers):
+                text = f"stands there twice: {each.name!r}."
+                problems.append(Problem(f"{index}.name", text, "Give it one budget, or one with each `issuer`."))
+            issuers.add(each.issuer)
+        if problems:
+            refuse(problems)
+        return organisations
 
     @field_validator("kinds")
     @classmethod

@@ -63,6 +63,10 @@ class Cluster:
     """Tokens a UTC day that a material cluster has in all: 1.2 times the largest day of the seven before it became so."""
     granted: int = 0
     """Tokens a UTC day that an operator gives it in place of that; 0 where none does."""
+    organisation: str = ""
+    """The organisation of at least half of its members, where the policy knows it."""
+    declared: int = 0
+    """Its share of the tokens a UTC day that the policy gives that organisation."""
     counters: str = ""
     """The cluster that it was split from, at whose counters it is charged; empty where it is charged at its own."""
     until: int = 0
@@ -72,8 +76,13 @@ class Cluster:
 
     @property
     def allowance(self) -> int:
-        """Tokens a UTC day that hold; 0 where it is not material, or no tokens of it were ever counted."""
-        return 0 if self.material is None else self.granted or self.budget
+        """Tokens a UTC day that hold; 0 where it is neither material nor a known organisation's, or none were ever counted."""
+        return self.granted or self.declared or self.budget if self.shares else 0
+
+    @property
+    def shares(self) -> bool:
+        """Whether its members share a budget."""
+        return self.material is not None or self.declared > 0
 
 
 @dataclass(frozen=True, slots=True)

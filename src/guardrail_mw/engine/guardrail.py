@@ -401,7 +401,12 @@ class Guardrail:
                 raise PluginError("The policy has no clusters: give it a section `clusters:`.")
             make = plugins.load("services", "worker")
             self._worker = make(
-                self.store, self.policy.clusters, clock=self._clock, observer=self.counts, limits=self.policy.limits
+                self.store,
+                self.policy.clusters,
+                clock=self._clock,
+                observer=self.counts,
+                limits=self.policy.limits,
+                organisations=linking.declared(self.policy, self._resolver),
             )
         return self._worker
 

@@ -8,6 +8,7 @@ from difflib import get_close_matches
 from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
 
 from guardrail_mw.algorithms import keys
+from guardrail_mw.clusters.kinds import Declared
 from guardrail_mw.engine import naming
 from guardrail_mw.engine.accounts import MisuseError, home_of, line_of
 from guardrail_mw.errors import StoreError
@@ -17,8 +18,10 @@ from guardrail_mw.stores.resilient import Resilient
 
 if TYPE_CHECKING:
     from guardrail_mw.engine.guardrail import Guardrail
+    from guardrail_mw.identity.resolver import Resolver
+    from guardrail_mw.policy import Policy
 
-__all__ = ["Linked", "Linker", "When", "graph_of", "link", "moment_of", "unlink"]
+__all__ = ["Linked", "Linker", "When", "declared", "graph_of", "link", "moment_of", "unlink"]
 
 When: TypeAlias = datetime | int | float | str | None
 """A time: with its zone, or in UTC; text such as 2026-11-24T16:00:00Z; a number of seconds, milliseconds or µs since 1970, told
@@ -184,6 +187,21 @@ class Linker:
             )
         source = self._sources[0]
         return self._digester.organisation(source.use, str(getattr(source.with_, "issuer", "")), value)
+
+
+def declared(policy: Policy, resolver: Resolver) -> dict[int, Declared]:
+    """The organisations that a policy's clusters know, by the evidence of belonging to them: a key for each source."""
+    if policy.clusters is None or resolver.evidence is None:
+        return {}
+    sources = [(each.use, str(getattr(each.with_, "issuer", ""))) for each in policy.identity.sources]
+    return {
+        resolver.evidence.linked(keys.ORGANISATION, resolver.digester.organisation(use, issuer, each.name)): Declared(
+            each.name, each.tokens
+        )
+        for each in policy.clusters.organisations
+        for use, issuer in sources
+        if each.issuer in {"", issuer}
+    }
 
 
 def moment_of(argument: str, when: object) -> int | None:

@@ -26,7 +26,7 @@ APART: Final = 64
 """Devices of an account that are told apart."""
 IDLE: Final = 86_400_000_000
 """µs after which one that was not worked out anew makes room."""
-AGAIN: Final = 3_600_000_000
+AGAIN: Final = 43_200_000_000
 """µs after which a device is worked out anew, so that one in use is never idle."""
 MOST: Final = 65_536
 """Devices remembered, of all accounts."""

@@ -5,7 +5,7 @@ Runs on whatever parts of a document are sound by themselves, so that its findin
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from difflib import get_close_matches
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
@@ -23,9 +23,10 @@ from guardrail_mw.risk.settings import RiskSettings
 from guardrail_mw.settings import MICRO
 
 if TYPE_CHECKING:
+    from guardrail_mw.clusters.settings import OrganisationSettings
     from guardrail_mw.policy.document import Policy, RouteSettings
 
-__all__ = ["MOST_MODELS", "Finding", "Parts", "check", "nearest", "rules", "sources"]
+__all__ = ["MOST_MODELS", "Finding", "Parts", "check", "issuers", "nearest", "rules", "sources"]
 
 MOST_MODELS = 32
 """Models that `per: [account, model]` tells apart, `other` among them: so many counters a subject has at most for a limit."""
@@ -55,6 +56,9 @@ class Parts(NamedTuple):
     """Whether no rule is left out: then a name that is not there is unknown."""
     risk: RiskSettings | None = None
     friction: FrictionSettings | None = None
+    issuers: Collection[str] | None = None
+    """Of the sources; None where `identity` is not sound."""
+    organisations: Sequence[OrganisationSettings] = ()
 
     @classmethod
     def of(cls, policy: Policy) -> Parts:
@@ -72,12 +76,19 @@ class Parts(NamedTuple):
             velocity=dict(enumerate(policy.velocity)),
             risk=policy.risk,
             friction=policy.friction,
+            issuers=issuers(policy.identity),
+            organisations=policy.clusters.organisations if policy.clusters is not None else (),
         )
 
 
 def sources(identity: object) -> Collection[str]:
     """The names of the sources of credentials."""
     return {source.use for source in getattr(identity, "sources", ()) if isinstance(source.use, str)} | {"anonymous"}
+
+
+def issuers(identity: object) -> Collection[str]:
+    """The issuers that the sources of credentials name."""
+    return {str(getattr(source.with_, "issuer", "")) for source in getattr(identity, "sources", ())} - {""}
 
 
 def rules(settings: Iterable[VelocitySettings]) -> dict[str, Velocity]:
@@ -106,6 +117,7 @@ def check(parts: Parts) -> Iterator[Finding]:
     yield from _routes(parts)
     yield from _counted(parts)
     yield from _scorers(parts)
+    yield from _organisations(parts)
 
 
 def _names(parts: Parts) -> Iterator[Finding]:
@@ -257,3 +269,12 @@ def _scorers(parts: Parts) -> Iterator[Finding]:
         return
     for path, message in misfits(parts.risk, rules(parts.velocity.values())):
         yield ("risk", *path), message, ""
+
+
+def _organisations(parts: Parts) -> Iterator[Finding]:
+    if parts.issuers is None:
+        return
+    for index, organisation in enumerate(parts.organisations):
+        if organisation.issuer and organisation.issuer not in parts.issuers:
+            path: Path = ("clusters", "organisations", index, "issuer")
+            yield path, f"is no source's: `{organisation.issuer}`.", nearest(organisation.issuer, parts.issuers, "Issuers")

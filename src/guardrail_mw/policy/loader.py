@@ -9,6 +9,7 @@ from typing import Any, NamedTuple, TypeVar
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
+from guardrail_mw.clusters.settings import ClustersSettings
 from guardrail_mw.errors import PolicyError, Problem
 from guardrail_mw.friction.settings import FrictionSettings
 from guardrail_mw.identity.settings import IdentitySettings
@@ -225,6 +226,7 @@ def _parts(root: Node) -> checks.Parts:
                 written |= set(paths.validate_python([plain] if isinstance(plain, str) else plain))
     velocity = _items(root, "velocity")
     rules = {index: rule for index, node in velocity.items() if (rule := _sound(VelocitySettings, node)) is not None}
+    clusters = _sound(ClustersSettings, root.at(("clusters",)))
     return checks.Parts(
         limits={index: limit for index, node in limits.items() if (limit := _sound(LimitSettings, node)) is not None},
         routes=sound,
@@ -238,6 +240,8 @@ def _parts(root: Node) -> checks.Parts:
         velocity_whole=len(rules) == len(velocity),
         risk=_sound(RiskSettings, root.at(("risk",))),
         friction=_sound(FrictionSettings, root.at(("friction",))),
+        issuers=checks.issuers(identity) if identity is not None else None,
+        organisations=clusters.organisations if clusters is not None else (),
     )
 
 

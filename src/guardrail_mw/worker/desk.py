@@ -14,6 +14,7 @@ from guardrail_mw.algorithms import edges
 from guardrail_mw.clusters.binding import APART, FREE, changes, in_force, standing
 from guardrail_mw.clusters.ordering import Judging, decided, orders_of
 from guardrail_mw.clusters.reading import Read, Reader
+from guardrail_mw.clusters.settings import MOST_TOKENS
 from guardrail_mw.clusters.splitting import Split, holding, read_splits, until_when, write_splits
 from guardrail_mw.clusters.state import BINDING, ORDERS, SPLITS, STATE, Cluster, Given, Order, State
 from guardrail_mw.errors import StoreError
@@ -36,8 +37,6 @@ _TURN: Final = 2_000_000
 """µs that one may take to write an order."""
 _PAUSE: Final = 0.05
 _TRIES: Final = 100
-MOST_TOKENS: Final = 10**12
-"""A UTC day, of a cluster's budget that an operator sets."""
 
 
 class OrderError(ValueError):
@@ -319,7 +318,7 @@ class Desk:
 
 def _budgeted(cluster: Cluster, tokens: str) -> None:
     """Whether it can be given that budget."""
-    if cluster.material is None:
+    if not cluster.shares:
         raise OrderError("cluster", f"{cluster.id} is not material (`clusters.material`): it has no budget.")
     digits = tokens.isascii() and tokens.isdigit() and len(tokens) <= len(str(MOST_TOKENS))
     if tokens and not (digits and 1 <= int(tokens) <= MOST_TOKENS):

@@ -26,9 +26,10 @@ from guardrail_mw.worker.desk import Desk
 from guardrail_mw.worker.orders import read_orders
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from guardrail_mw.clock import Clock
+    from guardrail_mw.clusters.kinds import Declared
     from guardrail_mw.clusters.settings import ClustersSettings
     from guardrail_mw.limits.settings import LimitSettings
     from guardrail_mw.stores.base import Graph
@@ -55,6 +56,7 @@ class Worker:
         observer: hears `clusters.*`.
         who: this process's name in the election; made up unless given.
         limits: the policy's: what was counted by those `per: [cluster]` outlives a rebuild. They may be set anew.
+        organisations: those that the policy knows, by the keys of the evidence of belonging to them.
     """
 
     def __init__(
@@ -66,6 +68,7 @@ class Worker:
         observer: Observer,
         who: str | None = None,
         limits: Sequence[LimitSettings] = (),
+        organisations: Mapping[int, Declared] | None = None,
     ) -> None:
         self._store = store
         self._settings = settings
@@ -80,6 +83,7 @@ class Worker:
             floor=judging.floor,
             approval=judging.approval,
             material=Materiality(settings.material.accounts, settings.material.tokens.of(1_000_000) / 1_000_000),
+            organisations=organisations or {},
             judge=judging.judge,
         )
         self._swept = 0

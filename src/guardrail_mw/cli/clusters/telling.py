@@ -121,9 +121,10 @@ def tell(cluster: Cluster, orders: Sequence[Order], splits: Sequence[Split], des
     if others:
         yield _line("Came from", ", ".join(others))
     yield _line("Exchanges", f"{cluster.exchanges:,}")
-    if cluster.material is not None:
-        since = f"material since {utc(cluster.material)}: its members share {budgeted(cluster)}"
-        yield _line("Budget", f"{since}. It refuses nobody yet: it is in shadow, as the limit cluster-budget")
+    if cluster.shares:
+        since = f"material since {utc(cluster.material)}: " if cluster.material is not None else ""
+        holds = "It refuses nobody yet: it is in shadow, as the limit cluster-budget"
+        yield _line("Budget", f"{since}its members share {budgeted(cluster)}. {holds}")
     if cluster.counters:
         yield _line("Counters", f"those of {cluster.counters}, which it was split from, until {utc(cluster.until)}")
     yield from _scored(cluster, desk.judge, desk.judging.floor, cold=cold)
@@ -141,8 +142,16 @@ def budgeted(cluster: Cluster) -> str:
     """What its members share."""
     if not cluster.allowance:
         return "no budget, for no tokens of theirs were counted"
-    whose = f", which an operator gave ({cluster.budget:,} was worked out)" if cluster.granted else ""
+    whose = ""
+    if cluster.granted:
+        whose = f", which an operator gave ({cluster.declared or cluster.budget:,} {_otherwise(cluster)})"
+    elif cluster.declared:
+        whose = f", which the policy gives {cluster.organisation}"
     return f"{cluster.allowance:,} tokens a UTC day{whose}"
+
+
+def _otherwise(cluster: Cluster) -> str:
+    return f"is what the policy gives {cluster.organisation}" if cluster.declared else "was worked out"
 
 
 def parts(cluster: Cluster, judge: Judge) -> list[tuple[str, float, float, str]]:
@@ -301,6 +310,7 @@ def figures_of(cluster: Cluster, orders: Sequence[Order], splits: Sequence[Split
         "approved": cluster.approved,
         "material_since": cluster.material,
         "budget": cluster.allowance or None,
+        "organisation": cluster.organisation or None,
         "counters": {"of": cluster.counters, "until": cluster.until} if cluster.counters else None,
         "ancestors": list(cluster.ancestors),
         "figures": figures,
