@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from guardrail_mw.clusters.columns import begins, within
+from guardrail_mw.clusters.columns import among, begins, ranked, within
 from guardrail_mw.clusters.scores import ASSERTABLE, BOUND, COUNTS, JOINS, MOST
 from guardrail_mw.clusters.weights import Weights
 
@@ -62,11 +62,13 @@ def joining(
     edge, pair = _meet(graph, weights, edges, leads)
     number = _number(graph, weights, edge, pair, clusters)
     foreign = cluster[graph.owner[edge]] != weights.cluster[pair]
-    wanted = np.unique(number[foreign])
-    also, more = _meet(graph, weights, edges[np.isin(graph.owner[edges], np.unique(wanted // clusters))], ~leads)
+    wanted = number[foreign]
+    could = np.zeros(graph.size, np.bool_)
+    could[graph.owner[edge[foreign]]] = True
+    also, more = _meet(graph, weights, edges[could[graph.owner[edges]]], ~leads)
     edge, pair = np.concatenate((edge, also)), np.concatenate((pair, more))
     number = np.concatenate((number, _number(graph, weights, also, more, clusters)))
-    here = np.isin(number, wanted)
+    here = among(number, wanted, graph.size * clusters)
     return _scored(graph, weights, nominated, number[here], edge[here], pair[here], clusters, age)
 
 
@@ -99,7 +101,7 @@ def _scored(  # noqa: PLR0913 - columns
     clusters: int,
     age: int,
 ) -> Joining:
-    pairs, place = np.unique(number, return_inverse=True)
+    pairs, place = ranked(number, graph.size * clusters)
     value = graph.value[edge]
     hard = graph.bound[value]
     second = weights.second[pair]
