@@ -109,7 +109,13 @@ class Unforgetting(MemoryStore):
         return bool(account)
 
 
-@pytest.mark.parametrize("broken", [Unsettled, Talkative, Silent, Uncounting, Unforgetting])
+class Timeless(MemoryStore):
+    async def spend(self, token: str, ttl: int, epoch: str) -> bool:
+        del epoch
+        return await super().spend(token, ttl, await self.epoch(token))
+
+
+@pytest.mark.parametrize("broken", [Unsettled, Talkative, Silent, Uncounting, Unforgetting, Timeless])
 def test_the_machine_finds_what_is_broken(broken: type[MemoryStore]) -> None:
     class Broken(StoreMachine):
         def make_store(self, clock: FakeClock) -> Store:

@@ -176,13 +176,14 @@ class TestBounds:
     async def test_spent_tokens_are_never_forgotten_for_want_of_room(self) -> None:
         clock = FakeClock()
         store = MemoryStore(clock=clock, max_subjects=2)
-        assert await store.spend("one", MINUTE)
-        assert await store.spend("two", MINUTE)
+        epoch = await store.epoch("one")
+        assert await store.spend("one", MINUTE, epoch)
+        assert await store.spend("two", MINUTE, epoch)
         with pytest.raises(StoreError, match="as many spent tokens"):
-            await store.spend("three", MINUTE)
-        assert not await store.spend("one", MINUTE)
+            await store.spend("three", MINUTE, epoch)
+        assert not await store.spend("one", MINUTE, epoch)
         clock.advance(60)
-        assert await store.spend("three", MINUTE)
+        assert await store.spend("three", MINUTE, epoch)
 
 
 OUTCOMES: tuple[Literal["settled", "cancelled"], ...] = ("settled", "cancelled")

@@ -74,9 +74,13 @@ class Shared(MemoryStore):
             await asyncio.get_running_loop().create_future()
         return await super().remember(account, changes)
 
-    async def spend(self, token: str, ttl: int) -> bool:
+    async def epoch(self, token: str) -> str:
+        self._called("epoch")
+        return await super().epoch(token)
+
+    async def spend(self, token: str, ttl: int, epoch: str) -> bool:
         self._called("spend")
-        return await super().spend(token, ttl)
+        return await super().spend(token, ttl, epoch)
 
     async def peek(self, bill: Bill) -> Receipt:
         self._called("peek")
@@ -553,10 +557,12 @@ async def test_settling_outside_any_loop_is_looked_after_later() -> None:
 async def test_what_no_process_can_know_alone_fails(on_error: str) -> None:
     async with world(on_error) as w:
         bill = w.bill()
+        epoch = await w.store.epoch("token")
 
         async def fail_all() -> None:
             for call in (
-                w.store.spend("token", SECOND),
+                w.store.epoch("token"),
+                w.store.spend("token", SECOND, epoch),
                 w.store.peek(bill),
                 w.store.remember("a:1", [Change("set", "tier", "x")]),
                 w.store.read_switches(),
@@ -575,11 +581,12 @@ async def test_what_no_process_can_know_alone_fails(on_error: str) -> None:
         assert sum(w.shared.calls.values()) - w.shared.calls["probe"] == asked
         w.shared.broken = None
         await w.tick(3)
-        assert await w.store.spend("token", SECOND)
-        assert not await w.store.spend("token", SECOND)
+        assert await w.store.epoch("token") == epoch
+        assert await w.store.spend("token", SECOND, epoch)
+        assert not await w.store.spend("token", SECOND, epoch)
         w.shared.broken = StoreError("down")
         with pytest.raises(StoreError, match="down"):
-            await w.store.spend("other", SECOND)
+            await w.store.spend("other", SECOND, epoch)
 
 
 async def test_other_verbs_failures_open_it_as_well() -> None:
@@ -587,7 +594,7 @@ async def test_other_verbs_failures_open_it_as_well() -> None:
         w.shared.broken = StoreError("down")
         for _ in range(3):
             with pytest.raises(StoreError):
-                await w.store.spend("token", SECOND)
+                await w.store.spend("token", SECOND, "any")
             w.clock.advance(0.025)
         assert not w.store.available
 
@@ -641,7 +648,7 @@ class Bare:
 
     def __init__(self) -> None:
         self._store = MemoryStore()
-        for verb in ("charge", "settle", "renew", "remember", "spend", "peek", "drain", "close"):
+        for verb in ("charge", "settle", "renew", "remember", "epoch", "spend", "peek", "drain", "close"):
             setattr(self, verb, getattr(self._store, verb))
 
 

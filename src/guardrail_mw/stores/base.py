@@ -311,8 +311,35 @@ class Store(Protocol):
         """Change an account's standing; returns its version, new if a field that plans depend on changed."""
         ...
 
-    async def spend(self, token: str, ttl: int) -> bool:
-        """True the first time `token` is spent within `ttl` µs, False ever after. Raises StoreError when it cannot know."""
+    async def epoch(self, token: str) -> str:
+        """The epoch of the place where `token` would be kept when spent: a short text without blanks, to be kept with the token.
+
+        It changes whenever that place may have forgotten what was spent there: it is another server or another process, was
+        emptied, was restored from a snapshot, was in somebody else's command meanwhile. Tokens of one place share it, and it may
+        be remembered: at worst their tokens are refused.
+
+        Args:
+            token: opaque, at most 64 characters.
+
+        Raises:
+            StoreError: it cannot be known; then nothing could be spent either.
+        """
+        ...
+
+    async def spend(self, token: str, ttl: int, epoch: str) -> bool:
+        """True the first time `token` is spent within `ttl` µs, and only where its epoch still is `epoch`; else False.
+
+        At most one caller is ever told True for a token and an epoch, in all processes, whatever becomes of the store meanwhile.
+        Whoever gets no answer knows nothing: the token may be spent.
+
+        Args:
+            token: as `epoch` was asked about.
+            ttl: by the store's clock; what bears the token should end well before.
+            epoch: what `epoch` answered when the token was made.
+
+        Raises:
+            StoreError: it cannot be known.
+        """
         ...
 
     async def peek(self, bill: Bill) -> Receipt:

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import copy
+import os
 from collections.abc import AsyncIterator, Mapping, Sequence
 from heapq import heappop, heappush
+from secrets import token_urlsafe
 from threading import Lock
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -83,6 +85,7 @@ class MemoryStore:
         self._open: dict[str, _Open] = {}
         self._standings: dict[str, Known] = {}
         self._spent: dict[str, int] = {}
+        self._made = token_urlsafe(16)
         self._switches: dict[str, str] = {}
         self._budgets: dict[str, dict[str, int]] = {}
         self._linked = Linked(max_subjects)
@@ -377,8 +380,14 @@ class MemoryStore:
 
     # The rest
 
-    async def spend(self, token: str, ttl: int) -> bool:
+    async def epoch(self, token: str) -> str:
+        """See `Store.epoch`. A process that was forked from this one keeps what it spends to itself, so it has another."""
+        return f"{os.getpid()}.{self._made}"
+
+    async def spend(self, token: str, ttl: int, epoch: str) -> bool:
         """See `Store.spend`."""
+        if epoch != await self.epoch(token):
+            return False
         with self._lock:
             return self._spend(token, ttl, self._clock.now())
 

@@ -195,9 +195,13 @@ class Resilient:
         """See `Store.remember`. Somebody's command, who must know that it was carried out: it fails where the store does."""
         return await self._ask(lambda: self.store.remember(account, changes))
 
-    async def spend(self, token: str, ttl: int) -> bool:
+    async def epoch(self, token: str) -> str:
+        """See `Store.epoch`. Fails where the store does: what no store can spend need not be asked for."""
+        return await self._ask(lambda: self.store.epoch(token), reads=True)
+
+    async def spend(self, token: str, ttl: int, epoch: str) -> bool:
         """See `Store.spend`. Fails closed in every mode: no process alone knows what another let pass."""
-        return await self._ask(lambda: self.store.spend(token, ttl))
+        return await self._ask(lambda: self.store.spend(token, ttl, epoch))
 
     async def peek(self, bill: Bill) -> Receipt:
         """See `Store.peek`; fails where the store does."""

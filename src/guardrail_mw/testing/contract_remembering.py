@@ -304,14 +304,32 @@ class Keeping:
         assert (await take(store, bucket(1), not_after=clock.now() - 1)).code == "late"
 
     async def test_a_token_is_spent_once(self, store: Store, clock: FakeClock) -> None:
-        assert await store.spend("one", DAY)
-        assert not await store.spend("one", DAY)
-        assert await store.spend("other", DAY)
+        one, other = [await store.epoch(token) for token in ("one", "other")]
+        assert await store.spend("one", DAY, one)
+        assert not await store.spend("one", DAY, one)
+        assert await store.spend("other", DAY, other)
         clock.advance(86_399)
-        assert not await store.spend("one", DAY)
+        assert not await store.spend("one", DAY, one)
 
     async def test_a_token_is_spent_once_whoever_asks_at_the_same_time(self, store: Store) -> None:
-        assert sum(await asyncio.gather(*(store.spend("one", DAY) for _ in range(50)))) == 1
+        epoch = await store.epoch("one")
+        assert sum(await asyncio.gather(*(store.spend("one", DAY, epoch) for _ in range(50)))) == 1
+
+    async def test_an_epoch_is_a_short_text_that_stays(self, store: Store) -> None:
+        """While nothing is forgotten, whatever is spent and whoever asks."""
+        tokens = [f"token-{number}" for number in range(100)]
+        epochs = [await store.epoch(token) for token in tokens]
+        assert {(0 < len(epoch) <= 100, len(epoch.split())) for epoch in epochs} == {(True, 1)}
+        assert await store.spend(tokens[7], DAY, epochs[7])
+        assert await asyncio.gather(*(store.epoch(token) for token in tokens)) == epochs
+
+    async def test_a_token_is_not_spent_in_another_epoch(self, store: Store) -> None:
+        """Which neither spends it."""
+        epoch = await store.epoch("one")
+        for other in ("", "another", f"{epoch}0", epoch[:-1], f" {epoch}"):
+            assert not await store.spend("one", DAY, other)
+        assert await store.spend("one", DAY, epoch)
+        assert not await store.spend("one", DAY, "another")
 
     async def test_switches(self, store: Store) -> None:
         """Where the store has them."""

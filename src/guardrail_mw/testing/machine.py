@@ -99,6 +99,7 @@ def _budget(draw: st.DrawFn) -> Budget:
 
 _LEASE = st.builds(Lease, st.just("slots"), st.just(2), st.booleans())
 _SHARE = st.builds(Share, st.just("share"), st.integers(1, 40), st.just(40), st.booleans())
+_TOKENS = st.sampled_from(["one", "two"])
 _VALUE = st.integers(0, 80).map("{:016x}".format)
 _DISTINCT = st.builds(Distinct, st.just("devices"), _VALUE, st.just(600 * SECOND))
 _SKETCH = st.builds(Sketch, st.just("prompts"), _VALUE, st.just(600 * SECOND))
@@ -168,6 +169,7 @@ class StoreMachine(RuleBasedStateMachine):
         self.model = Model(self.clock, split=not self.exact)
         self.latest: dict[str, Receipt] = {}
         self.ended: set[str] = set()
+        self.epochs: dict[str, str] = {}
         self.bills = 0
 
     def make_store(self, clock: FakeClock) -> Store:
@@ -336,10 +338,13 @@ class StoreMachine(RuleBasedStateMachine):
             ours = self.model.take(budget, member, most, until)
             assert self.run(lambda: store.take(budget, member, most, until)) == ours
 
-    @rule(token=st.sampled_from(["one", "two"]), ttl=st.sampled_from([SECOND, 60 * SECOND]))
-    def spend(self, token: str, ttl: int) -> None:
-        """Spend a token."""
-        assert self.run(lambda: self.store.spend(token, ttl)) == self.model.spend(token, ttl)
+    @rule(token=_TOKENS, ttl=st.sampled_from([SECOND, 60 * SECOND]), other=st.sampled_from(["", "", "0", "another"]))
+    def spend(self, token: str, ttl: int, other: str) -> None:
+        """Spend a token, in its epoch or in another."""
+        theirs, ours = self.run(lambda: self.store.epoch(token)), self.model.epoch(token)
+        assert theirs == self.epochs.setdefault(token, theirs), "an epoch changed, and nothing was forgotten"
+        spent = self.run(lambda: self.store.spend(token, ttl, theirs + other))
+        assert spent == self.model.spend(token, ttl, ours + other)
 
     @rule(
         seconds=st.sampled_from(

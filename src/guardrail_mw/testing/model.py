@@ -440,8 +440,14 @@ class Model:
             self._budgets[budget, member] = until
         return True
 
-    def spend(self, token: str, ttl: int) -> bool:
+    def epoch(self, token: str) -> str:
+        """See `Store.epoch`: a model never forgets, so there is one."""
+        return "the-one"
+
+    def spend(self, token: str, ttl: int, epoch: str) -> bool:
         """See `Store.spend`."""
+        if epoch != self.epoch(token):
+            return False
         if self._spent.get(token, 0) > self._clock.now():
             return False
         self._spent[token] = self._clock.now() + ttl

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from secrets import token_hex
 from typing import TYPE_CHECKING, Any, Protocol
 
 from guardrail_mw.testing.groups import Cluster, Sentinel
@@ -168,6 +169,26 @@ class External:
         self._clients.close()
 
 
+def _info(self: Any, *sections: bytes) -> bytes:
+    """What a store reads of a server before it has a token spent: which process it is, and in which term as a master."""
+    run = vars(self._server).setdefault("guardrail_run", [token_hex(20), token_hex(20)])
+    told = {
+        b"server": f"# Server\r\nrun_id:{run[0]}",
+        b"replication": f"# Replication\r\nrole:master\r\nmaster_replid:{run[1]}",
+    }
+    return "\r\n\r\n".join(text + "\r\n" for name, text in told.items() if not sections or name in sections).encode()
+
+
+def _teach_info() -> None:
+    """Give it INFO: fakeredis has none, and no public way to give it a command."""
+    from fakeredis import _commands
+    from fakeredis.commands_mixins.server_mixin import ServerCommandsMixin
+
+    if "info" not in _commands.SUPPORTED_COMMANDS:
+        ServerCommandsMixin._info = _info  # type: ignore[attr-defined]  # noqa: SLF001 - see above
+        _commands.command(name="info", fixed=(), repeat=(bytes,))(_info)
+
+
 class Fakeredis:
     """fakeredis behind a real socket, in threads of this process; speaks as a Redis 7.0. It cannot be frozen."""
 
@@ -214,6 +235,7 @@ class Fakeredis:
         except ImportError as error:
             raise ServerMissing("No fakeredis. Install it with: pip install 'fakeredis[lua]'") from error
         self.kill()
+        _teach_info()
         self._server = server = TcpFakeServer((HOST, self.port), server_type="redis", server_version=(7, 0))
         self._thread = threading.Thread(target=server.serve_forever, args=(0.01,), name="fakeredis", daemon=True)
         self._thread.start()

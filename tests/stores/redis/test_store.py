@@ -148,8 +148,9 @@ async def test_a_renewal_notes_what_may_still_come_back(guardrail_server: Server
 
 async def test_tokens_are_spent_once(guardrail_server: Server, guardrail_prefix: str) -> None:
     store = RedisStore(guardrail_server.url, deadline=PATIENT, prefix=guardrail_prefix)
-    assert sorted(await asyncio.gather(*[store.spend("token", HOUR) for _ in range(5)])) == [False] * 4 + [True]
-    assert await store.spend("other", HOUR)
+    epoch, other = await store.epoch("token"), await store.epoch("other")
+    assert sorted(await asyncio.gather(*[store.spend("token", HOUR, epoch) for _ in range(5)])) == [False] * 4 + [True]
+    assert await store.spend("other", HOUR, other)
     await store.close()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from hashlib import sha256
 from typing import Any
 
 from guardrail_mw.stores.base import Change
@@ -13,14 +14,17 @@ from guardrail_mw.stores.redis.settling import Became, parse_renew, parse_settle
 
 __all__ = [
     "SCRIPTS",
+    "SHARDS",
     "Became",
     "Part",
     "Script",
     "charge_command",
     "command",
+    "epoch_command",
     "key_slot",
     "merge",
     "parse_charge",
+    "parse_epoch",
     "parse_remember",
     "parse_renew",
     "parse_settle",
@@ -30,12 +34,16 @@ __all__ = [
     "remember_command",
     "renew_command",
     "settle_command",
+    "shard_of",
     "spend_command",
     "switch_command",
     "switches_command",
     "tally_command",
     "whole",
 ]
+
+SHARDS = 64
+"""Of spent tokens: so many places a cluster has for them, each with an epoch."""
 
 
 def remember_command(account: str, changes: Sequence[Change], prefix: str, now: int | None = None) -> bytes:
@@ -50,9 +58,25 @@ def parse_remember(reply: bytes) -> int:
     return int(reply)
 
 
-def spend_command(token: str, ttl: int, prefix: str, now: int | None = None) -> bytes:
-    """The command that spends a token once within `ttl` µs."""
-    return evalsha("spend", [f"{prefix}{{x:{token}}}"], f"{now or 0} {ttl}")
+def shard_of(token: str) -> str:
+    """The home of spent tokens that has `token`."""
+    return f"x:{sha256(token.encode()).digest()[0] % SHARDS:02}"
+
+
+def epoch_command(token: str, random: str, prefix: str) -> bytes:
+    """The command that tells a token's epoch; `random` is made part of it where its shard has nothing random yet."""
+    return evalsha("epoch", [tag(prefix, shard_of(token))], random)
+
+
+def parse_epoch(reply: bytes) -> str:
+    """A text of 64 characters."""
+    return reply.decode()
+
+
+def spend_command(token: str, ttl: int, epoch: str, prefix: str, now: int | None = None) -> bytes:
+    """The command that spends a token once within `ttl` µs, where its epoch is still `epoch`."""
+    shard = tag(prefix, shard_of(token))
+    return evalsha("spend", [shard, f"{shard}:{token}"], f"{now or 0} {ttl}", epoch)
 
 
 def parse_spend(reply: Any) -> bool:

@@ -8,6 +8,7 @@ import threading
 from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
+from secrets import token_urlsafe
 from typing import Any
 
 from guardrail_mw.clock import Clock
@@ -142,10 +143,19 @@ class RedisStore:
         command = codec.remember_command(account, changes, self._settings.prefix, self._now())
         return codec.parse_remember(await book.ask(account, command))
 
-    async def spend(self, token: str, ttl: int) -> bool:
-        """True the first time; see `Store.spend`."""
-        command = codec.spend_command(token, ttl, self._settings.prefix, self._now())
-        return codec.parse_spend(await self._book().ask(f"x:{token}", command))
+    async def epoch(self, token: str) -> str:
+        """Of the place where a token would be kept; see `Store.epoch`.
+
+        Raises:
+            StoreError: also where scripts may not read INFO (`NOEPOCH`).
+        """
+        command = codec.epoch_command(token, token_urlsafe(16), self._settings.prefix)
+        return codec.parse_epoch(await self._book().ask(codec.shard_of(token), command))
+
+    async def spend(self, token: str, ttl: int, epoch: str) -> bool:
+        """True the first time in its epoch; see `Store.spend`."""
+        command = codec.spend_command(token, ttl, epoch, self._settings.prefix, self._now())
+        return codec.parse_spend(await self._book().ask(codec.shard_of(token), command))
 
     async def take(self, budget: str, member: str, most: int, until: int) -> bool:
         """Whether a member is in a budget, or fits into it; see `Tally.take`."""
