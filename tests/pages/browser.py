@@ -11,7 +11,7 @@ import subprocess
 import tarfile
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import count
 from pathlib import Path
@@ -25,7 +25,7 @@ from websockets.sync.client import ClientConnection, connect
 
 from guardrail_mw.asgi.pages import Widget, challenge_page, resend_page
 
-SECRET = "0123456789abcdef"
+HMAC = "0123456789abcdef"
 PLAIN = "plain.example"
 """A name that leads here, and to which browsers grant no WebCrypto over plain http."""
 PATIENCE = 60
@@ -48,7 +48,7 @@ def missing(what: str) -> None:
 def make(cost: int = 50, prefix: str = "00", case: str = "CASE") -> dict[str, Any]:
     """The member `challenge` of a refusal, with the library's own challenge."""
     challenge = altcha.create_challenge(
-        algorithm="PBKDF2/SHA-256", cost=cost, key_prefix=prefix, data={"case": case}, hmac_secret=SECRET
+        algorithm="PBKDF2/SHA-256", cost=cost, key_prefix=prefix, data={"case": case}, hmac_secret=HMAC
     )
     return {"type": "altcha", "url": "/.guardrail/challenge", "case": case, **challenge.to_dict()}
 
@@ -70,7 +70,8 @@ class Post(NamedTuple):
 class Site:
     """`/wanted` and `/form` are given only after a challenge; the library verifies its answers.
 
-    `settings` go to `challenge_page`, but `cost` and `prefix` are the challenge's. `posts` has what was posted, in its order.
+    `settings` go to `challenge_page`, but `cost`, `prefix` and `algorithm` are the challenge's.
+    `posts` has what was posted, in its order.
     """
 
     def __init__(self) -> None:
@@ -92,7 +93,7 @@ class Site:
         self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self.server.daemon_threads = True
         self.port = self.server.server_port
-        self.thread = threading.Thread(target=self.server.serve_forever, daemon=True)
+        self.thread = threading.Thread(target=self.server.serve_forever, args=(0.05,), daemon=True)
         self.thread.start()
 
     def url(self, path: str, host: str = "localhost") -> str:
@@ -104,7 +105,7 @@ class Site:
         self.thread.join()
 
     def page(self, back: str, **settings: Any) -> tuple[list[tuple[bytes, bytes]], bytes]:
-        every = {
+        every: dict[str, Any] = {
             "decision": "d-7f3a9c2e41",
             "action": "/.guardrail/challenge",
             "nonce": "bm9uY2Ugb2YgYSB0ZXN0",
@@ -112,6 +113,7 @@ class Site:
         }
         every |= {**self.settings, **settings}
         challenge = make(every.pop("cost", 50), every.pop("prefix", "00"))
+        challenge["parameters"] |= {key: every.pop(key) for key in ("algorithm",) if key in every}
         return challenge_page(challenge, **every)
 
     def get(self, request: BaseHTTPRequestHandler) -> None:
@@ -128,7 +130,7 @@ class Site:
         fields = parse_qsl(text, keep_blank_values=True)
         headers = {name.lower(): value for name, value in request.headers.items()}
         form = dict(fields)
-        verified = altcha.verify_solution(form["answer"], SECRET).verified if "answer" in form else False
+        verified = altcha.verify_solution(form["answer"], HMAC).verified if "answer" in form else False
         if request.path == "/form" and "cleared=1" not in request.headers.get("cookie", ""):
             self.answer(request, 403, *self.page("/form", method="POST", fields=fields))
             return
@@ -243,11 +245,10 @@ class Tab:
     def look(
         self, *, dark: bool = False, width: int = 1280, height: int = 800, phone: bool = False, calm: bool = False
     ) -> None:
-        """As which device and with which wishes it is seen."""
+        """As which device it is seen."""
         scale = 2 if phone else 1
         self.call("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=scale, mobile=phone)
         features = [{"name": "prefers-color-scheme", "value": "dark" if dark else "light"}]
-        features.append({"name": "prefers-reduced-motion", "value": "reduce" if calm else "no-preference"})
         self.call("Emulation.setEmulatedMedia", features=features)
 
     def picture(self, file: Path) -> None:
@@ -285,32 +286,22 @@ def chromium(folder: Path) -> Iterator[Callable[[], Tab]]:
         f"--host-resolver-rules=MAP {PLAIN} 127.0.0.1",
         "about:blank",
     ]
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
-    sockets: list[ClientConnection] = []
-    try:
-        assert process.stderr is not None
-        port = (
-            next(line for line in process.stderr if "DevTools listening" in line)
-            .rpartition("/devtools")[0]
-            .rpartition(":")[2]
+    with ExitStack() as open_things:
+        process = open_things.enter_context(
+            subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
         )
-        drain = threading.Thread(target=process.stderr.read, daemon=True)
-        drain.start()
+        open_things.callback(process.terminate)
+        assert process.stderr is not None
+        address = next(line for line in process.stderr if "DevTools listening" in line)
+        port = address.rpartition("/devtools")[0].rpartition(":")[2]
+        threading.Thread(target=process.stderr.read, daemon=True).start()  # or it would fill up
 
         def tab() -> Tab:
             with urlopen(Request(f"http://127.0.0.1:{port}/json/new?about:blank", method="PUT"), timeout=PATIENCE) as answer:
                 address = json.load(answer)["webSocketDebuggerUrl"]
-            sockets.append(connect(address, max_size=None, compression=None))
-            return Tab(sockets[-1])
+            return Tab(open_things.enter_context(connect(address, max_size=None, compression=None)))
 
         yield tab
-    finally:
-        for socket in sockets:
-            socket.close()
-        process.terminate()
-        process.wait(PATIENCE)
-        drain.join()
-        process.stderr and process.stderr.close()
 
 
 def axe(folder: Path) -> str:

@@ -107,8 +107,8 @@ def challenge_page(  # noqa: PLR0913 - what a page is made of, by name
         nonce=nonce,
         style=_Html(_static("page.css")),
         again=_note("again", said[f"again_{again}"]) if again else "",
-        lead=said["lead" if service is None else "service_lead"],
-        keeping=_Html(f"<p>{escape(kept)}</p>" if kept else ""),
+        lead=_paragraph("" if again and service is None else said["lead" if service is None else "service_lead"]),
+        keeping=_paragraph(kept),
         work=_work(service, said["progress"]),
         action=action,
         fields=_hidden(hidden),
@@ -222,6 +222,10 @@ def _outside(service: Widget | None, nonce: str) -> _Html:
     if service is None:
         return _Html("")
     return _Html(f'<script nonce="{nonce}" src="{escape(service.script)}" async defer></script>')
+
+
+def _paragraph(text: str) -> _Html:
+    return _Html(f"<p>{escape(text)}</p>" if text else "")
 
 
 def _note(name: str, text: str) -> _Html:
