@@ -29,6 +29,8 @@ from guardrail_mw.clusters.settings import (
     VerdictSettings,
 )
 from guardrail_mw.conditions import WhenSettings
+from guardrail_mw.friction.challenges.altcha import AltchaSettings
+from guardrail_mw.friction.challenges.services import ServiceSettings
 from guardrail_mw.friction.rungs import RungSettings, WaitSettings
 from guardrail_mw.friction.settings import CapSettings, DelaysSettings, FrictionSettings
 from guardrail_mw.friction.trim import TrimSettings
@@ -41,6 +43,7 @@ from guardrail_mw.limits.settings import LimitSettings, ModelSettings, PriceSett
 from guardrail_mw.limits.velocity import VelocitySettings
 from guardrail_mw.policy import InspectSettings, Policy, RouteSettings, StoreSettings
 from guardrail_mw.policy.console import ConsoleSettings
+from guardrail_mw.policy.endpoints import EndpointsSettings
 from guardrail_mw.quantities import Budget, Duration, Quantity, Rate, Share, Size
 from guardrail_mw.risk.automation import AutomationSettings
 from guardrail_mw.risk.cluster import ClusterSettings
@@ -67,7 +70,8 @@ MODELS: dict[str, type[BaseModel]] = {
         Policy, StoreSettings, IdentitySettings, NetworkSettings, AnonymousSettings, SourceSettings, ApiKeySettings, ListedKey,
         JwtSettings, ClaimNames, HeaderSettings, RouteSettings, ReserveSettings, InspectSettings, ModelSettings, PriceSettings,
         LimitSettings, WhenSettings, DeviceSettings, VelocitySettings, RiskSettings, ScorerSettings, AutomationSettings,
-        ClusterSettings, Ramp, FrictionSettings, DelaysSettings, CapSettings, RungSettings, WaitSettings, TrimSettings,
+        ClusterSettings, Ramp, AltchaSettings, ServiceSettings, EndpointsSettings,
+        FrictionSettings, DelaysSettings, CapSettings, RungSettings, WaitSettings, TrimSettings,
         ClustersSettings, KindSettings, FloorSettings, MaterialSettings, OrganisationSettings, ApprovalSettings, VerdictSettings,
         TelemetrySettings, ConsoleSettings, SinkSettings, LogSettings, JsonlSettings, ParquetSettings,
     )
@@ -89,6 +93,7 @@ WORDS = {
     "Policy.limits": "What is limited: [limits](#limits).",
     "Policy.risk": "How suspicious requests are: [risk](#risk).",
     "Policy.friction": "What is done about it: [friction](#friction).",
+    "Policy.endpoints": "Where the middleware's own paths are: [endpoints](#endpoints).",
     "Policy.telemetry": "Where events go: [telemetry](#telemetry).",
     "ClusterSettings.watched": "What the verdict `watched` is worth.",
     "ClusterSettings.suspect": "What `suspect` is worth.",

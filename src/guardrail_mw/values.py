@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple, Protocol, TypeAlias
 
 __all__ = [
+    "CLEARED",
     "Allow",
     "Challenge",
     "Content",
@@ -241,6 +242,8 @@ class Subject:
         """For the engine: all of what it planned, once it is more than one thing."""
 
 
+CLEARED = "cleared."
+"""What the fields of a standing begin with that say until when, µs, something is passed that was asked for."""
 _WHOLE = re.compile(r"[0-9]{1,18}")
 
 
@@ -262,6 +265,15 @@ class Standing(NamedTuple):
                 if _WHOLE.fullmatch(until) and (until == "0" or now < int(until)):
                     found[name.removeprefix("label.")] = why
         return found
+
+    def cleared(self, now: int) -> bool:
+        """Whether a challenge was solved, or a verification passed, that still holds at `now`, the store's µs."""
+        return any(
+            [
+                name.startswith(CLEARED) and _WHOLE.fullmatch(until) is not None and now < int(until)
+                for name, until in self.fields.items()
+            ]
+        )
 
 
 PLAN_FIELDS = frozenset({"proved", "cluster", "verdict", "tier", "acr", "ial", "verified", "override", "budget", "counters"})
@@ -348,6 +360,8 @@ class Deny:
     """µs until then, where it is known."""
     headers: tuple[tuple[bytes, bytes], ...] = field(default=())
     """What the status asks for besides, `www-authenticate`."""
+    more: Mapping[str, Any] = field(default_factory=dict)
+    """Members of the body besides, as JSON: `challenge`, what must be solved; `expires_at`, until when that can be."""
 
 
 Decision: TypeAlias = Allow | Delay | Trim | Challenge | Verify | Deny

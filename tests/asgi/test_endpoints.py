@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from guardrail_mw.asgi.endpoints import LIVE, READY
+from guardrail_mw.asgi import endpoints
 from guardrail_mw.errors import StoreError
 from guardrail_mw.stores.base import Bill, Receipt, Settlement
 from guardrail_mw.stores.memory import MemoryStore
@@ -19,6 +19,7 @@ pytestmark = pytest.mark.anyio
 
 REQUESTS = {"name": "requests", "rate": "2/minute"}
 PROBLEM = "application/problem+json"
+LIVE, READY = "/.guardrail" + endpoints.LIVE, "/.guardrail" + endpoints.READY
 
 
 class Shared:

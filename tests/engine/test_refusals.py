@@ -70,7 +70,11 @@ def test_what_no_waiting_helps(unit: str, rate: str, asked: int, message: str) -
 
 def test_what_a_rung_asks_for() -> None:
     assert refusals.by_rung(Challenge("id", {}, ("risk",))) == Deny(
-        "id", "challenge_required", 403, "A challenge must be solved first.", ("risk",)
+        "id",
+        "challenge_required",
+        403,
+        "A challenge must be solved first. It takes a moment, and is for this account alone.",
+        ("risk",),
     )
     assert refusals.by_rung(Verify("id", "v", "gold", ("risk",))) == Deny(
         "id", "verification_required", 403, "The account must be verified first.", ("risk",)

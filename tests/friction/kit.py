@@ -32,11 +32,11 @@ def person(
     fields: Mapping[str, str] | None = None,
     *,
     now: int = NOW,
-    can_solve: bool = True,
+    solves: frozenset[str] | None = None,
     anonymous: bool = False,
     **traits: Any,
 ) -> Person:
-    return Person(name, "" if anonymous else name, Traits(**traits), fields or {}, now, can_solve)
+    return Person(name, "" if anonymous else name, Traits(**traits), fields or {}, now, solves)
 
 
 def carried_out(fields: dict[str, str], changes: tuple[Change, ...]) -> dict[str, str]:

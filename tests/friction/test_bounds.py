@@ -144,7 +144,7 @@ def test_what_is_usual() -> None:
     for use in ("", "x" * 65):
         with pytest.raises(ValidationError):
             PluginSettings(use=use)
-    assert person().can_solve
+    assert person().solves is None
 
 
 def test_nothing_remembered_matters_unless_it_is_heat_a_rung_or_an_override() -> None:

@@ -310,26 +310,26 @@ class TestOperators:
 class TestSolving:
     def test_who_cannot_solve_meets_something_else(self) -> None:
         steps = puzzles(DELAY, {**CHALLENGE, "otherwise": "trim"})
-        step = steps.step(person(can_solve=False), 60, 1)
+        step = steps.step(person(solves=frozenset()), 60, 1)
         assert step.rung is not None
         assert (step.rung.name, step.rung.do, step.why) == ("challenge", "trim", ("otherwise",))
         assert name(steps.step(person(), 60, 1)) == "challenge"
 
     def test_otherwise_does_as_the_ladder_does_it(self) -> None:
         steps = puzzles({**DELAY, "with": {"seconds": 3}}, {**CHALLENGE, "otherwise": "delay"})
-        step = steps.step(person(can_solve=False), 60, 1)
+        step = steps.step(person(solves=frozenset()), 60, 1)
         assert step.rung is not None
         assert step.rung.seconds(0.5) == 3
 
     def test_otherwise_allow_lets_them_pass(self) -> None:
         steps = puzzles(DELAY, {**CHALLENGE, "otherwise": "allow"})
-        step = steps.step(person(can_solve=False), 60, 1)
+        step = steps.step(person(solves=frozenset()), 60, 1)
         assert (step.rung, step.why, step.entered) == (None, ("otherwise",), False)
 
     def test_otherwise_deny_still_needs_two_families(self) -> None:
         steps = puzzles(DELAY, {**CHALLENGE, "otherwise": "deny"})
-        assert name(steps.step(person(can_solve=False), 60, 1)) == "delay"
-        step = steps.step(person(can_solve=False), 60, 2)
+        assert name(steps.step(person(solves=frozenset()), 60, 1)) == "delay"
+        step = steps.step(person(solves=frozenset()), 60, 2)
         assert step.rung is not None
         assert step.rung.do == "deny"
 

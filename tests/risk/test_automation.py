@@ -20,7 +20,7 @@ from guardrail_mw.risk.agents import LONGEST, prepare, read_agent
 from guardrail_mw.risk.automation import AutomationScorer, AutomationSettings
 from guardrail_mw.risk.base import Finding, RiskContext, Scope, Scorer
 from guardrail_mw.testing.clock import FakeClock
-from guardrail_mw.values import Facts
+from guardrail_mw.values import Facts, Standing
 
 from .agents import BROWSERS, PROGRAMS, Sent
 
@@ -42,7 +42,7 @@ SCORER = scorer()
 def context(headers: Any, kind: Literal["http", "websocket"] = "http") -> RiskContext:
     facts = Facts("POST", "/v1/chat/completions", [(b"host", b"api.example"), *headers], kind=kind)
     nobody = cast("Any", None)
-    return RiskContext(facts, nobody, nobody, {}, 0)
+    return RiskContext(facts, nobody, Standing(), {}, 0)
 
 
 def sent(agent: str, *more: tuple[str, str]) -> list[tuple[bytes, bytes]]:

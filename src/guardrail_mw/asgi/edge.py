@@ -7,6 +7,8 @@ from contextlib import contextmanager
 from random import random
 from typing import TYPE_CHECKING, Any, Literal
 
+from guardrail_mw.asgi.browsing import Reply
+from guardrail_mw.asgi.clearing import challenged
 from guardrail_mw.asgi.fields import Limit, Template
 from guardrail_mw.asgi.respond import close_turn, send_refusal
 from guardrail_mw.engine import refusals
@@ -159,12 +161,19 @@ class Edge:
 
     async def refuse(self, exchange: Exchange, deny: Deny, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer with the refusal; what was charged goes back first."""
-        exchange.decision = deny
         engine, dialect = exchange.engine, self.dialects[exchange.dialect]
         engine.cancel(exchange)
+        asked = await challenged(exchange, deny, scope, receive)
+        if isinstance(asked, Deny):
+            deny = asked
+        exchange.decision = deny
         event = engine.record(exchange, "denied", status=dialect.status(deny))
         if event is not None and self.guardrail.tracing is not None:
             self.guardrail.tracing.refused(event)
+        if isinstance(asked, Reply):
+            await send({"type": "http.response.start", "status": asked.status, "headers": asked.headers})
+            await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else asked.body})
+            return
         await send_refusal(
             scope,
             receive,

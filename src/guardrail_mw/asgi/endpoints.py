@@ -1,8 +1,9 @@
-"""`/.guardrail/live` and `/.guardrail/ready`: what an orchestrator asks before it sends requests here.
+"""The middleware's own endpoints, below `/.guardrail` unless the policy says where else.
 
-They are answered in every mode, `off` as well: whoever turns the guard off must not take the servers out of service. Nothing is
-charged or recorded for them, and they tell nobody which policy or version runs. Whatever else lies below `/.guardrail/` is the
-app's, guarded as any path.
+`live` and `ready`, what an orchestrator asks before it sends requests here, are answered in every mode, `off` as well: whoever
+turns the guard off must not take the servers out of service. Nothing is charged or recorded for them, and they tell nobody which
+policy or version runs. `challenge` takes answers where the policy's ladder has challenges, and the guard is not off. Whatever
+else lies there is the app's, guarded as any path.
 """
 
 from __future__ import annotations
@@ -11,21 +12,22 @@ import logging
 from secrets import token_hex
 from typing import TYPE_CHECKING, Final
 
-from guardrail_mw.asgi.edge import own_path
+from guardrail_mw.asgi.clearing import CHALLENGE, Answers
+from guardrail_mw.asgi.edge import facts_of, own_path
 from guardrail_mw.stores.base import Bill, Entry, Gcra
 from guardrail_mw.stores.resilient import Resilient
 
 if TYPE_CHECKING:
-    from guardrail_mw.asgi.types import Scope, Send
+    from guardrail_mw.asgi.types import Receive, Scope, Send
+    from guardrail_mw.clock import Clock
     from guardrail_mw.engine import Guardrail
 
-__all__ = ["LIVE", "PREFIX", "READY", "Endpoints"]
+__all__ = ["LIVE", "READY", "Endpoints"]
 
 logger = logging.getLogger("guardrail_mw")
 
-PREFIX: Final = "/.guardrail/"
-LIVE: Final = PREFIX + "live"
-READY: Final = PREFIX + "ready"
+LIVE: Final = "/live"
+READY: Final = "/ready"
 
 _PROBE: Final = (Gcra("probe", 1, 1, 1, 1),)
 _JSON: Final = b"application/json"
@@ -44,22 +46,37 @@ _NOT_ALLOWED: Final = (
 
 
 class Endpoints:
-    """Answers the two paths, below the app's root as the router sees it, written exactly so."""
+    """Answers its paths, below the app's root as the router sees it, written exactly so.
 
-    __slots__ = ("_guardrail",)
+    Args:
+        guardrail: whose they are.
+        clock: for how often answers to challenges may be wrong.
+    """
 
-    def __init__(self, guardrail: Guardrail) -> None:
+    __slots__ = ("_answers", "_guardrail")
+
+    def __init__(self, guardrail: Guardrail, clock: Clock) -> None:
         self._guardrail = guardrail
+        self._answers = Answers(guardrail, clock)
 
-    async def answer(self, scope: Scope, send: Send) -> bool:
-        """Answer an http request if it is for one of the two; False where it is the app's."""
-        path = own_path(scope)
-        if path not in {LIVE, READY}:
+    async def answer(self, scope: Scope, receive: Receive, send: Send) -> bool:
+        """Answer an http request if it is for one of them; False where it is the app's."""
+        path, engine = own_path(scope), self._guardrail.engine
+        prefix = engine.policy.endpoints.prefix
+        if not path.startswith(prefix):
+            return False
+        what = path[len(prefix) :]
+        if what == CHALLENGE and engine.clearing is not None and engine.mode != "off":
+            found = await self._answers.answer(scope, receive, facts_of(scope, path, "http"))
+            await send({"type": "http.response.start", "status": found.status, "headers": found.headers})
+            await send({"type": "http.response.body", "body": found.body, "more_body": False})
+            return True
+        if what not in {LIVE, READY}:
             return False
         method = scope["method"]
         if method not in _METHODS:
             await _send(send, 405, _PROBLEM, _NOT_ALLOWED, (b"allow", b"GET, HEAD"))
-        elif path == LIVE:
+        elif what == LIVE:
             await _send(send, 200, _JSON, _LIVE, head=method == "HEAD")
         elif await self.ready():
             await _send(send, 200, _JSON, _READY, head=method == "HEAD")

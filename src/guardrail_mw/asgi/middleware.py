@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 from guardrail_mw import plugins
 from guardrail_mw.asgi.body import BodyBudget
-from guardrail_mw.asgi.endpoints import LIVE, READY, Endpoints
+from guardrail_mw.asgi.endpoints import Endpoints
 from guardrail_mw.asgi.http import Http
 from guardrail_mw.asgi.websocket import WebSocket
+from guardrail_mw.clock import SystemClock
 from guardrail_mw.engine import Guardrail
 from guardrail_mw.errors import GuardrailError, PluginError, PolicyError
 
@@ -31,8 +32,6 @@ logger = logging.getLogger("guardrail_mw")
 SHUTDOWN = 5.0
 """Seconds that a shutdown waits for what was settled to reach the store."""
 _DIALECTS = ("openai", "anthropic", "problem")
-_OWN = (LIVE, READY)
-"""What ends like these may be ours."""
 
 
 class GuardrailMiddleware:
@@ -81,7 +80,7 @@ class GuardrailMiddleware:
         self._budget = BodyBudget(self.guardrail.policy.inspect.budget.bytes)
         self._http = Http(app, self.guardrail, dialects, self._budget)
         self._websocket = WebSocket(app, self.guardrail, dialects)
-        self._endpoints = Endpoints(self.guardrail)
+        self._endpoints = Endpoints(self.guardrail, clock or SystemClock())
 
     async def __call__(
         self, scope: Any, receive: Any, send: Any
@@ -91,7 +90,8 @@ class GuardrailMiddleware:
         if self._unfit is not None:
             await _refuse_to_start(self._unfit, kind, receive, send)
             return
-        if kind == "http" and scope["path"].endswith(_OWN) and await self._endpoints.answer(scope, send):
+        prefix = self.guardrail.engine.prefix
+        if kind == "http" and prefix in scope["path"] and await self._endpoints.answer(scope, receive, send):
             return
         guard = self._http if kind == "http" else self._websocket if kind == "websocket" else None
         if guard is not None:

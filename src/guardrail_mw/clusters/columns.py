@@ -39,7 +39,7 @@ def among(number: NDArray[np.int64], wanted: NDArray[np.int64], below: int) -> N
 
 
 def ranked(number: NDArray[np.int64], below: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """The numbers that there are, in order, and the place of each of `number` among them; all are at least 0 and below `below`."""
+    """The numbers that there are, in order, and the place of each of `number` among them; all from 0 on, and below `below`."""
     if not _dense(4 * len(number), 4 * below):
         found, place = np.unique(number, return_inverse=True)
         return found, np.asarray(place, np.int64)

@@ -15,6 +15,7 @@ from guardrail_mw.conditions import Traits
 from guardrail_mw.engine import refusals
 from guardrail_mw.engine.accounts import ruled
 from guardrail_mw.engine.budgets import Budgets
+from guardrail_mw.engine.clearing import Clearing
 from guardrail_mw.engine.exchange import NOTHING, Exchange
 from guardrail_mw.engine.identifiers import identifiers
 from guardrail_mw.engine.judgement import Judge, Judgement
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from guardrail_mw.clock import Clock
     from guardrail_mw.engine.gathering import Gathering
     from guardrail_mw.engine.routes import Route
+    from guardrail_mw.identity.keys import Keyring
     from guardrail_mw.identity.resolver import Resolver
     from guardrail_mw.policy import Policy
     from guardrail_mw.stores.base import Store
@@ -99,6 +101,7 @@ class Engine:
         lasting: what a reload must not begin anew.
         shadowed: limits, scorers and rungs that a switch has turned to shadow.
         gathering: what is learned of accounts beside their requests; None where the policy has no clusters.
+        keys: what challenges and clearances are signed with; needed where the policy's ladder asks for something.
     """
 
     def __init__(  # noqa: PLR0913 - what an engine is made of
@@ -116,9 +119,12 @@ class Engine:
         lasting: Lasting,
         shadowed: frozenset[str] = frozenset(),
         gathering: Gathering | None = None,
+        keys: Keyring | None = None,
     ) -> None:
         self.policy = policy
         self.mode = mode
+        self.prefix = policy.endpoints.prefix
+        """Of the paths of the middleware's own endpoints."""
         self.resolver = resolver
         self.shadowed = shadowed
         self.planner = Planner(
@@ -129,7 +135,15 @@ class Engine:
             strict=policy.reserve.strict,
             velocity=policy.velocity,
         )
-        self.judge = Judge(policy, key=key, clock=clock, observer=observer, waiting=lasting.waiting, shadowed=shadowed)
+        self.judge = Judge(
+            policy, key=key, clock=clock, observer=observer, waiting=lasting.waiting, shadowed=shadowed, keys=keys
+        )
+        self.clearing: Clearing | None = None
+        """Gives out challenges and takes answers; None where the policy's ladder has none."""
+        if keys is not None and any(rung.do == "challenge" for rung in self.judge.ladder.rungs):
+            self.clearing = Clearing(
+                self.judge.ladder, store=store, standings=standings, keys=keys, clock=clock, observer=observer
+            )
         self._recorder = recorder
         self._records = not self.judge.idle or bool({"telemetry", "console"} & policy.model_fields_set)
         """Whether every decision is recorded, not only what was refused."""
@@ -375,17 +389,29 @@ class Engine:
         if not isinstance(found, Judgement):
             return self._score_later(exchange, found)
         exchange.judgement = found
-        return self._enter(exchange, found) if found.step.entered else None
+        return self._enter(exchange, found) if found.step.entered or self._asks(exchange, found) else None
 
     async def _score_later(self, exchange: Exchange, waiting: Awaitable[Judgement]) -> None:
         exchange.judgement = found = await waiting
-        if found.step.entered:
+        if found.step.entered or self._asks(exchange, found):
             await self._enter(exchange, found)
 
     async def _enter(self, exchange: Exchange, found: Judgement) -> None:
-        """An account comes onto a rung, if that rung's budget allows it."""
-        step = await self._budgets.keep(self.judge.person(exchange), found.step)
-        exchange.judgement = found._replace(step=step)
+        """An account comes onto a rung, if that rung's budget allows it; or must solve something, if the store can know of it."""
+        if found.step.entered:
+            step = await self._budgets.keep(self.judge.person(exchange), found.step)
+            exchange.judgement = found = found._replace(step=step)
+        if self.clearing is not None and self._asks(exchange, found):
+            try:
+                exchange.token = await self.clearing.token()
+            except StoreError as error:
+                logger.debug("challenge %s: %s", exchange.id, error)
+                exchange.judgement = self.judge.unable(exchange)
+
+    def _asks(self, exchange: Exchange, found: Judgement) -> bool:
+        """Whether its caller is to solve something."""
+        rung = found.step.rung
+        return rung is not None and rung.do == "challenge" and exchange.engine.mode == "enforce"
 
     # Decide
 

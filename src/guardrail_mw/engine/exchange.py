@@ -46,7 +46,7 @@ class Exchange:
 
     __slots__ = (
         "authenticated", "began", "decision", "delayed", "dialect", "engine", "estimate", "facts", "id", "judgement", "model",
-        "receipt", "route", "settled", "standing", "subject", "tariff", "traits", "trimmed", "turn", "would",
+        "receipt", "route", "settled", "standing", "subject", "tariff", "token", "traits", "trimmed", "turn", "would",
     )  # fmt: skip
 
     def __init__(self, engine: Engine, identity: str, route: Route, facts: Facts) -> None:
@@ -71,6 +71,8 @@ class Exchange:
         """What was done."""
         self.would: Decision | None = None
         """What shadow mode would have done, where that differs."""
+        self.token: tuple[str, str] | None = None
+        """Where it must solve something: what is spent by that, and the store's epoch."""
         self.delayed = 0.0
         """Seconds that it was made to wait."""
         self.trimmed: tuple[str, ...] = ()

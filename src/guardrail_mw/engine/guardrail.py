@@ -223,6 +223,7 @@ class Guardrail:
             lasting=self._lasting,
             shadowed=shadowed,
             gathering=self._gathering,
+            keys=self.secrets.keys,
         )
 
     def _gather(self, policy: Policy) -> Gathering | None:

@@ -6,6 +6,8 @@ from collections.abc import Awaitable
 from random import random
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from guardrail_mw.engine.callers import Callers
+from guardrail_mw.friction.clearance import holds
 from guardrail_mw.friction.delays import Waiting
 from guardrail_mw.friction.ladder import Ladder, Person, Rung, Step
 from guardrail_mw.friction.trim import Trimmer, TrimSettings
@@ -17,10 +19,11 @@ from guardrail_mw.values import Allow, Challenge, Decision, Delay, Deny, Trim, V
 if TYPE_CHECKING:
     from guardrail_mw.clock import Clock
     from guardrail_mw.engine.exchange import Exchange
+    from guardrail_mw.identity.keys import Keyring
     from guardrail_mw.limits.tariff import Shape
     from guardrail_mw.policy import Policy
     from guardrail_mw.stores.base import Receipt
-    from guardrail_mw.values import Observer
+    from guardrail_mw.values import Observer, Standing
 
 __all__ = ["EVIDENCE", "QUIET", "Judge", "Judgement"]
 
@@ -52,6 +55,7 @@ class Judge:
         observer: hears `risk.*` and `friction.*`.
         waiting: where delayed requests wait; outlives the judge.
         shadowed: scorers and rungs that a switch has turned to shadow.
+        keys: what callers without an account show their clearances by; needed where the ladder asks for something.
     """
 
     def __init__(
@@ -63,10 +67,15 @@ class Judge:
         observer: Observer,
         waiting: Waiting,
         shadowed: frozenset[str] = frozenset(),
+        keys: Keyring | None = None,
     ) -> None:
         rules = {each.name: Velocity(each.name, each.family, each.over.us) for each in policy.velocity}
         self.panel = Panel(policy.risk, rules, clock=clock, observer=observer, shadowed=shadowed)
-        self.ladder = Ladder(policy.friction, assurance=policy.identity.assurance, key=key, shadowed=shadowed)
+        self.ladder = Ladder(
+            policy.friction, assurance=policy.identity.assurance, key=key, shadowed=shadowed, cleared=_passed
+        )
+        asks = any(rung.do in {"challenge", "verify"} for rung in self.ladder.rungs)
+        self._callers = Callers(keys) if asks and keys is not None else None
         self.waiting = waiting
         self.idle = not policy.risk.scorers and not policy.friction.ladder
         """Whether there is nothing to do for any request."""
@@ -90,7 +99,7 @@ class Judge:
         context = RiskContext(
             exchange.facts,
             subject,
-            exchange.standing,
+            exchange.standing if self._callers is None else self._standing(exchange, self._callers),
             _counts(tariff.shape, receipt),
             receipt.now,
             authenticated=exchange.authenticated,
@@ -107,6 +116,27 @@ class Judge:
     async def _later(self, exchange: Exchange, waiting: Awaitable[Scored]) -> Judgement:
         scored = await waiting
         return Judgement(scored, self._step(exchange, scored))
+
+    def unable(self, exchange: Exchange) -> Judgement:
+        """What is found where nothing that is solved can be known to be solved: another rung, `otherwise` or the one below."""
+        judgement = exchange.judgement
+        assert judgement is not None  # noqa: S101 - a rung acts
+        person, risk = self.person(exchange)._replace(solves=frozenset()), judgement.scored.risk
+        step = self.ladder.step(person, risk.score, _families(risk))
+        if step.rung is not None and step.rung.do == "challenge":
+            step = self.ladder.lower(person, step)
+        return judgement._replace(step=step._replace(why=("store", *step.why)))
+
+    def _standing(self, exchange: Exchange, callers: Callers) -> Standing:
+        """The account's; of who has none, what its cookie says that it has passed."""
+        subject, tariff, receipt = exchange.subject, exchange.tariff, exchange.receipt
+        assert subject is not None  # noqa: S101 - see `judge`
+        assert tariff is not None  # noqa: S101 - likewise
+        assert receipt is not None  # noqa: S101 - likewise
+        if subject.candidate and tariff.payer == subject.candidate:
+            return exchange.standing
+        fields = callers.cleared(exchange.facts, subject.network, receipt.now)
+        return exchange.standing._replace(fields={**exchange.standing.fields, **fields}) if fields else exchange.standing
 
     def _step(self, exchange: Exchange, scored: Scored) -> Step:
         person, ladder = self.person(exchange), self.ladder
@@ -131,7 +161,12 @@ class Judge:
         assert receipt is not None  # noqa: S101 - likewise
         assert tariff is not None  # noqa: S101 - likewise
         candidate = subject.candidate if tariff.payer == subject.candidate else ""
-        return Person(tariff.payer, candidate, exchange.traits, exchange.standing.fields, receipt.now)
+        callers = self._callers
+        if callers is None:
+            return Person(tariff.payer, candidate, exchange.traits, exchange.standing.fields, receipt.now)
+        solves = callers.solves(exchange.facts, account=bool(candidate))
+        fields = self._standing(exchange, callers).fields
+        return Person(tariff.payer, candidate, exchange.traits, fields, receipt.now, solves)
 
     def decision(self, exchange: Exchange, rung: Rung) -> Decision:
         """What a rung does to a request."""
@@ -152,6 +187,11 @@ class Judge:
                 return Verify(identity, "", reasons=reasons)
             case _:
                 return Allow(identity, reasons)
+
+
+def _passed(person: Person, rung: Rung) -> bool:
+    """Whether a person has passed what a rung asks for."""
+    return holds(person.fields, rung.code, person.now)
 
 
 def _families(risk: Risk) -> int:

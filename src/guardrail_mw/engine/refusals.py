@@ -71,7 +71,8 @@ def too_large(identity: str, limit: Limit, asked: int) -> Deny:
 def by_rung(decision: Challenge | Verify) -> Deny:
     """A caller who must solve or prove something first, and is told so."""
     if isinstance(decision, Challenge):
-        return Deny(decision.id, "challenge_required", 403, "A challenge must be solved first.", decision.reasons)
+        message = "A challenge must be solved first. It takes a moment, and is for this account alone."
+        return Deny(decision.id, "challenge_required", 403, message, decision.reasons)
     return Deny(decision.id, "verification_required", 403, "The account must be verified first.", decision.reasons)
 
 

@@ -256,7 +256,7 @@ class Ladder:
                 why.append("cleared")
                 break
             stop = self._barred(rung, case)
-            if not stop and rung.otherwise is not None and not case.person.can_solve:
+            if not stop and rung.otherwise is not None and not case.person.can(rung):
                 rung = rung.otherwise
                 why.append("otherwise")
                 stop = self._barred(rung, case)

@@ -25,8 +25,12 @@ class Person(NamedTuple):
     """Of its standing."""
     now: int
     """The store's µs."""
-    can_solve: bool = True
-    """Whether it could solve a challenge or follow a verification: a browser, a client that says so."""
+    solves: frozenset[str] | None = None
+    """Challenges that it could solve, by their plugins' names: those that a client says; None is any, as in a browser."""
+
+    def can(self, rung: Rung) -> bool:
+        """Whether it could pass what a rung asks for. Whoever can read an error can follow its link to be verified."""
+        return self.solves is None or rung.do == "verify" or rung.use in self.solves
 
 
 class Step(NamedTuple):

@@ -17,7 +17,7 @@ from typing import Final, NamedTuple
 from guardrail_mw.identity.keys import Keyring
 from guardrail_mw.values import Headers
 
-__all__ = ["COOKIE", "LIFE", "RENEW", "Cookie", "Signer", "find"]
+__all__ = ["COOKIE", "LIFE", "RENEW", "Cookie", "Signer", "cookie_of", "find"]
 
 COOKIE: Final = b"__Host-guardrail-device"
 RENEW: Final = 30 * 86_400
@@ -46,18 +46,29 @@ class Cookie(NamedTuple):
 
 def find(headers: Headers) -> bytes:
     """The value of our cookie, unread; empty where there is none. Of several the first counts."""
+    return cookie_of(headers, _NAMED, LONGEST)
+
+
+def cookie_of(headers: Headers, named: bytes, longest: int) -> bytes:
+    """The value of a cookie, unread; empty where there is none, or a longer one. Of several the first counts.
+
+    Args:
+        headers: of a request.
+        named: the cookie's name with the `=` behind it.
+        longest: bytes of a value.
+    """
     for name, value in headers:
         if name == b"cookie":
-            start = value.find(_NAMED)
+            start = value.find(named)
             for _ in range(TRIES):
                 if start <= 0 or value[start - 1 : start] in _BEFORE:
                     break
-                start = value.find(_NAMED, start + 1)
+                start = value.find(named, start + 1)
             else:
                 continue
             if start >= 0:
-                found = value[start + len(_NAMED) :].partition(b";")[0]
-                return found if len(found) <= LONGEST else b""
+                found = value[start + len(named) :].partition(b";")[0]
+                return found if len(found) <= longest else b""
     return b""
 
 

@@ -21,6 +21,7 @@ from guardrail_mw.limits.settings import LimitSettings, ModelSettings, ReserveSe
 from guardrail_mw.limits.velocity import VelocitySettings
 from guardrail_mw.policy import checks, paths
 from guardrail_mw.policy.console import ConsoleSettings
+from guardrail_mw.policy.endpoints import EndpointsSettings
 from guardrail_mw.policy.nodes import dotted
 from guardrail_mw.quantities import Duration, Size
 from guardrail_mw.risk.settings import RiskSettings
@@ -207,6 +208,7 @@ class Policy(Settings):
     friction: FrictionSettings = FrictionSettings()
     clusters: ClustersSettings | None = None
     """Finds accounts that act as one operator; off unless this section is there."""
+    endpoints: EndpointsSettings = EndpointsSettings()
     telemetry: TelemetrySettings = TelemetrySettings()
     console: ConsoleSettings | None = None
     """The operator's port; off unless this section is there."""

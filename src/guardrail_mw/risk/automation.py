@@ -14,6 +14,7 @@ from typing import ClassVar, Final
 
 from pydantic import BaseModel, Field
 
+from guardrail_mw.quantities import Share
 from guardrail_mw.risk.agents import LONGEST, Agent, prepare, read_agent
 from guardrail_mw.risk.base import Finding, RiskContext, Scope
 from guardrail_mw.settings import Settings
@@ -78,6 +79,8 @@ class AutomationSettings(Settings):
     """A program that names itself: an SDK, a command-line client."""
     unnamed: int = Field(default=0, ge=0, le=100)
     """No `User-Agent` at all, as several HTTP libraries have it."""
+    solved: Share = Share.parse("50%")
+    """What is left of a sign for who has solved a challenge that still holds. Not less: farms solve, too."""
     https: bool = False
     """Whether browsers reach this server over HTTPS only, so that their hints may be missed. Else it is taken from the
     request: `x-forwarded-proto`, or what only secure contexts send."""
@@ -106,7 +109,14 @@ class AutomationScorer:
         found = self._new.get(key)
         if found is None:
             found = self._recall(key)
-        return found
+        return self._eased(found) if found and context.standing.cleared(context.now) else found
+
+    def _eased(self, found: tuple[Finding, ...]) -> tuple[Finding, ...]:
+        """What is left of signs of automation once a challenge was solved; what names a program is no sign of it."""
+        left = float(self._settings.solved.percent) / 100
+        return tuple(
+            [each._replace(score=round(each.score * left)) if each.family == "automation" else each for each in found]
+        )
 
     def _recall(self, key: tuple[str, _Read]) -> tuple[Finding, ...]:
         """From the older generation, or worked out. From several threads at once the worst is work done twice."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from json.encoder import encode_basestring_ascii as quote
 from typing import NamedTuple, Protocol
 
@@ -78,4 +79,6 @@ def members(deny: Deny, told: Extra) -> str:
         text += f',"retry_after":{told.wait}'
     if told.reset_at:
         text += f',"reset_at":"{told.reset_at}"'
+    for name, value in deny.more.items():
+        text += f",{quote(name)}:{json.dumps(value, separators=(',', ':'))}"
     return text

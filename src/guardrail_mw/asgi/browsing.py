@@ -1,0 +1,209 @@
+"""What browsers get where others get JSON: the page on which a challenge is solved, and the way back to where they were going.
+
+A request that changes something is never sent again by itself. Of a form that was held up the page has a copy, if it came from
+this origin and is not too long; once the challenge is solved, it comes back with a button. The case is sealed over what the form
+was and where it was going, so that nobody else's form comes back in its place.
+"""
+
+from __future__ import annotations
+
+from hashlib import sha256
+from secrets import token_urlsafe
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from urllib.parse import parse_qsl, urlsplit
+
+from guardrail_mw.asgi.pages.page import challenge_page, resend_page
+from guardrail_mw.asgi.pages.widgets import Widget, hcaptcha, recaptcha, turnstile
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from guardrail_mw.asgi.pages.page import Again
+    from guardrail_mw.asgi.types import Receive, Scope
+    from guardrail_mw.policy.endpoints import EndpointsSettings
+    from guardrail_mw.values import Headers
+
+__all__ = [
+    "FORM",
+    "NOTHING",
+    "Held",
+    "Reply",
+    "back_of",
+    "digest",
+    "held",
+    "is_form",
+    "languages",
+    "page",
+    "read",
+    "resend",
+    "same_origin",
+    "shown",
+]
+
+FORM: Final = 65_536
+"""Bytes of a form that is kept."""
+_FIELDS: Final = 1_000
+_FORM: Final = "application/x-www-form-urlencoded"
+_PORTS: Final = {"http": 80, "https": 443}
+
+Header = tuple[bytes, bytes]
+
+
+class Reply(NamedTuple):
+    """A whole http response."""
+
+    status: int
+    headers: list[Header]
+    body: bytes
+
+
+class Held(NamedTuple):
+    """The request that was held up."""
+
+    method: str
+    form: str
+    """As it was sent; empty for none that is kept."""
+
+    @property
+    def fields(self) -> Sequence[tuple[str, str]] | None:
+        """Of the form; None where none is kept."""
+        return parse_qsl(self.form, keep_blank_values=True, max_num_fields=_FIELDS) if self.form else None
+
+
+NOTHING: Final = Held("GET", "")
+
+
+def is_form(headers: Headers) -> bool:
+    """Whether a body is a form's, urlencoded."""
+    found = [value for name, value in headers if name == b"content-type"]
+    return len(found) == 1 and found[0].split(b";", 1)[0].strip().lower() == _FORM.encode()
+
+
+def same_origin(headers: Headers, settings: EndpointsSettings) -> bool:
+    """Whether a browser says that a page of this origin sent a request; who sends no such field is no browser, or an old one.
+
+    `Sec-Fetch-Site` (Fetch Metadata) says so itself; `Origin` (RFC 6454) must be the public address, or where the policy has
+    none, the host that was asked. Whoever can choose both fields is no victim's browser.
+    """
+    fields: dict[bytes, bytes] = {}
+    for name, value in headers:
+        fields.setdefault(name, value)
+    site = fields.get(b"sec-fetch-site")
+    if site is not None and site.lower() not in {b"same-origin", b"none"}:
+        return False
+    origin = fields.get(b"origin")
+    if origin is None:
+        return True
+    said = origin.decode("latin-1").lower()
+    if settings.origin:
+        return said == settings.origin.lower()
+    return _host(said) == _host("http://" + fields.get(b"host", b"").decode("latin-1").lower()) != ""
+
+
+def _host(url: str) -> str:
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError:
+        return ""
+    return f"{parts.hostname}:{port}" if port not in {None, *_PORTS.values()} else parts.hostname or ""
+
+
+def back_of(scope: Scope, settings: EndpointsSettings) -> str:
+    """Where a browser was going, from the server's root: what a redirect may lead to.
+
+    A path that could be read as another host's is the root: `//host`, and a backslash, which browsers take for a slash.
+    """
+    raw = scope.get("raw_path")
+    path = raw.decode("latin-1") if isinstance(raw, bytes) else str(scope["path"])
+    query = scope.get("query_string") or b""
+    root = settings.root
+    if root and path != root and not path.startswith(f"{root}/"):  # a proxy in front cut it off
+        path = root + path
+    found = path + (f"?{query.decode('latin-1')}" if query else "")
+    fine = found.startswith("/") and not found.startswith("//") and "\\" not in found
+    return found if fine and found.isascii() and not any(each <= " " or each == "\x7f" for each in found) else "/"
+
+
+async def held(scope: Scope, receive: Receive, settings: EndpointsSettings) -> Held:
+    """The request that is held up, with its form where that can be kept."""
+    method, headers = scope["method"], scope["headers"]
+    if method in {"GET", "HEAD"}:
+        return NOTHING
+    if method != "POST" or not is_form(headers) or not same_origin(headers, settings):
+        return Held(method, "")
+    body = await read(receive, FORM)
+    text = body.decode("ascii", "replace") if body is not None else ""
+    try:
+        parse_qsl(text, keep_blank_values=True, max_num_fields=_FIELDS)
+    except ValueError:
+        text = ""
+    return Held(method, text if text.isascii() else "")
+
+
+async def read(receive: Receive, most: int) -> bytes | None:
+    """A whole body, or None for one of more than `most` bytes; a client that goes away has sent what it has."""
+    pieces: list[bytes] = []
+    size = 0
+    while True:
+        message = await receive()
+        if message["type"] != "http.request":
+            return b"".join(pieces)
+        piece = message.get("body") or b""
+        size += len(piece)
+        if size > most:
+            return None
+        pieces.append(piece)
+        if not message.get("more_body", False):
+            return b"".join(pieces)
+
+
+def digest(form: str) -> str:
+    """What a case says of a form; empty for none."""
+    return sha256(form.encode()).hexdigest()[:32] if form else ""
+
+
+def shown(kind: str) -> bool:
+    """Whether there is a page for challenges of this kind; others are for clients that know them."""
+    return kind == "altcha" or kind in _WIDGETS
+
+
+def page(
+    challenge: Mapping[str, Any], request: Held, *, decision: str, back: str, languages: str, again: Again = ""
+) -> tuple[list[Header], bytes]:
+    """The page on which a challenge is solved; see `challenge_page`."""
+    kind = str(challenge["type"])
+    widget = _WIDGETS[kind](challenge) if kind in _WIDGETS else None
+    return challenge_page(
+        challenge,
+        decision=decision,
+        action=str(challenge["url"]),
+        back=back,
+        nonce=token_urlsafe(18),
+        fields=request.fields,
+        method="GET" if request.method == "GET" else "POST",
+        languages=languages,
+        again=again,
+        service=widget,
+    )
+
+
+def resend(request: Held, *, back: str, languages: str) -> tuple[list[Header], bytes]:
+    """The page with the form that was held up, and a button."""
+    return resend_page(back=back, fields=request.fields or (), nonce=token_urlsafe(18), languages=languages)
+
+
+def languages(headers: Headers) -> str:
+    """What a browser would rather read."""
+    return next((value.decode("latin-1") for name, value in headers if name == b"accept-language"), "")
+
+
+def _of_turnstile(challenge: Mapping[str, Any]) -> Widget:
+    return turnstile(challenge["sitekey"], action=challenge["action"], cdata=challenge["cdata"])
+
+
+_WIDGETS: Final[Mapping[str, Callable[[Mapping[str, Any]], Widget]]] = {
+    "turnstile": _of_turnstile,
+    "hcaptcha": lambda challenge: hcaptcha(challenge["sitekey"]),
+    "recaptcha": lambda challenge: recaptcha(challenge["sitekey"]),
+}

@@ -1,0 +1,235 @@
+"""Challenges at the edge: how they go out with a refusal, and the endpoint where answers come in.
+
+Answers need no credential: the case that comes with them is sealed, and says who was asked. Nothing is redirected to but where
+the case says that a browser was going, which is a path of this server.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import parse_qsl
+
+from guardrail_mw.asgi.browsing import (
+    FORM,
+    NOTHING,
+    Held,
+    Reply,
+    back_of,
+    digest,
+    held,
+    is_form,
+    languages,
+    page,
+    read,
+    resend,
+    same_origin,
+    shown,
+)
+from guardrail_mw.asgi.fields import rfc3339
+from guardrail_mw.engine.callers import browses
+from guardrail_mw.engine.clearing import Cleared
+from guardrail_mw.errors import StoreError
+from guardrail_mw.identity.failures import Failures
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from guardrail_mw.asgi.pages.page import Again
+    from guardrail_mw.asgi.types import Receive, Scope
+    from guardrail_mw.clock import Clock
+    from guardrail_mw.engine import Exchange, Guardrail
+    from guardrail_mw.engine.clearing import Case, Clearing, Given, Said
+    from guardrail_mw.policy.endpoints import EndpointsSettings
+    from guardrail_mw.values import Deny, Facts, Subject
+
+__all__ = ["CHALLENGE", "LONGEST", "Answers", "challenged", "url_of"]
+
+logger = logging.getLogger("guardrail_mw")
+
+CHALLENGE: Final = "/challenge"
+"""Below the prefix."""
+LONGEST: Final = 3 * FORM + 32_768
+"""Bytes of a body with an answer, and the form that was held up, which is encoded once more."""
+FAILURES: Final = 60
+"""Answers a minute, of a network, that may be wrong. Right ones cost whoever gives them more than us."""
+
+Header = tuple[bytes, bytes]
+
+_WORDS: Final[Mapping[Said, tuple[int, str, str]]] = {
+    "failed": (403, "challenge_failed", "That does not solve it."),
+    "expired": (403, "challenge_expired", "It was solved too late, or what is asked for has changed."),
+    "spent": (403, "challenge_spent", "It was solved before, or by somebody else's store. Solve this one."),
+    "cookies": (403, "cookies_needed", "It was given to another browser or network, or cookies are not kept."),
+    "unreadable": (400, "unreadable_answer", "Send JSON or a form with `case` and `answer`, as they were given."),
+    "unavailable": (503, "unavailable", "It cannot be judged at the moment. Try again."),
+}
+_MANY: Final = (429, "too_many_answers", "Too many wrong answers came from this network. Wait a minute.")
+_LARGE: Final = (413, "body_too_large", "An answer is not that long.")
+_FOREIGN: Final = (403, "foreign_origin", "A page of another site sent this form.")
+_SHOWN: Final[Mapping[Said, Again]] = {"failed": "failed", "expired": "expired", "spent": "spent", "cookies": "cookies"}
+_METHOD: Final = (405, "method_not_allowed", "Answers are POSTed here.")
+
+
+def url_of(scope: Scope, settings: EndpointsSettings, path: str) -> str:
+    """Where an endpoint is: absolute where the policy says how the outside sees this server, else a path."""
+    own = f"{settings.prefix}{path}"
+    return f"{settings.public_url}{own}" if settings.public_url is not None else f"{scope.get('root_path') or ''}{own}"
+
+
+async def challenged(exchange: Exchange, deny: Deny, scope: Scope, receive: Receive) -> Deny | Reply:
+    """A refusal that asks for something to be solved, with what that is: for browsers a page, else in the body."""
+    clearing, token, judgement = exchange.engine.clearing, exchange.token, exchange.judgement
+    rung = judgement.step.rung if judgement is not None else None
+    if deny.code != "challenge_required" or clearing is None or token is None or rung is None:
+        return deny
+    settings, headers = exchange.engine.policy.endpoints, exchange.facts.headers
+    looks = scope["type"] == "http" and browses(headers) and shown(rung.use)
+    request = await held(scope, receive, settings) if looks else NOTHING
+    back = back_of(scope, settings) if looks else ""
+    given = clearing.ask(exchange, rung, token, back=back, method=request.method, form=digest(request.form))
+    more = _members(given, url_of(scope, settings, CHALLENGE))
+    if not looks:
+        return replace(deny, more=more, headers=(*deny.headers, *_cookie(given.cookie)))
+    fields, body = page(more["challenge"], request, decision=deny.id, back=back, languages=languages(headers))
+    return Reply(403, [*fields, (b"x-guardrail-decision", deny.id.encode()), *_cookie(given.cookie)], body)
+
+
+def _members(given: Given, url: str) -> dict[str, Any]:
+    expires = rfc3339(given.until)
+    return {"challenge": {**given.challenge, "url": url, "expires_at": expires}, "expires_at": expires}
+
+
+def _cookie(value: bytes) -> list[Header]:
+    return [(b"set-cookie", value)] if value else []
+
+
+class Answers:
+    """Takes answers to challenges.
+
+    Args:
+        guardrail: whose engine gave them out.
+        clock: for how many may be wrong.
+    """
+
+    __slots__ = ("_failures", "_guardrail")
+
+    def __init__(self, guardrail: Guardrail, clock: Clock) -> None:
+        self._guardrail = guardrail
+        self._failures = Failures(clock, FAILURES)
+
+    async def answer(self, scope: Scope, receive: Receive, facts: Facts) -> Reply:
+        """The response to a request for the endpoint.
+
+        Args:
+            scope: of the request.
+            receive: its body.
+            facts: read of its scope.
+        """
+        if scope["method"] != "POST":
+            return _problem(*_METHOD, headers=[(b"allow", b"POST")])
+        subject = self._guardrail.engine.resolver.fallback(facts)
+        if self._failures.spent(subject.network, subject.network_parent or subject.network):
+            return _problem(*_MANY, headers=[(b"retry-after", b"60")])
+        settings = self._guardrail.engine.policy.endpoints
+        if is_form(facts.headers) and not same_origin(facts.headers, settings):
+            return _problem(*_FOREIGN)
+        body = await read(receive, LONGEST)
+        return _problem(*_LARGE) if body is None else await self._judged(scope, facts, subject, body)
+
+    async def _judged(self, scope: Scope, facts: Facts, subject: Subject, body: bytes) -> Reply:
+        clearing = self._guardrail.engine.clearing
+        assert clearing is not None  # noqa: S101 - the caller asks first
+        sealed, answer, form = _parsed(facts, body)
+        case = clearing.read(sealed)
+        found: Cleared | Said = "unreadable"
+        try:
+            if case is not None:
+                found = await clearing.answer(sealed, case, answer, facts, subject)
+        except StoreError as error:
+            logger.info("An answer to a challenge could not be judged: %s", error)
+            found = "unavailable"
+        if isinstance(found, Cleared):
+            return _cleared(found, facts, case, form)
+        if found in {"failed", "cookies", "unreadable"}:
+            self._failures.add(subject.network, subject.network_parent or subject.network)
+        return self._refused(found) if case is None else await self._again(clearing, case, found, scope, form)
+
+    async def _again(self, clearing: Clearing, case: Case, why: Said, scope: Scope, form: str) -> Reply:
+        """Say why, with another challenge where one can be given: on a page again where it was on one."""
+        given = None
+        if why != "unavailable":
+            try:
+                given = await clearing.again(case)
+            except StoreError as error:
+                logger.info("No other challenge could be given: %s", error)
+        if given is None:
+            return self._refused(why)
+        more = _members(given, url_of(scope, self._guardrail.engine.policy.endpoints, CHALLENGE))
+        headers = scope["headers"]
+        if not (case.back and is_form(headers) and why in _SHOWN):
+            return self._refused(why, more)
+        request = Held(case.method, form if digest(form) == case.form else "")
+        fields, body = page(
+            more["challenge"], request, decision=case.id, back=case.back, languages=languages(headers), again=_SHOWN[why]
+        )
+        return Reply(403, fields, body)
+
+    @staticmethod
+    def _refused(why: Said, more: Mapping[str, Any] | None = None) -> Reply:
+        return _problem(*_WORDS[why], more=more)
+
+
+def _cleared(found: Cleared, facts: Facts, case: Case | None, form: str) -> Reply:
+    cookie = _cookie(found.cookie)
+    if case is None or not case.back or not is_form(facts.headers):
+        body = json.dumps({"cleared": True, "expires_at": rfc3339(found.until)}).encode()
+        return Reply(200, [*_fields(b"application/json", body), *cookie], body)
+    if case.form and digest(form) == case.form:
+        fields, body = resend(Held(case.method, form), back=case.back, languages=languages(facts.headers))
+        return Reply(200, [*fields, *cookie], body)
+    return Reply(303, [(b"location", case.back.encode()), *_LENGTH_0, *cookie], b"")
+
+
+def _problem(
+    status: int, code: str, detail: str, *, more: Mapping[str, Any] | None = None, headers: list[Header] | None = None
+) -> Reply:
+    """RFC 9457 problem details, whatever the route: nobody's SDK calls here."""
+    document = {"type": "about:blank", "title": _TITLES[status], "status": status, "detail": detail, "code": code}
+    body = json.dumps({**document, **(more or {})}, separators=(",", ":")).encode()
+    return Reply(status, [*_fields(b"application/problem+json", body), *(headers or [])], body)
+
+
+_TITLES: Final = {
+    400: "Bad Request",
+    403: "Forbidden",
+    405: "Method Not Allowed",
+    413: "Content Too Large",
+    429: "Too Many Requests",
+    503: "Service Unavailable",
+}
+_LENGTH_0: Final[list[Header]] = [(b"content-length", b"0"), (b"cache-control", b"no-store")]
+
+
+def _fields(kind: bytes, body: bytes) -> list[Header]:
+    return [(b"content-type", kind), (b"content-length", b"%d" % len(body)), (b"cache-control", b"no-store")]
+
+
+def _parsed(facts: Facts, body: bytes) -> tuple[str, str, str]:
+    """Case, answer and the form that was held up; empty where they cannot be read."""
+    try:
+        text = body.decode()
+        if is_form(facts.headers):
+            found: dict[str, Any] = dict(parse_qsl(text, max_num_fields=16, strict_parsing=True))
+        else:
+            found = json.loads(text)
+            if not isinstance(found, dict):
+                return "", "", ""
+    except (ValueError, RecursionError):
+        return "", "", ""
+    case, answer, form = (found.get(name, "") for name in ("case", "answer", "form"))
+    return (
+        (case, answer, form) if isinstance(case, str) and isinstance(answer, str) and isinstance(form, str) else ("", "", "")
+    )
