@@ -1,4 +1,4 @@
-"""A model server that asks for proof of work, as the protocol has it: Starlette on a real uvicorn, the altcha library's own words."""
+"""A model server that asks for proof of work, as the protocol has it: Starlette on a real uvicorn, with the altcha library."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ class Guarded:
     satisfied: bool = True
     """Whether a right answer clears."""
     meeting: int = 0
-    """Requests that must have arrived before the first of them is challenged."""
+    """Requests that must have arrived before the first of them is challenged; later ones are at once."""
     change: Callable[[dict[str, Any]], object] = dict
     """What is done to a challenge object before it is sent."""
     compress: bool = False
@@ -98,7 +98,8 @@ class Guarded:
     def whose(self, request: Request) -> str:
         """The account that is to be cleared: a credential, or a cookie."""
         return (
-            request.headers.get("authorization")
+            request.headers.get("x-account")
+            or request.headers.get("authorization")
             or request.headers.get("x-api-key")
             or f"cookie {request.cookies.get('clearance')}"
         )
@@ -114,6 +115,7 @@ class Guarded:
         if self.meeting:
             self._arrived = self._arrived or asyncio.Barrier(self.meeting)
             await self._arrived.wait()
+            self.meeting = 0
         return self.refuse(request, whose)
 
     def refuse(self, request: Request, whose: str) -> Response:
@@ -121,6 +123,7 @@ class Guarded:
         challenge = self.challenge(whose)
         error: dict[str, Any] = {"message": MESSAGE, "type": "permission_error", "code": "challenge_required"}
         media = "application/json"
+        body: dict[str, Any]
         if request.url.path == "/v1/messages":
             body = {"type": "error", "error": {**error, "details": {"challenge": challenge}}}
         elif request.url.path.startswith("/v1/"):
@@ -149,7 +152,9 @@ class Guarded:
         if self.spent:
             self.spent -= 1
             again = {"challenge": self.challenge(whose)}
-            return JSONResponse({"status": 403, "code": "challenge_spent", **again}, 403, media_type="application/problem+json")
+            return JSONResponse(
+                {"status": 403, "code": "challenge_spent", **again}, 403, media_type="application/problem+json"
+            )
         if not (right and self.satisfied) or (self.device and request.cookies.get("device") != "d1"):
             return JSONResponse({"status": 403, "code": "challenge_failed"}, 403, media_type="application/problem+json")
         response = JSONResponse({"cleared": True, "expires_at": "2096-10-02T07:06:40Z"})

@@ -41,7 +41,8 @@ def test_where_the_dialects_keep_it() -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "{", "[]", "1", "{}", '{"error": "no"}', '{"error": {"details": []}, "challenge": "no"}', "[" * 100_000, b"\xff"]
+    "text",
+    ["", "{", "[]", "1", "{}", '{"error": "no"}', '{"error": {"details": []}, "challenge": "no"}', "[" * 100_000, b"\xff"],
 )
 def test_where_there_is_none(text: str | bytes) -> None:
     assert challenge_in(text) is None
@@ -102,7 +103,7 @@ def test_a_member_that_is_missing(name: str) -> None:
 
 
 def test_what_only_a_person_can_solve() -> None:
-    with pytest.raises(ChallengeError, match="only a person can solve.*'turnstile'"):
+    with pytest.raises(ChallengeError, match=r"only a person can solve.*'turnstile'"):
         read(challenge(type="turnstile"))
 
 
