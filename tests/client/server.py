@@ -197,11 +197,17 @@ class Guarded:
         """Nobody is challenged here."""
         return JSONResponse({"solves": request.headers.get("guardrail-solve")})
 
+    async def go_on(self, request: Request) -> Response:
+        """Whoever streams is to go on."""
+        self.go.set()
+        return Response()
+
     def app(self) -> Starlette:
         """All of it."""
         return Starlette(
             routes=[
                 Route("/health", self.health),
+                Route("/go", self.go_on),
                 Route("/.guardrail/challenge", self.answer, methods=["POST"]),
                 Route("/v1/chat/completions", self.completions, methods=["POST"]),
                 Route("/v1/messages", self.messages, methods=["POST"]),
