@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import random
+import subprocess
+import sys
 from typing import Literal
 
 import pytest
@@ -185,7 +187,28 @@ class TestBounds:
         clock.advance(60)
         assert await store.spend("three", MINUTE, epoch)
 
+    async def test_each_store_has_its_own_epoch(self) -> None:
+        one, other = MemoryStore(), MemoryStore()
+        assert not await one.spend("token", MINUTE, await other.epoch("token"))
+        assert await one.spend("token", MINUTE, await one.epoch("token"))
 
+    def test_a_forked_process_spends_nothing_that_its_parent_may(self) -> None:
+        subprocess.run([sys.executable, "-c", FORKED], check=True)
+
+
+FORKED = """
+import asyncio, os
+from guardrail_mw.stores.memory import MemoryStore
+
+store = MemoryStore()
+epoch = asyncio.run(store.epoch("token"))
+child = os.fork()
+spent = asyncio.run(store.spend("token", 60_000_000, epoch))
+if not child:
+    os._exit(spent)
+assert spent
+assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+"""
 OUTCOMES: tuple[Literal["settled", "cancelled"], ...] = ("settled", "cancelled")
 
 
