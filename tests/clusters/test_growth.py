@@ -9,15 +9,18 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 
+from guardrail_mw.clusters import growth
 from guardrail_mw.clusters.forming import _grown
 from guardrail_mw.clusters.graph import Graph
 from guardrail_mw.clusters.growth import Joining, joining
+from guardrail_mw.clusters.islands import composites, islands
 from guardrail_mw.clusters.nominees import nominate
 from guardrail_mw.clusters.reading import FAMILY
 from guardrail_mw.clusters.weights import Weights, weigh
 
 from . import oracle, small
 from .kit import CONTENT, KINDS, MONTH, Crowd, key, numbered, sizes
+from .worlds import Campaign, make
 
 SECOND = 2_000
 """Hour at which the second member came to hold whatever it is."""
@@ -301,3 +304,23 @@ def test_small_worlds_have_the_oracles_joiners(crowd: Crowd) -> None:
     pair = nominate(graph, weights, cluster, sizes(cluster), graph.since <= now - MONTH, CONTENT, new=new).pair
     found = joining(graph, weights, pair, cluster, np.ones(graph.size, np.bool_), age=MONTH)
     assert read(graph, found) == expected
+
+
+def test_a_few_accounts_at_a_time_find_what_all_at_once_find(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Blocks bound the memory, and change nothing: down to an account at a time."""
+    graph = make(3, 400, Campaign("one", 60, crossed=False), Campaign("two", 45, crossed=True)).crowd.graph()
+    cluster = islands(composites(graph, age=MONTH), graph.size)
+    cluster[::2] = -1  # so that there is somebody to join
+    weights = weigh(graph, cluster, sizes(cluster))
+    nominated = np.zeros(len(weights.value), np.bool_)
+    nominated[::3] = True
+    asked = np.ones(graph.size, np.bool_)
+    asked[::7] = False
+    whole = joining(graph, weights, nominated, cluster, asked, age=MONTH)
+    assert len(whole.account) > 10
+    for meetings in (1, 50, 1_000):
+        monkeypatch.setattr(growth, "MEETINGS", meetings)
+        found = joining(graph, weights, nominated, cluster, asked, age=MONTH)
+        for mine, other in zip(map(np.asarray, found), map(np.asarray, whole), strict=True):
+            assert mine.dtype == other.dtype
+            assert mine.tolist() == other.tolist()

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+import itertools
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import numpy as np
 
@@ -11,11 +12,16 @@ from guardrail_mw.clusters.scores import ASSERTABLE, BOUND, COUNTS, JOINS, MOST
 from guardrail_mw.clusters.weights import Weights
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from numpy.typing import NDArray
 
     from guardrail_mw.clusters.graph import Graph
 
 __all__ = ["Joining", "joining"]
+
+MEETINGS: Final = 1 << 23
+"""Rows of edges beside weights that are worked out at a time, about 100 bytes each."""
 
 
 class Joining(NamedTuple):
@@ -56,20 +62,53 @@ def joining(
         asked: accounts.
         age: hours after which an account is established.
     """
-    edges = np.flatnonzero(asked[graph.owner])
-    leads = nominated | graph.bound[weights.value]
     clusters = int(cluster.max(initial=-1)) + 1 or 1
+    leads = nominated | graph.bound[weights.value]
+    found = [
+        _joining(graph, weights, nominated, leads, cluster, edges, first, last, clusters, age)
+        for first, last, edges in _blocks(graph, weights, np.flatnonzero(asked[graph.owner]))
+    ]
+    return Joining(*[np.concatenate(column) for column in zip(*found, strict=True)])
+
+
+def _blocks(graph: Graph, weights: Weights, edges: NDArray[np.int64]) -> Iterator[tuple[int, int, NDArray[np.int64]]]:
+    """Accounts one after another, so many at a time that what their edges meet fits into memory.
+
+    Yields the first row, the one after the last, and their edges.
+    """
+    owner = graph.owner[edges]
+    rows = np.bincount(owner, weights=np.diff(weights.starts)[graph.value[edges]], minlength=graph.size)
+    block = (np.cumsum(rows) // MEETINGS).astype(np.int64)
+    bounds = [0, *(np.flatnonzero(np.diff(block)) + 1).tolist(), graph.size]
+    for first, last in itertools.pairwise(bounds):
+        yield first, last, edges if len(bounds) == 2 else edges[(owner >= first) & (owner < last)]  # noqa: PLR2004 - one block
+
+
+def _joining(  # noqa: PLR0913 - columns
+    graph: Graph,
+    weights: Weights,
+    nominated: NDArray[np.bool_],
+    leads: NDArray[np.bool_],
+    cluster: NDArray[np.int32],
+    edges: NDArray[np.int64],
+    first: int,
+    last: int,
+    clusters: int,
+    age: int,
+) -> Joining:
+    """Those of the accounts from `first` to before `last`, whose edges these are."""
+    below = (last - first) * clusters
     edge, pair = _meet(graph, weights, edges, leads)
-    number = _number(graph, weights, edge, pair, clusters)
+    number = _number(graph, weights, edge, pair, first, clusters)
     foreign = cluster[graph.owner[edge]] != weights.cluster[pair]
     wanted = number[foreign]
     could = np.zeros(graph.size, np.bool_)
     could[graph.owner[edge[foreign]]] = True
     also, more = _meet(graph, weights, edges[could[graph.owner[edges]]], ~leads)
     edge, pair = np.concatenate((edge, also)), np.concatenate((pair, more))
-    number = np.concatenate((number, _number(graph, weights, also, more, clusters)))
-    here = among(number, wanted, graph.size * clusters)
-    return _scored(graph, weights, nominated, number[here], edge[here], pair[here], clusters, age)
+    number = np.concatenate((number, _number(graph, weights, also, more, first, clusters)))
+    here = among(number, wanted, below)
+    return _scored(graph, weights, nominated, number[here], edge[here], pair[here], (first, clusters, below), age)
 
 
 def _meet(
@@ -85,10 +124,10 @@ def _meet(
 
 
 def _number(
-    graph: Graph, weights: Weights, edge: NDArray[np.int64], pair: NDArray[np.int64], clusters: int
+    graph: Graph, weights: Weights, edge: NDArray[np.int64], pair: NDArray[np.int64], first: int, clusters: int
 ) -> NDArray[np.int64]:
-    """Account and cluster of each meeting, as one number."""
-    return graph.owner[edge].astype(np.int64) * clusters + weights.cluster[pair]
+    """Account, counted from the first, and cluster of each meeting, as one number."""
+    return (graph.owner[edge].astype(np.int64) - first) * clusters + weights.cluster[pair]
 
 
 def _scored(  # noqa: PLR0913 - columns
@@ -98,10 +137,11 @@ def _scored(  # noqa: PLR0913 - columns
     number: NDArray[np.int64],
     edge: NDArray[np.int64],
     pair: NDArray[np.int64],
-    clusters: int,
+    numbers: tuple[int, int, int],
     age: int,
 ) -> Joining:
-    pairs, place = ranked(number, graph.size * clusters)
+    first, clusters, below = numbers
+    pairs, place = ranked(number, below)
     value = graph.value[edge]
     hard = graph.bound[value]
     second = weights.second[pair]
@@ -124,7 +164,7 @@ def _scored(  # noqa: PLR0913 - columns
     enough = (several >= ASSERTABLE) | (tied & (several >= BOUND)) | (held & (taken >= BOUND))
     joins = (total >= JOINS) & enough
     return Joining(
-        (pairs[joins] // clusters).astype(np.int32),
+        (pairs[joins] // clusters + first).astype(np.int32),
         (pairs[joins] % clusters).astype(np.int32),
         total[joins],
         families[joins],
