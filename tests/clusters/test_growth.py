@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 
-from guardrail_mw.clusters import growth
+from guardrail_mw.clusters import fresh, growth
 from guardrail_mw.clusters.forming import _grown
 from guardrail_mw.clusters.graph import Graph
 from guardrail_mw.clusters.growth import Joining, joining
@@ -324,3 +324,31 @@ def test_a_few_accounts_at_a_time_find_what_all_at_once_find(monkeypatch: pytest
         for mine, other in zip(map(np.asarray, found), map(np.asarray, whole), strict=True):
             assert mine.dtype == other.dtype
             assert mine.tolist() == other.tolist()
+
+
+def test_the_young_are_scored_as_row_by_row(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever is young enough for every value to count is scored by products of matrices: as all are with that way closed."""
+    for seed in range(4):
+        crowd = make(seed, 500, Campaign("one", 80, crossed=False), Campaign("two", 60, crossed=True)).crowd
+        graph = crowd.graph()
+        cluster = islands(composites(graph, age=MONTH), graph.size)
+        cluster[seed::3] = -1
+        weights = weigh(graph, cluster, sizes(cluster))
+        nominated = weights.members >= 8
+        asked = np.ones(graph.size, np.bool_)
+        age = 70 * 24  # some are younger than that when the last value came to be a cluster's, and some are not
+        young = weights.second.max() - graph.since < age
+        assert 20 < young.sum() < graph.size - 20
+        found = joining(graph, weights, nominated, cluster, asked, age=age)
+        assert young[found.account].any()
+        assert not young[found.account].all()
+        with monkeypatch.context() as patched:
+            patched.setattr(growth, "fresh", lambda *_: iter(()))
+            patched.setattr(growth, "_is_new", lambda *_, size=graph.size: np.zeros(size, np.bool_))
+            slow = joining(graph, weights, nominated, cluster, asked, age=age)
+        with monkeypatch.context() as patched:
+            patched.setattr(fresh, "PAIRS", 1)
+            few = joining(graph, weights, nominated, cluster, asked, age=age)
+        for mine, other, third in zip(map(np.asarray, found), map(np.asarray, slow), map(np.asarray, few), strict=True):
+            assert mine.dtype == other.dtype == third.dtype
+            assert mine.tolist() == other.tolist() == third.tolist()

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import itertools
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
 from guardrail_mw.clusters.columns import among, begins, ranked, within
+from guardrail_mw.clusters.fresh import Joining, fresh
 from guardrail_mw.clusters.scores import ASSERTABLE, BOUND, COUNTS, JOINS, MOST
 from guardrail_mw.clusters.weights import Weights
 
@@ -22,19 +23,6 @@ __all__ = ["Joining", "joining"]
 
 MEETINGS: Final = 1 << 23
 """Rows of edges beside weights that are worked out at a time, about 100 bytes each."""
-
-
-class Joining(NamedTuple):
-    """Accounts that qualify for a cluster; an account may for several."""
-
-    account: NDArray[np.int32]
-    cluster: NDArray[np.int32]
-    score: NDArray[np.int64]
-    """Millinats."""
-    families: NDArray[np.int32]
-    """Bits of the families that count."""
-    tied: NDArray[np.bool_]
-    """Whether it shares a bound value with members."""
 
 
 def joining(
@@ -64,11 +52,20 @@ def joining(
     """
     clusters = int(cluster.max(initial=-1)) + 1 or 1
     leads = nominated | graph.bound[weights.value]
-    found = [
+    new = asked & _is_new(graph, weights, age)
+    found = [*fresh(graph, weights, leads, cluster, new)]
+    found += [
         _joining(graph, weights, nominated, leads, cluster, edges, first, last, clusters, age)
-        for first, last, edges in _blocks(graph, weights, np.flatnonzero(asked[graph.owner]))
+        for first, last, edges in _blocks(graph, weights, np.flatnonzero((asked & ~new)[graph.owner]))
     ]
-    return Joining(*[np.concatenate(column) for column in zip(*found, strict=True)])
+    columns = [np.concatenate(column) for column in zip(*found, strict=True)]
+    order = np.lexsort((columns[1], columns[0]))
+    return Joining(*[column[order] for column in columns])
+
+
+def _is_new(graph: Graph, weights: Weights, age: int) -> NDArray[np.bool_]:
+    """Of each account, whether it was not established yet when the last value came to be a cluster's: then all count for it."""
+    return np.asarray(weights.second.max(initial=0) - graph.since < age, np.bool_)
 
 
 def _blocks(graph: Graph, weights: Weights, edges: NDArray[np.int64]) -> Iterator[tuple[int, int, NDArray[np.int64]]]:
