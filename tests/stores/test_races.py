@@ -18,7 +18,7 @@ async def test_four_processes_spend_a_thousand_tokens(kind: str, request: pytest
     raced = await races.among_processes(kind, server.url, 1000, 4)
     assert raced.spent == dict.fromkeys(range(1000), 1)
     assert raced.once
-    assert min(raced.won) > 0, "they ran side by side"
+    assert sum(won > 0 for won in raced.won) > 1, "they ran side by side"
 
 
 def test_sixteen_threads_spend_a_thousand_tokens() -> None:
