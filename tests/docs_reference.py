@@ -34,6 +34,7 @@ from guardrail_mw.friction.challenges.services import ServiceSettings
 from guardrail_mw.friction.rungs import RungSettings, WaitSettings
 from guardrail_mw.friction.settings import CapSettings, DelaysSettings, FrictionSettings
 from guardrail_mw.friction.trim import TrimSettings
+from guardrail_mw.friction.verification.step_up import StepUpSettings
 from guardrail_mw.identity.api_key_settings import ApiKeySettings, ListedKey
 from guardrail_mw.identity.device_settings import DeviceSettings
 from guardrail_mw.identity.header import HeaderSettings
@@ -70,7 +71,7 @@ MODELS: dict[str, type[BaseModel]] = {
         Policy, StoreSettings, IdentitySettings, NetworkSettings, AnonymousSettings, SourceSettings, ApiKeySettings, ListedKey,
         JwtSettings, ClaimNames, HeaderSettings, RouteSettings, ReserveSettings, InspectSettings, ModelSettings, PriceSettings,
         LimitSettings, WhenSettings, DeviceSettings, VelocitySettings, RiskSettings, ScorerSettings, AutomationSettings,
-        ClusterSettings, Ramp, AltchaSettings, ServiceSettings, EndpointsSettings,
+        ClusterSettings, Ramp, AltchaSettings, ServiceSettings, StepUpSettings, EndpointsSettings,
         FrictionSettings, DelaysSettings, CapSettings, RungSettings, WaitSettings, TrimSettings,
         ClustersSettings, KindSettings, FloorSettings, MaterialSettings, OrganisationSettings, ApprovalSettings, VerdictSettings,
         TelemetrySettings, ConsoleSettings, SinkSettings, LogSettings, JsonlSettings, ParquetSettings,

@@ -10,7 +10,7 @@ from pydantic import Discriminator, Field, Tag, model_validator
 from guardrail_mw.errors import Problem
 from guardrail_mw.settings import OneOrMany, OneOrMore, Settings, refuse
 
-__all__ = ["OTHER", "VERDICTS", "Traits", "Verdict", "WhenSettings", "compile_when"]
+__all__ = ["OTHER", "VERDICTS", "Traits", "Verdict", "WhenSettings", "at_least", "compile_when"]
 
 OTHER: Final = "other"
 """Whatever model the policy does not list."""
@@ -112,9 +112,12 @@ def _ordered(name: str, wanted: str | Sequence[str], order: Sequence[str]) -> Ca
         return _within(name, frozenset(wanted))
     if name == "ial":
         return lambda traits: _ial(getattr(traits, name)) >= _ial(wanted) if traits.ial else False
-    if wanted not in order:
-        return _within(name, frozenset([wanted]))
-    return _within(name, frozenset(order[order.index(wanted) :]))
+    return _within(name, at_least(wanted, order))
+
+
+def at_least(wanted: str, order: Sequence[str]) -> frozenset[str]:
+    """What is wanted, and what is above it in an order, lowest first; what the order does not have is only itself."""
+    return frozenset(order[order.index(wanted) :] if wanted in order else [wanted])
 
 
 def _ial(value: str) -> int:

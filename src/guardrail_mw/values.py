@@ -137,6 +137,8 @@ class Credential(NamedTuple):
     """Whether the issuer says that the address is the account's."""
     created: int | None = None
     """µs since the epoch at which the account was opened, as the issuer says."""
+    signed_in: int | None = None
+    """µs since the epoch at which its owner last signed in, as the issuer says (`auth_time`)."""
 
 
 class Content:
@@ -175,6 +177,7 @@ class Subject:
         "organisation",
         "organisation_name",
         "payment",
+        "signed_in",
         "source",
         "tier",
         "until",
@@ -201,6 +204,7 @@ class Subject:
         device_kind: Literal["", "signed", "seen"] = "",
         created: int | None = None,
         evidence: tuple[int, ...] = (),
+        signed_in: int | None = None,
     ) -> None:
         self.account = account
         """Home of who pays: `a:…`, or the network's `n:…` for the anonymous and for keys nobody has proved yet."""
@@ -230,6 +234,8 @@ class Subject:
         self.evidence = evidence
         """Keys of what the account shows with this request, whatever is in its body; empty where the policy has no clusters,
         and for the anonymous."""
+        self.signed_in = signed_in
+        """µs since the epoch at which its owner last signed in, as the issuer says; None where nobody said."""
         self.noted = -1
         """For the collector: the last day (UTC, since the epoch) on which all of `evidence` was noted."""
         self.device_due = False
@@ -335,7 +341,11 @@ class Verify:
 
     id: str
     verification_url: str
-    acr: str = ""
+    """Where a person begins; empty for nowhere."""
+    acr: tuple[str, ...] = ()
+    """Authentication contexts that are asked of a token; empty where there is none to ask."""
+    max_age: int | None = None
+    """Seconds since signing in, likewise."""
     reasons: tuple[str, ...] = ()
 
 

@@ -76,9 +76,33 @@ def test_what_a_rung_asks_for() -> None:
         "A challenge must be solved first. It takes a moment, and is for this account alone.",
         ("risk",),
     )
-    assert refusals.by_rung(Verify("id", "v", "gold", ("risk",))) == Deny(
-        "id", "verification_required", 403, "The account must be verified first.", ("risk",)
+    first = "The account must be verified first."
+    url = {"verification_url": "https://account.example"}
+    assert refusals.by_rung(Verify("id", "", reasons=("risk",))) == Deny(
+        "id", "verification_required", 403, first, ("risk",)
     )
+    assert refusals.by_rung(Verify("id", url["verification_url"], reasons=("risk",))) == Deny(
+        "id", "verification_required", 403, first, ("risk",), more=url
+    )
+
+
+def test_a_better_token_is_asked_for_as_rfc_9470_has_it() -> None:
+    text = "Sign in again, as strongly and as lately as is asked for"
+    begins = f'Bearer error="insufficient_user_authentication", error_description="{text}", acr_values="gold"'
+    found = refusals.by_rung(Verify("id", "", ("gold",), None, ("risk",)))
+    assert (found.status, found.code, found.message, found.more) == (
+        401,
+        "verification_required",
+        text + ".",
+        {"acr_values": "gold"},
+    )
+    assert found.headers == ((b"www-authenticate", begins.encode()),)
+    found = refusals.by_rung(Verify("id", "https://account.example", ("gold",), 300))
+    assert found.headers == ((b"www-authenticate", f'{begins}, max_age="300"'.encode()),)
+    assert found.more == {"acr_values": "gold", "max_age": 300, "verification_url": "https://account.example"}
+
+
+def test_what_a_trim_refuses() -> None:
     message = "These parameters are not available to this account at present: logprobs, n."
     assert refusals.untrimmed("id", ("logprobs", "n"), ("risk",)) == Deny(
         "id", "parameters_refused", 403, message, ("risk",)

@@ -33,10 +33,11 @@ def person(
     *,
     now: int = NOW,
     solves: frozenset[str] | None = None,
+    signed_in: int = 0,
     anonymous: bool = False,
     **traits: Any,
 ) -> Person:
-    return Person(name, "" if anonymous else name, Traits(**traits), fields or {}, now, solves)
+    return Person(name, "" if anonymous else name, Traits(**traits), fields or {}, now, signed_in, solves)
 
 
 def carried_out(fields: dict[str, str], changes: tuple[Change, ...]) -> dict[str, str]:

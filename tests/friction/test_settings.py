@@ -87,12 +87,12 @@ def test_the_design_s_ladder_loads_once_its_plugins_are_there() -> None:
 
 def test_a_plugin_that_is_missing_is_named() -> None:
     there = "altcha, hcaptcha, recaptcha, turnstile"
-    assert refusals({**CHALLENGE, "with": {"use": "riddle"}}, VERIFY) == [
+    assert refusals({**CHALLENGE, "with": {"use": "riddle"}}, {**VERIFY, "with": {"use": "oracle"}}) == [
         (
             "ladder.0.challenge.with.use",
             f"names `riddle`, a plugin that is missing among the challenges; installed: {there}.",
         ),
-        ("ladder.1.verify.with.use", "names `step_up`, a plugin that is missing among the verifiers; installed: none."),
+        ("ladder.1.verify.with.use", "names `oracle`, a plugin that is missing among the verifiers; installed: step_up."),
     ]
 
 

@@ -29,7 +29,7 @@ LADDER = """\
     - {at: 50, do: challenge, with: {use: altcha, immunity: 30m}, otherwise: trim}
     - {at: 75, do: verify, with: {use: step_up, acr: urn:example:kyc}}
 """
-"""The two lines that are left out: their plugins do not exist yet."""
+"""The two lines that are left out where a test is about the others."""
 
 POLICY = """\
 version: 1

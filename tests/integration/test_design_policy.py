@@ -55,11 +55,9 @@ def test_version() -> None:
     assert problem.startswith("version ")
 
 
-def test_challenges_and_verifications_name_the_plugin_that_is_missing() -> None:
-    found = refused(edited(("    - {at: 95, do: deny}\n", LADDER + "    - {at: 95, do: deny}\n")))
-    assert len(found) == 2
-    assert "ladder[1].with.use names `altcha`, a plugin that is missing among the challenges" in found[0]
-    assert "ladder[2].with.use names `step_up`, a plugin that is missing among the verifiers" in found[1]
+def test_it_loads_with_challenges_and_verification() -> None:
+    policy = loads(edited(("    - {at: 95, do: deny}\n", LADDER + "    - {at: 95, do: deny}\n")), environ={})
+    assert [rung.label for rung in policy.friction.ladder] == ["delay", "challenge", "verify", "deny"]
 
 
 async def test_mode_shadow_decides_and_records_and_never_acts() -> None:

@@ -11,6 +11,8 @@ from guardrail_mw.friction.clearance import holds
 from guardrail_mw.friction.delays import Waiting
 from guardrail_mw.friction.ladder import Ladder, Person, Rung, Step
 from guardrail_mw.friction.trim import Trimmer, TrimSettings
+from guardrail_mw.friction.verification import Wanted
+from guardrail_mw.plugins import load
 from guardrail_mw.risk.base import Count, RiskContext, Velocity
 from guardrail_mw.risk.combination import Risk
 from guardrail_mw.risk.runner import NOTHING, Panel, Scored
@@ -19,6 +21,7 @@ from guardrail_mw.values import Allow, Challenge, Decision, Delay, Deny, Trim, V
 if TYPE_CHECKING:
     from guardrail_mw.clock import Clock
     from guardrail_mw.engine.exchange import Exchange
+    from guardrail_mw.friction.verification import Verifier
     from guardrail_mw.identity.keys import Keyring
     from guardrail_mw.limits.tariff import Shape
     from guardrail_mw.policy import Policy
@@ -71,9 +74,14 @@ class Judge:
     ) -> None:
         rules = {each.name: Velocity(each.name, each.family, each.over.us) for each in policy.velocity}
         self.panel = Panel(policy.risk, rules, clock=clock, observer=observer, shadowed=shadowed)
+        self._verifiers: dict[str, Verifier] = {}
         self.ladder = Ladder(
-            policy.friction, assurance=policy.identity.assurance, key=key, shadowed=shadowed, cleared=_passed
+            policy.friction, assurance=policy.identity.assurance, key=key, shadowed=shadowed, cleared=self._passed
         )
+        for rung in self.ladder.rungs:
+            if rung.do == "verify":
+                made = load("verifiers", rung.use)
+                self._verifiers[rung.code] = made(made.Settings.model_validate(rung.with_.own), policy.identity.assurance)
         asks = any(rung.do in {"challenge", "verify"} for rung in self.ladder.rungs)
         self._callers = Callers(keys) if asks and keys is not None else None
         self.waiting = waiting
@@ -166,7 +174,12 @@ class Judge:
             return Person(tariff.payer, candidate, exchange.traits, exchange.standing.fields, receipt.now)
         solves = callers.solves(exchange.facts, account=bool(candidate))
         fields = self._standing(exchange, callers).fields
-        return Person(tariff.payer, candidate, exchange.traits, fields, receipt.now, solves)
+        return Person(tariff.payer, candidate, exchange.traits, fields, receipt.now, subject.signed_in or 0, solves)
+
+    def _passed(self, person: Person, rung: Rung) -> bool:
+        """Whether a person has passed what a rung asks for: before, or with this request."""
+        verifier = self._verifiers.get(rung.code)
+        return holds(person.fields, rung.code, person.now) or (verifier is not None and verifier.passed(person))
 
     def decision(self, exchange: Exchange, rung: Rung) -> Decision:
         """What a rung does to a request."""
@@ -184,14 +197,11 @@ class Judge:
             case "challenge":
                 return Challenge(identity, {}, reasons)
             case "verify":
-                return Verify(identity, "", reasons=reasons)
+                verifier = self._verifiers.get(rung.code)
+                wanted = verifier.wanted(self.person(exchange)) if verifier is not None else Wanted()
+                return Verify(identity, wanted.url, wanted.acr, wanted.max_age, reasons)
             case _:
                 return Allow(identity, reasons)
-
-
-def _passed(person: Person, rung: Rung) -> bool:
-    """Whether a person has passed what a rung asks for."""
-    return holds(person.fields, rung.code, person.now)
 
 
 def _families(risk: Risk) -> int:

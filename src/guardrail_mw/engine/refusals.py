@@ -27,6 +27,7 @@ _SMALLER: Final = {
     "usd": "Shorten the prompt, or ask for fewer output tokens (max_tokens, n).",
 }
 _SHED_WAIT: Final = 1_000_000
+_STEP_UP: Final = "Sign in again, as strongly and as lately as is asked for"
 
 
 def by_limit(identity: str, refusal: Refusal, *, unproved: bool = False) -> Deny:
@@ -73,7 +74,16 @@ def by_rung(decision: Challenge | Verify) -> Deny:
     if isinstance(decision, Challenge):
         message = "A challenge must be solved first. It takes a moment, and is for this account alone."
         return Deny(decision.id, "challenge_required", 403, message, decision.reasons)
-    return Deny(decision.id, "verification_required", 403, "The account must be verified first.", decision.reasons)
+    more = {"verification_url": decision.verification_url} if decision.verification_url else {}
+    if not decision.acr:
+        message = "The account must be verified first."
+        return Deny(decision.id, "verification_required", 403, message, decision.reasons, more=more)
+    acr, age = " ".join(decision.acr), decision.max_age
+    asked = f'Bearer error="insufficient_user_authentication", error_description="{_STEP_UP}", acr_values="{acr}"'
+    challenge = asked + (f', max_age="{age}"' if age is not None else "")
+    told = {"acr_values": acr, **({"max_age": age} if age is not None else {}), **more}
+    headers = ((b"www-authenticate", challenge.encode()),)
+    return Deny(decision.id, "verification_required", 401, f"{_STEP_UP}.", decision.reasons, headers=headers, more=told)
 
 
 def untrimmed(identity: str, names: tuple[str, ...], reasons: tuple[str, ...]) -> Deny:

@@ -25,6 +25,8 @@ class Person(NamedTuple):
     """Of its standing."""
     now: int
     """The store's µs."""
+    signed_in: int = 0
+    """µs at which its owner last signed in, as its token says; 0 where nobody said."""
     solves: frozenset[str] | None = None
     """Challenges that it could solve, by their plugins' names: those that a client says; None is any, as in a browser."""
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from guardrail_mw.identity.jws import BadToken
 
-__all__ = ["Claims", "check_claims", "flag_claim", "past_claim", "peek_claims", "read_claims", "text_claim"]
+__all__ = ["Claims", "check_claims", "flag_claim", "past_claim", "peek_claims", "read_claims", "text_claim", "time_claim"]
 
 Claims = dict[str, Any]
 
@@ -103,6 +103,19 @@ def flag_claim(claims: Claims, name: str) -> bool:
     """Whether a claim says yes: true, or `"true"` as some issuers write it; nothing else does."""
     value = claims.get(name) if name else None
     return value is True or value == "true"
+
+
+def time_claim(claims: Claims, name: str) -> int | None:
+    """A NumericDate (RFC 7519 2) in µs since the epoch; None for whatever else it may be.
+
+    Args:
+        claims: of the token.
+        name: of the claim; empty for none.
+    """
+    value = claims.get(name) if name else None
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < LATEST:
+        return None
+    return int(value * 1_000_000)
 
 
 def past_claim(claims: Claims, name: str, now: int) -> int | None:

@@ -18,6 +18,7 @@ from guardrail_mw.identity.claims import (
     peek_claims,
     read_claims,
     text_claim,
+    time_claim,
 )
 from guardrail_mw.identity.failures import Failures
 from guardrail_mw.identity.jwk import KeySet
@@ -151,6 +152,7 @@ class JwtSource:
             domain=domain_of(text_claim(claims, names.email or "")),
             domain_verified=flag_claim(claims, names.email_verified or ""),
             created=past_claim(claims, names.created or "", self._context.clock.now()),
+            signed_in=time_claim(claims, names.auth_time or ""),
         )
 
     def _failed(self, presented: Presented, error: BadToken) -> TokenError:

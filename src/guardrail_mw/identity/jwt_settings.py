@@ -40,6 +40,8 @@ class ClaimNames(BaseModel):
     """The account's e-mail address. Only its domain is looked at, and that only where not anybody can have an address."""
     email_verified: Name | None = "email_verified"
     """Whether the issuer has verified that address; read with `email`."""
+    auth_time: Name | None = "auth_time"
+    """When somebody last signed in (OpenID Connect Core 2): seconds since the epoch; for rungs with `max_age`."""
     created: Name | None = None
     """When the account was opened: seconds or milliseconds since the epoch, or a text such as 2026-01-31T12:00:00Z."""
 

@@ -266,6 +266,7 @@ class Resolver:
                 network_parent=place.parent,
                 source=found.source,
                 created=found.created,
+                signed_in=found.signed_in,
             )
         self._crowd.prove(place)
         organisation = found.organisation
@@ -283,6 +284,7 @@ class Resolver:
             payment=digester.evidence("payment", found.payment) if found.payment else "",
             source=found.source,
             created=found.created,
+            signed_in=found.signed_in,
         )
 
 
