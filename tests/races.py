@@ -1,8 +1,8 @@
 """Races for single-use tokens: `python -m tests.races [SERVER …] [--tokens 100000] [--processes 8] [--threads 16]`.
 
 On each server (redis, valkey, cluster; all unless given) the processes try to spend every token, all of them at the same time;
-on `memory` it is threads of one process, each with an event loop of its own. Everybody goes through the tokens in the same
-blocks, each in an order of its own, so that whoever is ahead meets the others. Every token must have been spent by exactly one.
+on `memory` it is threads of one process, each with an event loop of its own. All go through the same blocks of tokens, beginning
+each together and in an order of their own, so that nobody runs ahead. Every token must have been spent by exactly one.
 The table shows how many tries there were, how many a second, and how many tokens the worst and the best racer spent.
 
 Exit code: 0 every token was spent exactly once, 1 one was not.
@@ -112,15 +112,30 @@ def result(kind: str, tokens: int, won: Sequence[Sequence[int]], seconds: float)
 
 
 async def process(url: str, racer: int, folder: Path) -> None:
-    """One racer, in a process of its own: says that it is ready, waits for the start, says what it won."""
+    """One racer, in a process of its own: at each block it says that it is ready, and waits to be told; then says what it won."""
     epochs = json.loads((folder / "epochs").read_text())
     store = RedisStore(url, deadline=PATIENT)
     await store.open()
-    print("ready", flush=True)  # noqa: T201 - this is how it talks
-    await asyncio.to_thread(sys.stdin.readline)
-    won = await race(store, epochs, course(len(epochs), racer))
+
+    def blocks() -> Iterator[list[int]]:
+        for block in course(len(epochs), racer):
+            print("ready", flush=True)  # noqa: T201 - this is how it talks
+            sys.stdin.readline()
+            yield block
+
+    won = await race(store, epochs, blocks())
     await store.close()
     (folder / str(racer)).write_text(json.dumps(won))
+
+
+async def started(racers: Sequence[asyncio.subprocess.Process]) -> None:
+    """When all are ready, let them go."""
+    ready = await asyncio.gather(*(each.stdout.readline() for each in racers if each.stdout is not None))
+    if set(ready) != {b"ready\n"}:
+        raise RuntimeError(f"A racer did not come to the start: {ready}. What it says of that stands above.")
+    for each in racers:
+        if each.stdin is not None:
+            each.stdin.write(b"go\n")
 
 
 async def among_processes(kind: str, url: str, tokens: int, processes: int) -> Raced:
@@ -137,12 +152,11 @@ async def among_processes(kind: str, url: str, tokens: int, processes: int) -> R
                     command = (sys.executable, __file__, "--racer", str(racer), "--url", url, "--folder", name)
                     pipe = asyncio.subprocess.PIPE
                     racers.append(await asyncio.create_subprocess_exec(*command, stdin=pipe, stdout=pipe))
-                outs = [each.stdout for each in racers if each.stdout is not None]
-                ready = await asyncio.gather(*(out.readline() for out in outs))
-                if set(ready) != {b"ready\n"}:
-                    raise RuntimeError(f"a racer did not come to the start: {ready}")
+                await started(racers)
                 began = monotonic()
-                await asyncio.gather(*(each.communicate(b"go\n") for each in racers))
+                for _ in range(BLOCK, tokens, BLOCK):
+                    await started(racers)
+                await asyncio.gather(*(each.communicate() for each in racers))
                 seconds = monotonic() - began
         finally:
             for each in racers:

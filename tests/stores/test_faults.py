@@ -144,7 +144,7 @@ class Guarded:
         """The store decides; a busy machine may need more than one try."""
         async with asyncio.timeout(10):
             while await self.decide() != "store":
-                pass
+                await self.until_available()  # where it opened again: else this asked nobody, and let nothing run
 
     async def breaks(self) -> None:
         """The store has just broken: every decision is the mode's, before and after the breaker opens."""
