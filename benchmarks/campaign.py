@@ -9,6 +9,7 @@ them with clusters, limits and evidence. Rebuilds every three hours. One process
 
 from __future__ import annotations
 
+import logging
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -43,6 +44,7 @@ def main() -> None:
     parser.add_argument("--ratio", type=float, default=0.5, help="ordinary accounts for each of the campaign (default .5)")
     chosen = parser.parse_args()
     print(machine())
+    logging.getLogger("guardrail_mw").setLevel(logging.ERROR)  # each verdict that begins to act is a warning
     chosen.share = min(chosen.share, 0.02) if chosen.quick else chosen.share
     figures = run(chosen)
     print()
