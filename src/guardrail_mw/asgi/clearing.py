@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from guardrail_mw.asgi.pages.page import Again
     from guardrail_mw.asgi.types import Receive, Scope
     from guardrail_mw.clock import Clock
-    from guardrail_mw.engine import Exchange, Guardrail
+    from guardrail_mw.engine import Engine, Exchange, Guardrail
     from guardrail_mw.engine.clearing import Case, Clearing, Given, Said
     from guardrail_mw.policy.endpoints import EndpointsSettings
     from guardrail_mw.values import Deny, Facts, Subject
@@ -121,7 +121,7 @@ class Answers:
         self._failures = Failures(clock, FAILURES)
 
     async def answer(self, scope: Scope, receive: Receive, facts: Facts) -> Reply:
-        """The response to a request for the endpoint.
+        """The response to a request for the endpoint, by the policy that runs when it begins.
 
         Args:
             scope: of the request.
@@ -130,17 +130,17 @@ class Answers:
         """
         if scope["method"] != "POST":
             return _problem(*_METHOD, headers=[(b"allow", b"POST")])
-        subject = self._guardrail.engine.resolver.fallback(facts)
+        engine = self._guardrail.engine
+        subject = engine.resolver.fallback(facts)
         if self._failures.spent(subject.network, subject.network_parent or subject.network):
             return _problem(*_MANY, headers=[(b"retry-after", b"60")])
-        settings = self._guardrail.engine.policy.endpoints
-        if is_form(facts.headers) and not same_origin(facts.headers, settings):
+        if is_form(facts.headers) and not same_origin(facts.headers, engine.policy.endpoints):
             return _problem(*_FOREIGN)
         body = await read(receive, LONGEST)
-        return _problem(*_LARGE) if body is None else await self._judged(scope, facts, subject, body)
+        return _problem(*_LARGE) if body is None else await self._judged(engine, scope, facts, subject, body)
 
-    async def _judged(self, scope: Scope, facts: Facts, subject: Subject, body: bytes) -> Reply:
-        clearing = self._guardrail.engine.clearing
+    async def _judged(self, engine: Engine, scope: Scope, facts: Facts, subject: Subject, body: bytes) -> Reply:
+        clearing = engine.clearing
         assert clearing is not None  # noqa: S101 - the caller asks first
         sealed, answer, form = _parsed(facts, body)
         case = clearing.read(sealed)
@@ -155,9 +155,9 @@ class Answers:
             return _cleared(found, facts, case, form)
         if found in {"failed", "cookies", "unreadable"}:
             self._failures.add(subject.network, subject.network_parent or subject.network)
-        return self._refused(found) if case is None else await self._again(clearing, case, found, scope, form)
+        return self._refused(found) if case is None else await self._again(engine, clearing, case, found, scope, form)
 
-    async def _again(self, clearing: Clearing, case: Case, why: Said, scope: Scope, form: str) -> Reply:
+    async def _again(self, engine: Engine, clearing: Clearing, case: Case, why: Said, scope: Scope, form: str) -> Reply:
         """Say why, with another challenge where one can be given: on a page again where it was on one."""
         given = None
         if why != "unavailable":
@@ -167,7 +167,7 @@ class Answers:
                 logger.info("No other challenge could be given: %s", error)
         if given is None:
             return self._refused(why)
-        more = _members(given, url_of(scope, self._guardrail.engine.policy.endpoints, CHALLENGE))
+        more = _members(given, url_of(scope, engine.policy.endpoints, CHALLENGE))
         headers = scope["headers"]
         if not (case.back and is_form(headers) and why in _SHOWN):
             return self._refused(why, more)
