@@ -54,7 +54,8 @@ CHALLENGE: Final = "/challenge"
 LONGEST: Final = 3 * FORM + 32_768
 """Bytes of a body with an answer, and the form that was held up, which is encoded once more."""
 FAILURES: Final = 60
-"""Answers a minute, of a network, that may be wrong. Right ones cost whoever gives them more than us."""
+"""Answers a minute, of a network, that may clear nothing: what was solved once costs nobody but us a second time. Right ones cost
+whoever gives them more than us."""
 
 Header = tuple[bytes, bytes]
 
@@ -66,7 +67,8 @@ _WORDS: Final[Mapping[Said, tuple[int, str, str]]] = {
     "unreadable": (400, "unreadable_answer", "Send JSON or a form with `case` and `answer`, as they were given."),
     "unavailable": (503, "unavailable", "It cannot be judged at the moment. Try again."),
 }
-_MANY: Final = (429, "too_many_answers", "Too many wrong answers came from this network. Wait a minute.")
+_MANY: Final = (429, "too_many_answers", "Too many answers that clear nothing came from this network. Wait a minute.")
+_MINUTE: Final = [(b"retry-after", b"60")]
 _LARGE: Final = (413, "body_too_large", "An answer is not that long.")
 _FOREIGN: Final = (403, "foreign_origin", "A page of another site sent this form.")
 _SHOWN: Final[Mapping[Said, Again]] = {"failed": "failed", "expired": "expired", "spent": "spent", "cookies": "cookies"}
@@ -132,12 +134,19 @@ class Answers:
             return _problem(*_METHOD, headers=[(b"allow", b"POST")])
         engine = self._guardrail.engine
         subject = engine.resolver.fallback(facts)
-        if self._failures.spent(subject.network, subject.network_parent or subject.network):
-            return _problem(*_MANY, headers=[(b"retry-after", b"60")])
+        if self._many(subject):
+            return _problem(*_MANY, headers=_MINUTE)
         if is_form(facts.headers) and not same_origin(facts.headers, engine.policy.endpoints):
             return _problem(*_FOREIGN)
         body = await read(receive, LONGEST)
-        return _problem(*_LARGE) if body is None else await self._judged(engine, scope, facts, subject, body)
+        if body is None:
+            return _problem(*_LARGE)
+        if self._many(subject):  # bodies that were held back until all could come at once
+            return _problem(*_MANY, headers=_MINUTE)
+        return await self._judged(engine, scope, facts, subject, body)
+
+    def _many(self, subject: Subject) -> bool:
+        return self._failures.spent(subject.network, subject.network_parent or subject.network)
 
     async def _judged(self, engine: Engine, scope: Scope, facts: Facts, subject: Subject, body: bytes) -> Reply:
         clearing = engine.clearing
@@ -153,7 +162,7 @@ class Answers:
             found = "unavailable"
         if isinstance(found, Cleared):
             return _cleared(found, facts, case, form)
-        if found in {"failed", "cookies", "unreadable"}:
+        if found != "unavailable":
             self._failures.add(subject.network, subject.network_parent or subject.network)
         return self._refused(found) if case is None else await self._again(engine, clearing, case, found, scope, form)
 
