@@ -10,7 +10,7 @@ import pytest
 from guardrail_mw.policy import loads
 
 from .kit import JSON, scope_of
-from .test_clearing import CHALLENGE, challenge_of, guarded, hand_in, robot, solve
+from .test_clearing import CHALLENGE, challenge_of, filled_in, guarded, hand_in, hand_in_form, robot, shown, solve
 
 pytestmark = pytest.mark.anyio
 
@@ -51,3 +51,20 @@ async def test_answers_that_are_held_back_until_they_can_come_at_once_are_counte
         return {"type": "http.request", "body": b"{}", "more_body": False}
 
     assert (await site.ask(scope_of(CHALLENGE, headers=[JSON]), receive=late)).status == 429
+
+
+@pytest.mark.parametrize("form", [b"a=*&b=%7E", b"a=%c3%a9", b"a=x%20y", b"a", b"a=1&&b=2", b"%FF=1", b"a='()!"])
+async def test_a_form_comes_back_however_it_was_encoded(form: bytes) -> None:
+    """Browsers leave `*` as it is and encode `~`; what we make of their fields must be what the case is sealed over."""
+    site = guarded()
+    fields = shown(await filled_in(site, form))
+    found = await hand_in_form(site, {"case": fields["case"], "answer": solve(fields), "form": fields["form"]})
+    assert (found.status, 'action="/ask"' in found.body.decode()) == (200, True)
+
+
+@pytest.mark.parametrize("form", [b"a=" + b"*" * 65_000, b"a=" + b"%" * 65_000, b"a=" + b"%FF" * 21_000])
+async def test_a_form_that_grows_as_it_is_encoded_does_not_keep_the_answer_out(form: bytes) -> None:
+    site = guarded()
+    fields = shown(await filled_in(site, form))
+    said = {"case": fields["case"], "answer": solve(fields), **({"form": fields["form"]} if "form" in fields else {})}
+    assert (await hand_in_form(site, said)).status in {200, 303}

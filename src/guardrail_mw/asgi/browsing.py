@@ -10,7 +10,7 @@ from __future__ import annotations
 from hashlib import sha256
 from secrets import token_urlsafe
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import parse_qsl, urlencode, urlsplit
 
 from guardrail_mw.asgi.pages.page import challenge_page, resend_page
 from guardrail_mw.asgi.pages.widgets import Widget, hcaptcha, recaptcha, turnstile
@@ -41,7 +41,7 @@ __all__ = [
 ]
 
 FORM: Final = 65_536
-"""Bytes of a form that is kept."""
+"""Bytes of a form that is kept, as it was sent and as it comes back."""
 _FIELDS: Final = 1_000
 _FORM: Final = "application/x-www-form-urlencoded"
 _PORTS: Final = {"http": 80, "https": 443}
@@ -62,7 +62,7 @@ class Held(NamedTuple):
 
     method: str
     form: str
-    """As it was sent; empty for none that is kept."""
+    """Its fields, urlencoded; empty for none that is kept."""
 
     @property
     def fields(self) -> Sequence[tuple[str, str]] | None:
@@ -133,12 +133,18 @@ async def held(scope: Scope, receive: Receive, settings: EndpointsSettings) -> H
     if method != "POST" or not is_form(headers) or not same_origin(headers, settings):
         return Held(method, "")
     body = await read(receive, FORM)
-    text = body.decode("ascii", "replace") if body is not None else ""
+    return Held(method, _plain(body.decode("latin-1")) if body is not None else "")
+
+
+def _plain(form: str) -> str:
+    """A form as our page sends it back, whoever encoded it (browsers and `urlencode` differ in `*` and `~`); empty for none."""
+    if not form.isascii():
+        return ""
     try:
-        parse_qsl(text, keep_blank_values=True, max_num_fields=_FIELDS)
+        plain = urlencode(parse_qsl(form, keep_blank_values=True, max_num_fields=_FIELDS), errors="replace")
     except ValueError:
-        text = ""
-    return Held(method, text if text.isascii() else "")
+        return ""
+    return plain if len(plain) <= FORM else ""
 
 
 async def read(receive: Receive, most: int) -> bytes | None:
