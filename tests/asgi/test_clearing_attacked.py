@@ -9,8 +9,22 @@ import pytest
 
 from guardrail_mw.policy import loads
 
-from .kit import JSON, scope_of
-from .test_clearing import CHALLENGE, challenge_of, filled_in, guarded, hand_in, hand_in_form, robot, shown, solve
+from .kit import JSON, KEY, scope_of
+from .test_clearing import (
+    CHALLENGE,
+    HTML,
+    ROBOT,
+    challenge_of,
+    cookies,
+    filled_in,
+    guarded,
+    hand_in,
+    hand_in_form,
+    jar,
+    robot,
+    shown,
+    solve,
+)
 
 pytestmark = pytest.mark.anyio
 
@@ -68,3 +82,53 @@ async def test_a_form_that_grows_as_it_is_encoded_does_not_keep_the_answer_out(f
     fields = shown(await filled_in(site, form))
     said = {"case": fields["case"], "answer": solve(fields), **({"form": fields["form"]} if "form" in fields else {})}
     assert (await hand_in_form(site, said)).status in {200, 303}
+
+
+async def test_who_opened_two_pages_at_once_solves_either() -> None:
+    """Each came with a device of its own, and a browser keeps one: without another case it would go round for ever."""
+    site = guarded()
+    one, two = [await robot(site, HTML, key=None) for _ in range(2)]
+    kept = cookies(one) | cookies(two)
+    first = challenge_of(one)
+    found = await hand_in(site, first, solve(first), jar(kept))
+    assert (found.json["code"], cookies(found)) == ("cookies_needed", {})
+    again = challenge_of(found)
+    assert (await hand_in(site, again, solve(again), jar(kept))).status == 200
+
+
+async def test_who_moved_to_another_network_or_lost_his_cookie_solves_the_next() -> None:
+    site = guarded()
+    refused = await robot(site, HTML, key=None)
+    kept, first = cookies(refused), challenge_of(refused)
+    there = {"client": ("203.0.113.9", 1)}
+    again = challenge_of(await hand_in(site, first, solve(first), jar(kept), **there))
+    assert (await hand_in(site, again, solve(again), jar(kept))).json["code"] == "cookies_needed"
+    moved = await hand_in(site, again, solve(again), jar(kept), **there)
+    assert moved.status == 200
+    assert (await robot(site, HTML, jar(kept | cookies(moved)), key=None, **there)).status == 200
+    bare = await hand_in(site, first, solve(first))
+    last = challenge_of(bare)
+    assert (await hand_in(site, last, solve(last), jar(cookies(bare)))).status == 200
+
+
+async def test_a_case_is_not_renewed_for_ever() -> None:
+    site = guarded()
+    challenge = challenge_of(await robot(site))
+    times = 0
+    while challenge is not None:
+        site.clock.advance(300)
+        challenge = (await hand_in(site, challenge, "x")).json.get("challenge")
+        times += 1
+    assert times == 13
+
+
+async def test_a_browser_whose_challenge_cannot_be_given_again_goes_where_it_was_going() -> None:
+    site = guarded()
+    fields = shown(await site.ask(scope_of("/chat", "GET", [KEY, ROBOT, HTML]), b""))
+    form = shown(await filled_in(site, b"x=1"))
+    site.clock.advance(4_000)
+    found = await hand_in_form(site, {"case": fields["case"], "answer": "x"})
+    assert (found.status, found.field("location")) == (303, "/chat")
+    found = await hand_in_form(site, {"case": form["case"], "answer": "x", "form": form["form"]})
+    assert (found.status, 'name="x" value="1"' in found.body.decode()) == (200, True)
+    assert (await robot(site)).status == 403

@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from guardrail_mw.asgi.types import Receive, Scope
     from guardrail_mw.clock import Clock
     from guardrail_mw.engine import Engine, Exchange, Guardrail
-    from guardrail_mw.engine.clearing import Case, Clearing, Given, Said
+    from guardrail_mw.engine.clearing import Case, Given, Said
     from guardrail_mw.policy.endpoints import EndpointsSettings
     from guardrail_mw.values import Deny, Facts, Subject
 
@@ -164,31 +164,43 @@ class Answers:
             return _cleared(found, facts, case, form)
         if found != "unavailable":
             self._failures.add(subject.network, subject.network_parent or subject.network)
-        return self._refused(found) if case is None else await self._again(engine, clearing, case, found, scope, form)
+        return self._refused(found) if case is None else await self._again(engine, case, found, scope, facts, subject, form)
 
-    async def _again(self, engine: Engine, clearing: Clearing, case: Case, why: Said, scope: Scope, form: str) -> Reply:
-        """Say why, with another challenge where one can be given: on a page again where it was on one."""
-        given = None
-        if why != "unavailable":
-            try:
-                given = await clearing.again(case)
-            except StoreError as error:
-                logger.info("No other challenge could be given: %s", error)
-        if given is None:
+    async def _again(
+        self, engine: Engine, case: Case, why: Said, scope: Scope, facts: Facts, subject: Subject, form: str
+    ) -> Reply:
+        """Say why, with another challenge where one can be given: on a page again where it was on one.
+
+        Where none can, because the policy has changed or it is too long ago, a browser goes where it was going: what is asked
+        for now, it is asked there.
+        """
+        clearing, looks = engine.clearing, bool(case.back) and is_form(facts.headers) and why in _SHOWN
+        if clearing is None or why == "unavailable":
             return self._refused(why)
-        more = _members(given, url_of(scope, engine.policy.endpoints, CHALLENGE))
-        headers = scope["headers"]
-        if not (case.back and is_form(headers) and why in _SHOWN):
-            return self._refused(why, more)
+        try:
+            given = await clearing.again(case, facts, subject)
+        except StoreError as error:
+            logger.info("No other challenge could be given: %s", error)
+            return self._refused(why)
+        if given is None:
+            return _onward(facts, case, form, []) if looks else self._refused(why)
+        more, cookie = _members(given, url_of(scope, engine.policy.endpoints, CHALLENGE)), _cookie(given.cookie)
+        if not looks:
+            return self._refused(why, more, cookie)
         request = Held(case.method, form if digest(form) == case.form else "")
         fields, body = page(
-            more["challenge"], request, decision=case.id, back=case.back, languages=languages(headers), again=_SHOWN[why]
+            more["challenge"],
+            request,
+            decision=case.id,
+            back=case.back,
+            languages=languages(facts.headers),
+            again=_SHOWN[why],
         )
-        return Reply(403, fields, body)
+        return Reply(403, [*fields, *cookie], body)
 
     @staticmethod
-    def _refused(why: Said, more: Mapping[str, Any] | None = None) -> Reply:
-        return _problem(*_WORDS[why], more=more)
+    def _refused(why: Said, more: Mapping[str, Any] | None = None, headers: list[Header] | None = None) -> Reply:
+        return _problem(*_WORDS[why], more=more, headers=headers)
 
 
 def _cleared(found: Cleared, facts: Facts, case: Case | None, form: str) -> Reply:
@@ -196,6 +208,11 @@ def _cleared(found: Cleared, facts: Facts, case: Case | None, form: str) -> Repl
     if case is None or not case.back or not is_form(facts.headers):
         body = json.dumps({"cleared": True, "expires_at": rfc3339(found.until)}).encode()
         return Reply(200, [*_fields(b"application/json", body), *cookie], body)
+    return _onward(facts, case, form, cookie)
+
+
+def _onward(facts: Facts, case: Case, form: str, cookie: list[Header]) -> Reply:
+    """Where the browser was going: its form with a button, or else a redirect."""
     if case.form and digest(form) == case.form:
         fields, body = resend(Held(case.method, form), back=case.back, languages=languages(facts.headers))
         return Reply(200, [*fields, *cookie], body)

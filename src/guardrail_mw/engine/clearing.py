@@ -42,6 +42,9 @@ BACK: Final = 2_048
 """Characters of the place where somebody was going; instead of a longer one it is the root."""
 _VERSION: Final = 1
 _HIGHEST: Final = 100.0
+_RENEWED: Final = 3_600_000_000
+"""µs beyond its first time for which a case is given again. It stays as hard as it was, so not for ever: who could renew an easy
+one without end would never meet the harder one that a greater risk asks for."""
 _SLACK: Final = 3_600_000_000
 """µs that a spent token is remembered beyond its case: by so much clocks of processes may differ."""
 
@@ -67,6 +70,8 @@ class Case(NamedTuple):
     token: str
     epoch: str
     """Of the store when the token was made."""
+    since: int
+    """µs since the epoch when it was asked for the first time."""
     until: int
     """µs since the epoch."""
     suspicion: float
@@ -180,21 +185,45 @@ class Clearing:
             cookie, device = visitor.cookie, visitor.device.hex()
         back = back if len(back) <= BACK else "/"
         case = Case(
-            exchange.id, rung.name, rung.code, account, device, subject.network, *token, 0, suspicion, back, method, form
+            exchange.id,
+            rung.name,
+            rung.code,
+            account,
+            device,
+            subject.network,
+            *token,
+            self._clock.now(),
+            0,
+            suspicion,
+            back,
+            method,
+            form,
         )
         return self._give(self._kinds[rung.code], case, cookie)
 
-    async def again(self, case: Case) -> Given | None:
-        """Another challenge in place of one that was not solved; None where its rung is gone.
+    async def again(self, case: Case, facts: Facts, subject: Subject) -> Given | None:
+        """Another challenge in place of one that was not solved; None where its rung is gone, or it was asked too long ago.
+
+        Of who has no account, for whoever answered: of two pages that were opened at once one's cookie is lost, and people move
+        between networks. Given to who was asked first, it could never be solved.
+
+        Args:
+            case: of the one that was not solved.
+            facts: of the request that brought an answer.
+            subject: its network's.
 
         Raises:
             StoreError: the store does not answer.
         """
-        kind = self._kinds.get(case.code)
-        if kind is None:
+        kind, now = self._kinds.get(case.code), self._clock.now()
+        if kind is None or now >= case.since + kind.expires + _RENEWED:
             return None
         token, epoch = await self.token()
-        return self._give(kind, case._replace(token=token, epoch=epoch), b"")
+        case, cookie = case._replace(token=token, epoch=epoch), b""
+        if not case.account:
+            visitor = self.callers.visitor(facts, now)
+            case, cookie = case._replace(device=visitor.device.hex(), network=subject.network), visitor.cookie
+        return self._give(kind, case, cookie)
 
     def _give(self, kind: _Kind, case: Case, cookie: bytes) -> Given:
         now = self._clock.now()
