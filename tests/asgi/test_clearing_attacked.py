@@ -132,3 +132,13 @@ async def test_a_browser_whose_challenge_cannot_be_given_again_goes_where_it_was
     found = await hand_in_form(site, {"case": form["case"], "answer": "x", "form": form["form"]})
     assert (found.status, 'name="x" value="1"' in found.body.decode()) == (200, True)
     assert (await robot(site)).status == 403
+
+
+@pytest.mark.parametrize("mode", ["enforce", "shadow"])
+async def test_what_is_recorded_is_that_something_was_asked_and_nothing_of_the_case(mode: str) -> None:
+    site = guarded(mode=mode)
+    event = site.guardrail.recorder.find((await robot(site)).decision)
+    assert event is not None
+    told = event if mode == "enforce" else event["would"]
+    assert (told["decision"], told["code"]) == ("challenge", "challenge_required")
+    assert "case" not in json.dumps(event)

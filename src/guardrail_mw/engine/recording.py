@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from guardrail_mw.friction.budget import established
 from guardrail_mw.telemetry.event import VERSION
@@ -26,11 +26,15 @@ _NOBODY: dict[str, Any] = {
 _UNJUDGED: dict[str, Any] = {
     "risk": 0.0, "effective": 0.0, "findings": [], "rung": None, "rung_at": None, "why": [], "changes": 0,
 }  # fmt: skip
-_KINDS: dict[type, str] = {Delay: "delay", Trim: "trim", Challenge: "challenge", Verify: "verify", Deny: "deny"}
+_KINDS: dict[type, str] = {Delay: "delay", Trim: "trim", Challenge: "challenge", Verify: "verify"}
+_ASKED: Final = {"challenge_required": "challenge", "verification_required": "verify"}
+"""Codes of refusals that ask for something."""
 
 
 def kind(decision: Decision | None) -> str:
     """The decision in a word: `allow`, `delay`, `trim`, `challenge`, `verify` or `deny`."""
+    if isinstance(decision, Deny):
+        return _ASKED.get(decision.code, "deny")
     return _KINDS.get(type(decision), "allow")
 
 
