@@ -8,12 +8,16 @@ from typing import Any
 import pytest
 
 from guardrail_mw.policy import loads
+from guardrail_mw.stores.base import Change
+from guardrail_mw.testing.clock import FakeClock
 
-from .kit import JSON, KEY, scope_of
+from .kit import JSON, KEY, Guarded, chat, scope_of
 from .test_clearing import (
     CHALLENGE,
+    CHAT,
     HTML,
     ROBOT,
+    Forgetful,
     challenge_of,
     cookies,
     filled_in,
@@ -142,3 +146,31 @@ async def test_what_is_recorded_is_that_something_was_asked_and_nothing_of_the_c
     told = event if mode == "enforce" else event["would"]
     assert (told["decision"], told["code"]) == ("challenge", "challenge_required")
     assert "case" not in json.dumps(event)
+
+
+async def overridden(site: Guarded) -> Guarded:
+    """An operator has put the account onto the rung, whatever its risk."""
+    await site.post(CHAT, chat(), KEY, JSON)
+    change = Change("set", "override", "challenge")
+    await site.store.remember(site.store.bills[0].candidate, (change,))
+    return site
+
+
+async def test_who_solves_what_an_operator_asks_for_passes_until_it_is_over() -> None:
+    site = await overridden(guarded())
+    challenge = challenge_of(await robot(site))
+    assert (await hand_in(site, challenge, solve(challenge))).status == 200
+    passed = await robot(site)
+    assert passed.status == 200
+    event = site.guardrail.recorder.find(passed.decision)
+    assert event is not None
+    assert event["why"] == ["override", "cleared"]
+    site.clock.advance(1_800)
+    assert (await robot(site)).status == 403
+
+
+async def test_who_cannot_solve_what_an_operator_asks_for_meets_what_the_rung_says_otherwise() -> None:
+    assert (await robot(await overridden(guarded(otherwise="allow")), JSON)).status == 200
+    assert (await robot(await overridden(guarded(otherwise="deny")), JSON)).json["error"]["code"] == "denied"
+    assert (await robot(await overridden(guarded()), JSON)).status == 403
+    assert (await robot(await overridden(guarded(store=Forgetful(FakeClock()))))).status == 200

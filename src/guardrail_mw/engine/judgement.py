@@ -132,7 +132,8 @@ class Judge:
         person, risk = self.person(exchange)._replace(solves=frozenset()), judgement.scored.risk
         step = self.ladder.step(person, risk.score, _families(risk))
         if step.rung is not None and step.rung.do == "challenge":
-            step = self.ladder.lower(person, step)
+            fields = {name: value for name, value in person.fields.items() if name != "override"}
+            step = self.ladder.lower(person._replace(fields=fields), step)
         return judgement._replace(step=step._replace(why=("store", *step.why)))
 
     def _standing(self, exchange: Exchange, callers: Callers) -> Standing:

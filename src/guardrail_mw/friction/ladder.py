@@ -176,7 +176,7 @@ class Ladder:
             found.would,
             effective,
             None if shown is None else thresholds[shown.index],
-            (*why, *found.why),
+            tuple(dict.fromkeys((*why, *found.why))),
             acting > case.touched,
             changes if person.candidate else (),
             families,
@@ -187,21 +187,35 @@ class Ladder:
     ) -> tuple[tuple[Rung | None, Rung | None] | None, tuple[str, ...]]:
         """What is decided without the risk: what acts and what would, if anything is, and why.
 
-        An override asks for no evidence, is not rolled out and writes nothing; in shadow it still does not act.
+        An override asks for no evidence, is not rolled out and writes nothing; in shadow it still does not act. Who has passed
+        what its rung asks for stands before the ladder as anybody does: else nobody could ever get past it.
         """
         ruled = memory.override(fields, person.now)
-        unknown: tuple[str, ...] = ()
+        passed_over: tuple[str, ...] = ()
         if ruled is not None:
             place = self._places.get(ruled.what)
             rung = self.rungs[place] if place is not None else self._deny if ruled.what == "deny" else None
-            if rung is not None:
-                return ((None, rung), ("override", "shadow")) if rung.shadow else ((rung, None), ("override",))
+            if rung is not None and rung.shadow:
+                return (None, rung), ("override", "shadow")
+            if rung is not None and not self._passed(person, rung):
+                able = rung.otherwise is None or person.can(rung)
+                acting, said = (rung, ("override",)) if able else (rung.otherwise, ("override", "otherwise"))
+                return (None if acting is None or acting.do == "allow" else acting, None), said
             if ruled.what == "allow":
                 return (None, None), ("override",)
-            unknown = ("unknown-override",)
+            passed_over = ("override", "cleared") if rung is not None else ("unknown-override",)
         if any([test(person.traits) for test in self._allow]):
-            return (None, None), (*unknown, "allow-lane")
-        return None, unknown
+            return (None, None), (*passed_over, "allow-lane")
+        return None, passed_over
+
+    def _passed(self, person: Person, rung: Rung) -> bool:
+        """Whether a person has passed what a rung asks for, or a verification at or above it."""
+        asks = rung.do in {"challenge", "verify"}
+        return asks and (self._cleared(person, rung) or rung.index <= self._satisfied(person))
+
+    def _satisfied(self, person: Person) -> int:
+        """The place of the highest rung whose verification a person has passed; -1 for none."""
+        return max([each.index for each in self.rungs if each.do == "verify" and self._cleared(person, each)], default=-1)
 
     def _case(self, person: Person, fields: Mapping[str, str], families: int) -> _Case:
         on = memory.rung(fields)
@@ -215,7 +229,7 @@ class Ladder:
             max(held, self._places.get(on.up, -1)) if held >= 0 else -1,
             self._raised(held, met) if held >= 0 else -1,
             self._most(person),
-            max([each.index for each in self.rungs if each.do == "verify" and self._cleared(person, each)], default=-1),
+            self._satisfied(person),
         )
 
     def _leave(self, threshold: float) -> float:
