@@ -11,11 +11,12 @@ from guardrail_mw.policy import loads
 from guardrail_mw.stores.base import Change
 from guardrail_mw.testing.clock import FakeClock
 
-from .kit import JSON, KEY, Guarded, chat, scope_of
+from .kit import JSON, KEY, Guarded, Upstream, chat, policy, scope_of
 from .test_clearing import (
     CHALLENGE,
     CHAT,
     HTML,
+    LIMIT,
     ROBOT,
     Forgetful,
     challenge_of,
@@ -174,3 +175,54 @@ async def test_who_cannot_solve_what_an_operator_asks_for_meets_what_the_rung_sa
     assert (await robot(await overridden(guarded(otherwise="deny")), JSON)).json["error"]["code"] == "denied"
     assert (await robot(await overridden(guarded()), JSON)).status == 403
     assert (await robot(await overridden(guarded(store=Forgetful(FakeClock()))))).status == 200
+
+
+@pytest.mark.parametrize("name", ["case", "answer", "form"])
+async def test_half_a_character_is_unreadable(name: str) -> None:
+    """JSON can hold one, and it has no bytes: what names a call to a service is made of them."""
+    service = {"use": "turnstile", "sitekey": "x", "secret": "y", "hostnames": ["app.example"]}
+    ladder = [{"at": 50, "do": "challenge", "with": service}]
+    risk = {"scorers": [{"use": "automation", "with": {"headless": 80}}]}
+    site = Guarded(Upstream(), policy(LIMIT, risk=risk, friction={"ladder": ladder}))
+    challenge = challenge_of(await robot(site))
+    said = {"case": challenge["case"], "answer": "token", name: "\ud800"}
+    found = await site.ask(scope_of(CHALLENGE, headers=[JSON]), json.dumps(said).encode())
+    assert (found.status, found.json["code"]) == (400, "unreadable_answer")
+
+
+@pytest.mark.parametrize(
+    ("root", "url"),
+    [
+        ("/a b", "/a%20b"),
+        ("/\\evil.example", "/%5Cevil.example"),
+        ("//evil.example", "/evil.example"),
+        ("/a\r\nx: y", "/a%0D%0Ax:%20y"),
+        ("/\u00e9", "/%C3%A9"),
+    ],
+)
+async def test_a_root_that_a_client_has_chosen_leads_nowhere_else(root: str, url: str) -> None:
+    """An app mounted at `/{tenant}` has what was asked for as its root."""
+    site = guarded()
+    found = await site.ask(scope_of(root + "/chat", "GET", [KEY, ROBOT, HTML], root_path=root), b"")
+    assert shown(found)["url"] == url + CHALLENGE
+    found = await site.ask(scope_of(root + CHAT, "POST", [KEY, ROBOT, JSON], root_path=root), b"{}")
+    assert challenge_of(found)["url"] == url + CHALLENGE
+
+
+async def test_a_head_request_for_the_endpoint_has_no_body() -> None:
+    found = await guarded().ask(scope_of(CHALLENGE, "HEAD", []), b"")
+    assert (found.status, found.body) == (405, b"")
+
+
+@pytest.mark.parametrize(
+    ("public", "origin"),
+    [
+        ("https://api.example:443/llm", b"https://api.example"),
+        ("http://API.example:80", b"http://api.example"),
+        ("https://api.example:8443", b"https://api.example:8443"),
+        ("http://api.example:443", b"http://api.example:443"),
+    ],
+)
+async def test_a_public_address_with_the_usual_port_is_the_origin_that_browsers_say(public: str, origin: bytes) -> None:
+    site = guarded(endpoints={"public_url": public})
+    assert shown(await filled_in(site, b"x=1", (b"origin", origin)))["form"] == "x=1"

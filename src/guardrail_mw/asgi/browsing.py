@@ -96,7 +96,7 @@ def same_origin(headers: Headers, settings: EndpointsSettings) -> bool:
         return True
     said = origin.decode("latin-1").lower()
     if settings.origin:
-        return said == settings.origin.lower()
+        return said == settings.origin
     return _host(said) == _host("http://" + fields.get(b"host", b"").decode("latin-1").lower()) != ""
 
 

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qsl, quote
 
 from guardrail_mw.asgi.browsing import (
     FORM,
@@ -68,6 +69,8 @@ _WORDS: Final[Mapping[Said, tuple[int, str, str]]] = {
     "unavailable": (503, "unavailable", "It cannot be judged at the moment. Try again."),
 }
 _MANY: Final = (429, "too_many_answers", "Too many answers that clear nothing came from this network. Wait a minute.")
+_WHOLE: Final = re.compile(r"[^\ud800-\udfff]*")
+"""Text that has bytes: JSON can hold half a character."""
 _MINUTE: Final = [(b"retry-after", b"60")]
 _LARGE: Final = (413, "body_too_large", "An answer is not that long.")
 _FOREIGN: Final = (403, "foreign_origin", "A page of another site sent this form.")
@@ -78,7 +81,10 @@ _METHOD: Final = (405, "method_not_allowed", "Answers are POSTed here.")
 def url_of(scope: Scope, settings: EndpointsSettings, path: str) -> str:
     """Where an endpoint is: absolute where the policy says how the outside sees this server, else a path."""
     own = f"{settings.prefix}{path}"
-    return f"{settings.public_url}{own}" if settings.public_url is not None else f"{scope.get('root_path') or ''}{own}"
+    if settings.public_url is not None:
+        return f"{settings.public_url}{own}"
+    root = quote(scope.get("root_path") or "", safe="/~!$&'()*+,;=:@").lstrip("/")  # may be what a client has asked for
+    return f"/{root}{own}" if root else own
 
 
 async def challenged(exchange: Exchange, deny: Deny, scope: Scope, receive: Receive) -> Deny | Reply:
@@ -255,7 +261,8 @@ def _parsed(facts: Facts, body: bytes) -> tuple[str, str, str]:
                 return "", "", ""
     except (ValueError, RecursionError):
         return "", "", ""
-    case, answer, form = (found.get(name, "") for name in ("case", "answer", "form"))
-    return (
-        (case, answer, form) if isinstance(case, str) and isinstance(answer, str) and isinstance(form, str) else ("", "", "")
-    )
+    said = [found.get(name, "") for name in ("case", "answer", "form")]
+    if not all([isinstance(each, str) and _WHOLE.fullmatch(each) for each in said]):
+        return "", "", ""
+    case, answer, form = said
+    return case, answer, form

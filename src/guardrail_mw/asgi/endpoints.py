@@ -69,7 +69,8 @@ class Endpoints:
         if what == CHALLENGE and engine.clearing is not None and engine.mode != "off":
             found = await self._answers.answer(scope, receive, facts_of(scope, path, "http"))
             await send({"type": "http.response.start", "status": found.status, "headers": found.headers})
-            await send({"type": "http.response.body", "body": found.body, "more_body": False})
+            body = b"" if scope["method"] == "HEAD" else found.body
+            await send({"type": "http.response.body", "body": body, "more_body": False})
             return True
         if what not in {LIVE, READY}:
             return False

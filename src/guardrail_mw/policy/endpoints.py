@@ -59,8 +59,9 @@ class EndpointsSettings(Settings):
 
     @property
     def origin(self) -> str:
-        """Scheme, host and port of `public_url`; empty for none."""
+        """Scheme, host and port of `public_url` as browsers write them, without the scheme's own port; empty for none."""
         if self.public_url is None:
             return ""
         parts = urlsplit(self.public_url)
-        return f"{parts.scheme}://{parts.netloc}"
+        usual = {"http": ":80", "https": ":443"}[parts.scheme]
+        return f"{parts.scheme}://{parts.netloc.removesuffix(usual)}".lower()
