@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from guardrail_mw.engine.explaining import WHY, explain
 from guardrail_mw.policy import loads
 from guardrail_mw.stores.base import Change
 from guardrail_mw.testing.clock import FakeClock
@@ -226,3 +227,10 @@ async def test_a_head_request_for_the_endpoint_has_no_body() -> None:
 async def test_a_public_address_with_the_usual_port_is_the_origin_that_browsers_say(public: str, origin: bytes) -> None:
     site = guarded(endpoints={"public_url": public})
     assert shown(await filled_in(site, b"x=1", (b"origin", origin)))["form"] == "x=1"
+
+
+async def test_that_nothing_was_asked_because_the_store_is_down_is_explained() -> None:
+    site = guarded(store=Forgetful(FakeClock()))
+    event = site.guardrail.recorder.find((await robot(site)).decision)
+    assert event is not None
+    assert f"store: {WHY['store']}" in "\n".join(explain(event))

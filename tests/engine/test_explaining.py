@@ -195,7 +195,7 @@ def test_every_reason_of_the_ladder_has_words() -> None:
         for node in ast.walk(ast.parse(inspect.getsource(ladder)))
         if isinstance(node, ast.Constant) and isinstance(node.value, str)
     }
-    assert WHY.keys() - said == {"delays-full"}, "which the places to wait say"
+    assert WHY.keys() - said == {"delays-full", "store"}, "which the places to wait, and a store that is down, say"
     assert {each for each in said if re.fullmatch(r"[a-z]+(-[a-z]+)+", each)} - WHY.keys() == set()
 
 

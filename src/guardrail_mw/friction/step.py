@@ -49,7 +49,7 @@ class Step(NamedTuple):
     why: tuple[str, ...]
     """What had a say besides the risk: `override`, `unknown-override`, `allow-lane`, `capped`, `hysteresis`, `up`,
     `one-family`, `not-rolled-out`, `shadow`, `otherwise`, `cleared`, `budget`;
-    `delays-full` where it was to wait and nobody more could."""
+    `delays-full` where it was to wait and nobody more could, `store` where it was to solve something and the store was down."""
     entered: bool
     """Whether the account comes onto this rung from a lower one, or none, with this request."""
     changes: tuple[Change, ...]
