@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from asyncio import gather
 from typing import Any
 
 import pytest
@@ -71,6 +72,25 @@ async def test_answers_that_are_held_back_until_they_can_come_at_once_are_counte
         return {"type": "http.request", "body": b"{}", "more_body": False}
 
     assert (await site.ask(scope_of(CHALLENGE, headers=[JSON]), receive=late)).status == 429
+
+
+async def test_answers_that_come_at_once_are_no_more_than_those_that_come_one_by_one() -> None:
+    """A dear one is judged in a thread, of which there are few: all that wait for one have been counted."""
+    site = guarded(with_={"cost": 6_000, "prefix": "0", "hardest": 1})
+    challenge = challenge_of(await robot(site))
+    work = solve(challenge)
+    answers = await gather(*[hand_in(site, challenge, work) for _ in range(80)])
+    said = [each.status for each in answers]
+    assert (said.count(200), said.count(403), said.count(429)) == (1, 59, 20)
+
+
+async def test_right_answers_that_come_at_once_leave_nothing_counted() -> None:
+    site = guarded()
+    for _ in range(3):
+        challenges = [challenge_of(await robot(site)) for _ in range(30)]
+        answers = await gather(*[hand_in(site, each, solve(each)) for each in challenges])
+        assert {each.status for each in answers} == {200}
+        site.clock.advance(1_800)
 
 
 @pytest.mark.parametrize("form", [b"a=*&b=%7E", b"a=%c3%a9", b"a=x%20y", b"a", b"a=1&&b=2", b"%FF=1", b"a='()!"])

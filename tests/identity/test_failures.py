@@ -41,3 +41,16 @@ def test_the_table_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
         budget.add(f"n{number}", f"n{number}")
     assert len(budget._owed) == 10
     assert budget.spent("n49", "n49")
+
+
+@pytest.mark.parametrize("parent", ["p", "n"])
+def test_what_is_given_back_may_fail_again(parent: str) -> None:
+    budget = Failures(FakeClock(), 30)
+    budget.give_back("n", parent)  # forgotten meanwhile
+    for _ in range(1_000):
+        budget.add("n", parent)
+        budget.give_back("n", parent)
+    for _ in range(30):
+        assert not budget.spent("n", parent)
+        budget.add("n", parent)
+    assert budget.spent("n", parent)

@@ -140,37 +140,42 @@ class Answers:
             return _problem(*_METHOD, headers=[(b"allow", b"POST")])
         engine = self._guardrail.engine
         subject = engine.resolver.fallback(facts)
-        if self._many(subject):
+        home, parent = subject.network, subject.network_parent or subject.network
+        if self._failures.spent(home, parent):
             return _problem(*_MANY, headers=_MINUTE)
         if is_form(facts.headers) and not same_origin(facts.headers, engine.policy.endpoints):
             return _problem(*_FOREIGN)
         body = await read(receive, LONGEST)
-        if body is None:
-            return _problem(*_LARGE)
-        if self._many(subject):  # bodies that were held back until all could come at once
+        return _problem(*_LARGE) if body is None else await self._counted(engine, scope, facts, subject, body)
+
+    async def _counted(self, engine: Engine, scope: Scope, facts: Facts, subject: Subject, body: bytes) -> Reply:
+        """The response to an answer, which is counted until it has cleared something."""
+        home, parent = subject.network, subject.network_parent or subject.network
+        if self._failures.spent(home, parent):  # bodies that were held back until all could come at once
             return _problem(*_MANY, headers=_MINUTE)
-        return await self._judged(engine, scope, facts, subject, body)
+        self._failures.add(home, parent)
+        case, found, form = await self._judged(engine, facts, subject, body)
+        if not isinstance(found, str):
+            self._failures.give_back(home, parent)
+            return _cleared(found, facts, case, form)
+        return self._refused(found) if case is None else await self._again(engine, case, found, scope, facts, subject, form)
 
-    def _many(self, subject: Subject) -> bool:
-        return self._failures.spent(subject.network, subject.network_parent or subject.network)
-
-    async def _judged(self, engine: Engine, scope: Scope, facts: Facts, subject: Subject, body: bytes) -> Reply:
+    @staticmethod
+    async def _judged(
+        engine: Engine, facts: Facts, subject: Subject, body: bytes
+    ) -> tuple[Case | None, Cleared | Said, str]:
+        """The case, what its answer comes to, and the form that was held up."""
         clearing = engine.clearing
         assert clearing is not None  # noqa: S101 - the caller asks first
         sealed, answer, form = _parsed(facts, body)
         case = clearing.read(sealed)
-        found: Cleared | Said = "unreadable"
+        if case is None:
+            return None, "unreadable", form
         try:
-            if case is not None:
-                found = await clearing.answer(sealed, case, answer, facts, subject)
+            return case, await clearing.answer(sealed, case, answer, facts, subject), form
         except StoreError as error:
             logger.info("An answer to a challenge could not be judged: %s", error)
-            found = "unavailable"
-        if isinstance(found, Cleared):
-            return _cleared(found, facts, case, form)
-        if found != "unavailable":
-            self._failures.add(subject.network, subject.network_parent or subject.network)
-        return self._refused(found) if case is None else await self._again(engine, case, found, scope, facts, subject, form)
+            return case, "unavailable", form
 
     async def _again(
         self, engine: Engine, case: Case, why: Said, scope: Scope, facts: Facts, subject: Subject, form: str

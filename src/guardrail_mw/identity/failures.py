@@ -46,6 +46,12 @@ class Failures:
         if parent != network:
             self._charge(parent, self._per_minute * PARENT_FACTOR, now)
 
+    def give_back(self, network: str, parent: str) -> None:
+        """One that was added has not failed: where many come at once, each is added before it is known how it ends."""
+        for home, per_minute in {parent: self._per_minute * PARENT_FACTOR, network: self._per_minute}.items():
+            if home in self._owed:
+                self._owed[home] -= 60_000_000 // per_minute
+
     def _is_spent(self, home: str, per_minute: int, now: int) -> bool:
         """Less than the cost of one is left."""
         return self._owed.get(home, 0) - now > 60_000_000 - 60_000_000 // per_minute
