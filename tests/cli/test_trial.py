@@ -197,3 +197,18 @@ def test_columns_are_as_wide_as_what_stands_in_them(run: Run, policy: Callable[[
         f"  {'output':<{len(name)}} 1024 output tokens  of 9000/minute; then 7976 left",
         f"  {name} {'1 request':>18}  of 60/minute; then 59 left",
     ]
+
+
+def test_a_browser_that_is_asked_to_solve_something_gets_a_page(tmp_path: Path, run: Run) -> None:
+    policy = tmp_path / "asks.yaml"
+    policy.write_text(
+        "{version: 1, mode: enforce, risk: {scorers: [{use: automation, with: {headless: 100}}]},"
+        " friction: {ladder: [{at: 50, do: challenge, with: {use: altcha}}]}}"
+    )
+    headers = {"user-agent": "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 HeadlessChrome/140.0 Safari/537.36"}
+    for accept, told in (("text/html", "  a page for browsers, of "), ("application/json", '"code": "challenge_required"')):
+        request = {"path": "/", "method": "GET", "headers": {**headers, "accept": accept}}
+        result = run("try", str(policy), "-", text=json.dumps(request))
+        assert result.exit_code == 0, result.output
+        assert "Answer   403" in result.stdout
+        assert told in result.stdout

@@ -123,4 +123,7 @@ def _answer(seen: Seen, mode: str) -> Iterator[str]:
         if name.startswith(_SHOWN):
             yield f"  {name.decode()}: {value.decode('latin-1')}"
     if not seen.passed and seen.body:
-        yield indent(json.dumps(json.loads(seen.body), indent=2), "  ")
+        try:
+            yield indent(json.dumps(json.loads(seen.body), indent=2), "  ")
+        except ValueError:
+            yield f"  a page for browsers, of {len(seen.body)} bytes"
