@@ -17,6 +17,8 @@ from guardrail_mw.stores.base import Change
 
 from ..asgi.kit import JSON, KEY, OTHER_KEY, Guarded, Upstream, chat, policy  # noqa: TID252 - the kit of the pipeline's tests
 
+from ..asgi.test_clearing import EASY, challenge_of, hand_in, robot, solve  # noqa: TID252 - likewise
+
 pytestmark = pytest.mark.anyio
 
 CHAT = "/v1/chat/completions"
@@ -291,3 +293,24 @@ async def test_no_event_whatever_it_holds_ends_a_replay() -> None:
         at = max(at, found.at)
         await replay.decide(found._replace(at=at))
     assert taken > 500
+
+
+async def test_what_callers_had_solved_is_taken_as_recorded() -> None:
+    """Else the policy that recorded them would seem to challenge again everybody who had solved one."""
+    rung = {"at": 50, "do": "challenge", "with": {**EASY}}
+    risk = {"scorers": [{"use": "automation", "with": {"headless": 80, "solved": "100%"}}]}
+    site = Guarded(
+        Upstream(), document(risk=risk, friction={"ladder": [rung], "hysteresis": 0, "decay": "1s"}), environ=ENVIRON
+    )
+    for times in (2, 3):
+        for _ in range(times):
+            refused = await robot(site)
+            site.clock.advance(10)
+        if refused.status == 403:
+            challenge = challenge_of(refused)
+            assert (await hand_in(site, challenge, solve(challenge))).status == 200
+    site.clock.advance(1_800)
+    await robot(site)
+    pairs = await replayed(site)
+    assert [each.decided[0] for each, _ in pairs] == ["challenge"] * 2 + ["allow"] * 3 + ["challenge"]
+    assert [ruling.decided.action for _, ruling in pairs if ruling is not None] == [each.decided[0] for each, _ in pairs]

@@ -116,25 +116,26 @@ def shadow(decision: str, code: str, limit: str, rung: str) -> dict[str, Any]:
         (shadow("deny", "bad_body", "", ""), {"decided": ("deny", "other", "bad_body"), "wrong": "bad_body"}),
         ({**shadow("deny", "rate_limited", "few", ""), "mode": "enforce"}, {}),
         ({"mode": "off"}, {}),
-        ({"why": ["override"]}, {"seed": ("none", "", "", "allow", False, False)}),
-        ({"why": ["override"], "rung": "slow"}, {"seed": ("none", "", "", "slow", False, False)}),
+        ({"why": ["override"]}, {"seed": ("none", "", "", "allow", False, False, False)}),
+        ({"why": ["cleared"]}, {"seed": ("none", "", "", "", False, False, True)}),
+        ({"why": ["override"], "rung": "slow"}, {"seed": ("none", "", "", "slow", False, False, False)}),
         ({"why": ["override", "shadow"], **shadow("delay", "", "", "slow"), "mode": "enforce"},
-         {"seed": ("none", "", "", "slow", False, False), "shadowed": (("limit", "spend"), ("rung", "slow"))}),
+         {"seed": ("none", "", "", "slow", False, False, False), "shadowed": (("limit", "spend"), ("rung", "slow"))}),
         ({**DENIED, "code": "bad_body", "why": ["override"]},
          {"decided": ("deny", "other", "bad_body"), **GONE, "wrong": "bad_body"}),
         ({**shadow("deny", "bad_body", "", ""), "why": ["override"]},
-         {"decided": ("deny", "other", "bad_body"), "wrong": "bad_body", "seed": ("none", "", "", "allow", False, False)}),
+         {"decided": ("deny", "other", "bad_body"), "wrong": "bad_body", "seed": ("none", "", "", "allow", False, False, False)}),
         ({**DENIED, "code": "unavailable", "established": True},
          {"decided": ("deny", "other", "unavailable"), **GONE, "undecided": "unavailable",
-          "seed": ("none", "", "", None, True, False)}),
-        ({"verdict": "suspect"}, {"seed": ("suspect", "", "", "", False, False)}),
+          "seed": ("none", "", "", None, True, False, False)}),
+        ({"verdict": "suspect"}, {"seed": ("suspect", "", "", "", False, False, False)}),
         ({"verdict": "suspect", "findings": [{**SUSPECT, "family": family} for family in ("a", "b")]},
-         {"seed": ("suspect", "a,b", "", "", False, False),
+         {"seed": ("suspect", "a,b", "", "", False, False, False),
           "findings": tuple(("velocity", family, 13, "cluster-suspect", False) for family in ("a", "b"))}),
         ({"findings": [{**FINDING, "reason": "cluster-none"}]},
          {"findings": (("velocity", "device", 13, "cluster-none", False),)}),
         ({"established": 1}, {}),
-        ({"established": True, "cluster": "abc"}, {"seed": ("none", "", "abc", "", True, False)}),
+        ({"established": True, "cluster": "abc"}, {"seed": ("none", "", "abc", "", True, False, False)}),
     ],
 )  # fmt: skip
 def test_what_is_read(more: dict[str, Any], read_: dict[str, Any]) -> None:
@@ -150,7 +151,7 @@ def test_a_credential_that_was_bad() -> None:
 
 def test_what_a_limit_refused_says_nothing_of_overrides() -> None:
     found = past(denied(why=["override"], verdict="suspect", findings=[], limits=denied()["limits"]))
-    assert found.seed == ("suspect", "", "", None, False, False)
+    assert found.seed == ("suspect", "", "", None, False, False, False)
     assert past(denied(findings=[])).seed is None
 
 
@@ -163,7 +164,7 @@ def test_events_of_before_there_was_more_to_say() -> None:
 
 def test_what_stands_for_nothing() -> None:
     assert Decided() == ("allow", "", "")
-    assert Seed() == PLAIN == ("none", "", "", None, False, False)
+    assert Seed() == PLAIN == ("none", "", "", None, False, False, False)
 
 
 TEXTS = (

@@ -62,6 +62,8 @@ class Seed(NamedTuple):
     established: bool = False
     proved: bool = False
     """Whether its key had been proved by the app: then who paid is not recorded, and follows from that."""
+    passed: bool = False
+    """Whether it had passed what a rung asked for."""
 
 
 PLAIN: Final = Seed()
@@ -261,6 +263,7 @@ def _shadowed(event: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
 def _seed(event: Mapping[str, Any], decided: tuple[str, str, str], *, judged: bool) -> tuple[Any, ...] | None:
     """What was remembered; `established` and `cluster` where the event says so."""
     override: str | None = None
+    passed = judged and "cleared" in event["why"]
     if judged and decided[1] != "limit":
         override = ""
         if "override" in event["why"]:
@@ -271,7 +274,7 @@ def _seed(event: Mapping[str, Any], decided: tuple[str, str, str], *, judged: bo
     if verdict != "none":
         families = ",".join(each["family"] for each in event["findings"] if each["reason"] == f"cluster-{verdict}")
     proved = event["authenticated"] and event["account"] != event["candidate"]
-    seed = Seed(verdict, families, str(event.get("cluster", "")), override, event.get("established") is True, proved)
+    seed = Seed(verdict, families, str(event.get("cluster", "")), override, event.get("established") is True, proved, passed)
     return None if seed in _ORDINARY else tuple(seed)
 
 

@@ -19,6 +19,7 @@ from guardrail_mw.engine.past import PLAIN, Decided, Past, Seed
 from guardrail_mw.engine.routes import Route
 from guardrail_mw.engine.standings import Standings
 from guardrail_mw.engine.standins import Keyed, Recorded, ReplayClock, Subjects, remembering
+from guardrail_mw.friction import clearance
 from guardrail_mw.friction.budget import ESTABLISHED, established
 from guardrail_mw.stores.base import Change
 from guardrail_mw.stores.memory import MemoryStore
@@ -36,6 +37,7 @@ __all__ = ["MOST", "Replay", "Ruling"]
 MOST: Final = 500_000
 """Subjects that are told apart at a time; beyond it newcomers share a home, which is counted."""
 _RENEWED: Final = 10_000_000
+_FOR_GOOD: Final = str(1 << 62)
 _SAFE: Final = frozenset({"GET", "HEAD"})
 
 
@@ -108,6 +110,7 @@ class Replay:
         self._paths = paths or {}
         self._routes: dict[tuple[str, str], Route] = {}
         self._seeded: dict[str, Seed] = {}
+        self._asked = [clearance.field(rung.code) for rung in self.engine.judge.ladder.rungs if rung.do == "challenge"]
         self._under_way: list[tuple[int, int, _Held]] = []
         self._serial = count()
         self._waiting: list[int] = []
@@ -274,7 +277,8 @@ class Replay:
     # What the policy does not say
 
     async def _seed(self, past: Past, candidate: str) -> None:
-        """See that the replay remembers of an account what was known of it then: its verdict, an operator's override."""
+        """See that the replay remembers of an account what was known of it then: its verdict, an operator's override, that it had
+        passed what a rung asked for (what it solves now, nobody knows)."""
         unjudged = past.decided[1] in {"limit", "other"}
         seed = Seed(*past.seed) if past.seed is not None else PLAIN if unjudged else _NOTHING
         before = self._seeded.get(candidate, _NOTHING)
@@ -292,6 +296,8 @@ class Replay:
             )
             if other
         ]
+        if seed.passed != before.passed:
+            changes += [Change("set", field, _FOR_GOOD) if seed.passed else Change("unset", field) for field in self._asked]
         if seed.established and not before.established:
             changes.append(Change("first", "since", str(max(past.at - ESTABLISHED, 1))))
         if changes:
