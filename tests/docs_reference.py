@@ -96,10 +96,6 @@ WORDS = {
     "Policy.friction": "What is done about it: [friction](#friction).",
     "Policy.endpoints": "Where the middleware's own paths are: [endpoints](#endpoints).",
     "Policy.telemetry": "Where events go: [telemetry](#telemetry).",
-    "AltchaSettings.immunity": "How long one that was solved satisfies the rung.",
-    "AltchaSettings.expires": "How long there is to solve one.",
-    "ServiceSettings.immunity": "How long one that was solved satisfies the rung.",
-    "ServiceSettings.expires": "How long there is to solve one.",
     "ClusterSettings.watched": "What the verdict `watched` is worth.",
     "ClusterSettings.suspect": "What `suspect` is worth.",
     "ClusterSettings.confirmed": "What `confirmed` is worth.",
@@ -153,7 +149,18 @@ def strays() -> set[str]:
 
 
 def words(model: type[BaseModel]) -> dict[str, str]:
-    """What each key means, by the key: its docstring, or `WORDS`; empty where nothing says it."""
+    """What each key means, by the key: its docstring, inherited ones too, or `WORDS`; empty where nothing says it."""
+    said: dict[str, str] = {}
+    for each in reversed(model.__mro__):
+        if issubclass(each, BaseModel) and each is not BaseModel:
+            said |= _docstrings(each)
+    return {
+        info.alias or name: said.get(name) or WORDS.get(f"{model.__name__}.{name}", "")
+        for name, info in model.model_fields.items()
+    }
+
+
+def _docstrings(model: type[BaseModel]) -> dict[str, str]:
     said: dict[str, str] = {}
     body = ast.parse(textwrap.dedent(inspect.getsource(model))).body[0]
     assert isinstance(body, ast.ClassDef)
@@ -161,10 +168,7 @@ def words(model: type[BaseModel]) -> dict[str, str]:
         text = getattr(following.value, "value", None) if isinstance(following, ast.Expr) else None
         if isinstance(line, ast.AnnAssign) and isinstance(line.target, ast.Name) and isinstance(text, str):
             said[line.target.id] = " ".join(text.split())
-    return {
-        info.alias or name: said.get(name) or WORDS.get(f"{model.__name__}.{name}", "")
-        for name, info in model.model_fields.items()
-    }
+    return said
 
 
 def make(kind: str, name: str) -> str:
