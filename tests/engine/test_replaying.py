@@ -16,7 +16,6 @@ from guardrail_mw.policy import load
 from guardrail_mw.stores.base import Change
 
 from ..asgi.kit import JSON, KEY, OTHER_KEY, Guarded, Upstream, chat, policy  # noqa: TID252 - the kit of the pipeline's tests
-
 from ..asgi.test_clearing import EASY, challenge_of, hand_in, robot, solve  # noqa: TID252 - likewise
 
 pytestmark = pytest.mark.anyio

@@ -277,8 +277,10 @@ class Replay:
     # What the policy does not say
 
     async def _seed(self, past: Past, candidate: str) -> None:
-        """See that the replay remembers of an account what was known of it then: its verdict, an operator's override, that it had
-        passed what a rung asked for (what it solves now, nobody knows)."""
+        """See that the replay remembers of an account what was known of it then.
+
+        Its verdict, an operator's override, that it had passed what a rung asked for: what it solves now, nobody knows.
+        """
         unjudged = past.decided[1] in {"limit", "other"}
         seed = Seed(*past.seed) if past.seed is not None else PLAIN if unjudged else _NOTHING
         before = self._seeded.get(candidate, _NOTHING)
