@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import re
 from html import unescape
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
 import altcha
 import pytest
 
-from guardrail_mw.errors import StoreError
+from guardrail_mw.errors import PolicyError, StoreError
 from guardrail_mw.friction.clearance import COOKIE
 from guardrail_mw.identity.device_cookie import COOKIE as DEVICE
 from guardrail_mw.policy import loads
@@ -348,6 +349,7 @@ async def test_a_case_shows_nobody_who_is_asked() -> None:
 ORIGIN = (b"origin", b"https://api.example")
 HOST = (b"host", b"api.example")
 CROSS = (b"sec-fetch-site", b"cross-site")
+GERMAN = (b"accept-language", b"de")
 
 
 async def filled_in(site: Guarded, body: bytes, *headers: tuple[bytes, bytes]) -> Answer:
@@ -451,3 +453,36 @@ async def test_behind_a_proxy_the_public_address_is_the_origin() -> None:
     fields = shown(await filled_in(site, b"x=1", inside, (b"origin", b"https://api.example:8443")))
     assert (fields["form"], fields["return"]) == ("x=1", "/llm/ask")
     assert "form" not in shown(await filled_in(site, b"x=1", inside, (b"origin", b"https://10.0.0.3:8000")))
+
+
+async def test_a_browser_reads_the_operators_words(tmp_path: Path) -> None:
+    (tmp_path / "de.toml").write_text('title = "Bitte kurz warten"\n')
+    site = guarded(endpoints={"words": str(tmp_path)})
+    refused = await site.ask(
+        scope_of("/ask", "POST", [KEY, ROBOT, HTML, FORM, HOST, ORIGIN, (b"accept-language", b"de")]), b"x=1"
+    )
+    assert "<h1>Bitte kurz warten</h1>" in refused.body.decode()
+    fields = shown(refused)
+    again = await hand_in_form(
+        site, {"case": fields["case"], "answer": "x", "form": "x=1"}, HOST, ORIGIN, (b"accept-language", b"de")
+    )
+    assert "<h1>Bitte kurz warten</h1>" in again.body.decode()
+
+
+def test_a_bad_folder_of_words_stops_the_start(tmp_path: Path) -> None:
+    (tmp_path / "de.toml").write_text('titel = "Moment"\n')
+    with pytest.raises(PolicyError, match="Did you mean `title`"):
+        guarded(endpoints={"words": str(tmp_path)})
+    with pytest.raises(PolicyError, match="is no folder"):
+        guarded(endpoints={"words": str(tmp_path / "none")})
+
+
+async def test_a_folder_that_became_bad_leaves_the_packages_words(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    site = guarded()
+    (tmp_path / "de.toml").write_text('titel = "Moment"\n')
+    changed = {**site.guardrail.policy.written(), "endpoints": {"words": str(tmp_path)}}
+    site.guardrail.apply(loads(json.dumps(changed), environ={}))
+    refused = await site.ask(scope_of("/chat", "GET", [KEY, ROBOT, HTML]), b"")
+    assert refused.status == 403
+    assert shown(refused)["type"] == "altcha"
+    assert "The words of pages are the package's own." in caplog.text

@@ -28,9 +28,10 @@ def judged(*findings: tuple[str, int, float, bool]) -> Judgement:
 def test_what_a_rung_does_to_a_request(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("guardrail_mw.engine.judgement.random", lambda: 0.5)
     judge = Judge.__new__(Judge)
+    judge._verifiers = {}
     exchange: Any = SimpleNamespace(id="id", judgement=judged(("why", 5, 1.0, False)))
     given: Any = [
-        SimpleNamespace(do=do, seconds=lambda draw: 4 * draw)
+        SimpleNamespace(do=do, code=do, seconds=lambda draw: 4 * draw)
         for do in ("delay", "trim", "deny", "challenge", "verify", "allow")
     ]
     message = "The request was refused: it looks like part of an automated campaign."

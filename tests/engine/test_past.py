@@ -144,14 +144,14 @@ def test_what_has_no_status_and_an_end_was_a_turn(more: dict[str, Any], turn: bo
 
 
 def test_what_was_remembered_of_whom() -> None:
-    """Verdict, the families of its findings, cluster, override, established, and whether only its proof made it pay."""
+    """Verdict, its findings' families, cluster, override, established, whether its proof alone made it pay, passed."""
     assert read().seed is None
-    assert read(established=True).seed == ("none", "", "", "", True, False)
-    assert read(cluster="abc").seed == ("none", "", "abc", "", False, False)
-    assert read(account=NETWORK).seed == ("none", "", "", "", False, True)
+    assert read(established=True).seed == ("none", "", "", "", True, False, False)
+    assert read(cluster="abc").seed == ("none", "", "abc", "", False, False, False)
+    assert read(account=NETWORK).seed == ("none", "", "", "", False, True, False)
     assert read(account=NETWORK, authenticated=False).seed is None
-    assert read(why=["override"]).seed == ("none", "", "", "allow", False, False)
-    assert read(why=["override"], rung="slow", rung_at=4.0).seed == ("none", "", "", "slow", False, False)
+    assert read(why=["override"]).seed == ("none", "", "", "allow", False, False, False)
+    assert read(why=["override"], rung="slow", rung_at=4.0).seed == ("none", "", "", "slow", False, False, False)
     found = {**event()["findings"][0], "reason": "cluster-suspect", "family": "release"}
     assert read(verdict="suspect", findings=[found, event()["findings"][0]]).seed == (
         "suspect", "release", "", "", False, False,

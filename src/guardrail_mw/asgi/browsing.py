@@ -7,13 +7,18 @@ was and where it was going, so that nobody else's form comes back in its place.
 
 from __future__ import annotations
 
+import logging
+from functools import lru_cache
 from hashlib import sha256
+from pathlib import Path
 from secrets import token_urlsafe
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
 from guardrail_mw.asgi.pages.page import challenge_page, resend_page
 from guardrail_mw.asgi.pages.widgets import Widget, hcaptcha, recaptcha, turnstile
+from guardrail_mw.asgi.pages.words import Words
+from guardrail_mw.errors import PolicyError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -38,7 +43,10 @@ __all__ = [
     "resend",
     "same_origin",
     "shown",
+    "words_of",
 ]
+
+logger = logging.getLogger("guardrail_mw")
 
 FORM: Final = 65_536
 """Bytes of a form that is kept, as it was sent and as it comes back."""
@@ -174,8 +182,27 @@ def shown(kind: str) -> bool:
     return kind == "altcha" or kind in _WIDGETS
 
 
+@lru_cache(8)
+def words_of(folder: str | None) -> Words | None:
+    """The words of a policy's folder, read once; None for the package's own, which stand in for a folder that became bad."""
+    if folder is None:
+        return None
+    try:
+        return Words(Path(folder))
+    except PolicyError as error:
+        logger.error("The words of pages are the package's own. %s", error)  # noqa: TRY400 - its text says all
+        return None
+
+
 def page(
-    challenge: Mapping[str, Any], request: Held, *, decision: str, back: str, languages: str, again: Again = ""
+    challenge: Mapping[str, Any],
+    request: Held,
+    *,
+    decision: str,
+    back: str,
+    languages: str,
+    again: Again = "",
+    words: Words | None = None,
 ) -> tuple[list[Header], bytes]:
     """The page on which a challenge is solved; see `challenge_page`."""
     kind = str(challenge["type"])
@@ -191,12 +218,13 @@ def page(
         languages=languages,
         again=again,
         service=widget,
+        words=words,
     )
 
 
-def resend(request: Held, *, back: str, languages: str) -> tuple[list[Header], bytes]:
+def resend(request: Held, *, back: str, languages: str, words: Words | None = None) -> tuple[list[Header], bytes]:
     """The page with the form that was held up, and a button."""
-    return resend_page(back=back, fields=request.fields or (), nonce=token_urlsafe(18), languages=languages)
+    return resend_page(back=back, fields=request.fields or (), nonce=token_urlsafe(18), languages=languages, words=words)
 
 
 def languages(headers: Headers) -> str:

@@ -28,6 +28,7 @@ from guardrail_mw.asgi.browsing import (
     resend,
     same_origin,
     shown,
+    words_of,
 )
 from guardrail_mw.asgi.fields import rfc3339
 from guardrail_mw.engine.callers import browses
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from guardrail_mw.asgi.pages.page import Again
+    from guardrail_mw.asgi.pages.words import Words
     from guardrail_mw.asgi.types import Receive, Scope
     from guardrail_mw.clock import Clock
     from guardrail_mw.engine import Engine, Exchange, Guardrail
@@ -101,7 +103,8 @@ async def challenged(exchange: Exchange, deny: Deny, scope: Scope, receive: Rece
     more = _members(given, url_of(scope, settings, CHALLENGE))
     if not looks:
         return replace(deny, more=more, headers=(*deny.headers, *_cookie(given.cookie)))
-    fields, body = page(more["challenge"], request, decision=deny.id, back=back, languages=languages(headers))
+    words = words_of(settings.words)
+    fields, body = page(more["challenge"], request, decision=deny.id, back=back, languages=languages(headers), words=words)
     return Reply(403, [*fields, (b"x-guardrail-decision", deny.id.encode()), *_cookie(given.cookie)], body)
 
 
@@ -157,7 +160,7 @@ class Answers:
         case, found, form = await self._judged(engine, facts, subject, body)
         if not isinstance(found, str):
             self._failures.give_back(home, parent)
-            return _cleared(found, facts, case, form)
+            return _cleared(found, facts, case, form, words_of(engine.policy.endpoints.words))
         return self._refused(found) if case is None else await self._again(engine, case, found, scope, facts, subject, form)
 
     @staticmethod
@@ -175,6 +178,7 @@ class Answers:
             return case, await clearing.answer(sealed, case, answer, facts, subject), form
         except StoreError as error:
             logger.info("An answer to a challenge could not be judged: %s", error)
+            clearing.unavailable()
             return case, "unavailable", form
 
     async def _again(
@@ -193,8 +197,9 @@ class Answers:
         except StoreError as error:
             logger.info("No other challenge could be given: %s", error)
             return self._refused(why)
+        words = words_of(engine.policy.endpoints.words)
         if given is None:
-            return _onward(facts, case, form, []) if looks else self._refused(why)
+            return _onward(facts, case, form, [], words) if looks else self._refused(why)
         more, cookie = _members(given, url_of(scope, engine.policy.endpoints, CHALLENGE)), _cookie(given.cookie)
         if not looks:
             return self._refused(why, more, cookie)
@@ -206,6 +211,7 @@ class Answers:
             back=case.back,
             languages=languages(facts.headers),
             again=_SHOWN[why],
+            words=words,
         )
         return Reply(403, [*fields, *cookie], body)
 
@@ -214,18 +220,19 @@ class Answers:
         return _problem(*_WORDS[why], more=more, headers=headers)
 
 
-def _cleared(found: Cleared, facts: Facts, case: Case | None, form: str) -> Reply:
+def _cleared(found: Cleared, facts: Facts, case: Case | None, form: str, words: Words | None) -> Reply:
     cookie = _cookie(found.cookie)
     if case is None or not case.back or not is_form(facts.headers):
         body = json.dumps({"cleared": True, "expires_at": rfc3339(found.until)}).encode()
         return Reply(200, [*_fields(b"application/json", body), *cookie], body)
-    return _onward(facts, case, form, cookie)
+    return _onward(facts, case, form, cookie, words)
 
 
-def _onward(facts: Facts, case: Case, form: str, cookie: list[Header]) -> Reply:
+def _onward(facts: Facts, case: Case, form: str, cookie: list[Header], words: Words | None) -> Reply:
     """Where the browser was going: its form with a button, or else a redirect."""
     if case.form and digest(form) == case.form:
-        fields, body = resend(Held(case.method, form), back=case.back, languages=languages(facts.headers))
+        held_up, wanted = Held(case.method, form), languages(facts.headers)
+        fields, body = resend(held_up, back=case.back, languages=wanted, words=words)
         return Reply(200, [*fields, *cookie], body)
     return Reply(303, [(b"location", case.back.encode()), *_LENGTH_0, *cookie], b"")
 

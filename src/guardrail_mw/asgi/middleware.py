@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from guardrail_mw import plugins
 from guardrail_mw.asgi.body import BodyBudget
 from guardrail_mw.asgi.endpoints import Endpoints
 from guardrail_mw.asgi.http import Http
+from guardrail_mw.asgi.pages import Words
 from guardrail_mw.asgi.websocket import WebSocket
 from guardrail_mw.clock import SystemClock
 from guardrail_mw.engine import Guardrail
@@ -76,6 +78,9 @@ class GuardrailMiddleware:
                     raise
                 self._unfit = error
                 return
+        words = self.guardrail.policy.endpoints.words
+        if words is not None:
+            Words(Path(words))  # a folder that is bad stops the start
         dialects = {name: plugins.load("dialects", name) for name in _DIALECTS}
         self._budget = BodyBudget(self.guardrail.policy.inspect.budget.bytes)
         self._http = Http(app, self.guardrail, dialects, self._budget)

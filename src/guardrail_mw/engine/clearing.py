@@ -287,6 +287,10 @@ class Clearing:
         gone = [Change("unset", name) for name in over if name != clearance.field(case.code)]
         return (Change("max", clearance.field(case.code), str(until)), *gone)
 
+    def unavailable(self) -> None:
+        """The store did not take an answer."""
+        self._said("unavailable")
+
     def _said(self, why: Said) -> Said:
         self._observer.count(f"challenges.{why}")
         return why

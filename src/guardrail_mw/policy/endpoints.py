@@ -26,6 +26,9 @@ class EndpointsSettings(Settings):
     """The server's root as the outside world sees it. Links hold it; without it they are paths, relative to the request. It is
     never taken from `Host`, which anybody can write."""
 
+    words: str | None = Field(default=None, min_length=1, max_length=4_096)
+    """A folder with the words of the pages that browsers get: other languages, or your own; see the how-to on translation."""
+
     @field_validator("prefix")
     @classmethod
     def _plain(cls, prefix: str) -> str:

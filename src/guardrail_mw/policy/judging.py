@@ -96,6 +96,8 @@ def _rung(rung: RungSettings, friction: FrictionSettings) -> str:
     text = _does(rung)
     if rung.do in {"verify", "deny"}:
         text += ", on evidence of two families"
+    if rung.otherwise is not None:
+        text += f" (whoever cannot: {rung.otherwise})"
     share = rung.rollout or friction.rollout
     if str(share) != "100%":
         text += f", for {share} of accounts"
