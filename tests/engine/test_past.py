@@ -154,10 +154,10 @@ def test_what_was_remembered_of_whom() -> None:
     assert read(why=["override"], rung="slow", rung_at=4.0).seed == ("none", "", "", "slow", False, False, False)
     found = {**event()["findings"][0], "reason": "cluster-suspect", "family": "release"}
     assert read(verdict="suspect", findings=[found, event()["findings"][0]]).seed == (
-        "suspect", "release", "", "", False, False,
+        "suspect", "release", "", "", False, False, False,
     )  # fmt: skip
     unjudged = past(denied(**CALM, established=True)).seed
-    assert unjudged == ("none", "", "", None, True, False), "what a limit refused says nothing of an override"
+    assert unjudged == ("none", "", "", None, True, False, False), "what a limit refused says nothing of an override"
 
 
 def test_the_budget_of_a_cluster_is_left_out() -> None:

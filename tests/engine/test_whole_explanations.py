@@ -149,6 +149,7 @@ def test_why_in_words() -> None:
         "otherwise": "it cannot solve what the rung asks, and meets what stands in `otherwise`",
         "override": "an operator's override decides, not the risk",
         "shadow": "the rung, or a scorer that speaks against it, is in shadow: recorded only",
+        "store": "the store could not say what was solved before, so nothing was asked",
         "unknown-override": "its override names a rung that the policy does not have; it is ignored",
         "up": "it went on although the rung held, and was led up to the next",
     }

@@ -279,7 +279,7 @@ class Replay:
     async def _seed(self, past: Past, candidate: str) -> None:
         """See that the replay remembers of an account what was known of it then.
 
-        Its verdict, an operator's override, that it had passed what a rung asked for: what it solves now, nobody knows.
+        Its verdict, an operator's override, and that it had passed what a rung asked for: what it would solve now, nobody knows.
         """
         unjudged = past.decided[1] in {"limit", "other"}
         seed = Seed(*past.seed) if past.seed is not None else PLAIN if unjudged else _NOTHING
