@@ -254,3 +254,19 @@ async def test_that_nothing_was_asked_because_the_store_is_down_is_explained() -
     event = site.guardrail.recorder.find((await robot(site)).decision)
     assert event is not None
     assert f"store: {WHY['store']}" in "\n".join(explain(event))
+
+
+@pytest.mark.parametrize("key", [KEY, None])
+async def test_what_was_passed_under_other_settings_eases_nothing(key: Any) -> None:
+    """80 points, half of them for who has passed: below the rung at 50."""
+    site = guarded(solved="50%")
+    refused = await robot(site, HTML, key=key)
+    challenge, kept = challenge_of(refused), cookies(refused)
+    answer = await hand_in(site, challenge, solve(challenge), jar(kept))
+    kept |= cookies(answer)
+    site.clock.advance(60)
+    assert (await robot(site, HTML, jar(kept), key=key)).status == 200
+    changed = json.loads(json.dumps(site.guardrail.policy.written()))
+    changed["friction"]["ladder"][0]["with"]["cost"] = 6
+    site.guardrail.apply(loads(json.dumps(changed), environ={}))
+    assert (await robot(site, HTML, jar(kept), key=key)).status == 403

@@ -7,7 +7,7 @@ from random import random
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from guardrail_mw.engine.callers import Callers
-from guardrail_mw.friction.clearance import holds
+from guardrail_mw.friction.clearance import field, holds
 from guardrail_mw.friction.delays import Waiting
 from guardrail_mw.friction.ladder import Ladder, Person, Rung, Step
 from guardrail_mw.friction.trim import Trimmer, TrimSettings
@@ -16,7 +16,7 @@ from guardrail_mw.plugins import load
 from guardrail_mw.risk.base import Count, RiskContext, Velocity
 from guardrail_mw.risk.combination import Risk
 from guardrail_mw.risk.runner import NOTHING, Panel, Scored
-from guardrail_mw.values import Allow, Challenge, Decision, Delay, Deny, Trim, Verify
+from guardrail_mw.values import CLEARED, Allow, Challenge, Decision, Delay, Deny, Trim, Verify
 
 if TYPE_CHECKING:
     from guardrail_mw.clock import Clock
@@ -84,6 +84,8 @@ class Judge:
                 self._verifiers[rung.code] = made(made.Settings.model_validate(rung.with_.own), policy.identity.assurance)
         asks = any(rung.do in {"challenge", "verify"} for rung in self.ladder.rungs)
         self._callers = Callers(keys) if asks and keys is not None else None
+        self._fields = frozenset([field(rung.code) for rung in self.ladder.rungs])
+        """Of clearances that this ladder asks for."""
         self.waiting = waiting
         self.idle = not policy.risk.scorers and not policy.friction.ladder
         """Whether there is nothing to do for any request."""
@@ -143,9 +145,18 @@ class Judge:
         assert tariff is not None  # noqa: S101 - likewise
         assert receipt is not None  # noqa: S101 - likewise
         if subject.candidate and tariff.payer == subject.candidate:
-            return exchange.standing
+            return self._current(exchange.standing)
         fields = callers.cleared(exchange.facts, subject.network, receipt.now)
-        return exchange.standing._replace(fields={**exchange.standing.fields, **fields}) if fields else exchange.standing
+        return self._current(
+            exchange.standing._replace(fields={**exchange.standing.fields, **fields}) if fields else exchange.standing
+        )
+
+    def _current(self, standing: Standing) -> Standing:
+        """Without what was passed under settings that hold no longer: it would still ease what scorers find."""
+        over = [name for name in standing.fields if name.startswith(CLEARED) and name not in self._fields]
+        if not over:
+            return standing
+        return standing._replace(fields={name: value for name, value in standing.fields.items() if name not in over})
 
     def _step(self, exchange: Exchange, scored: Scored) -> Step:
         person, ladder = self.person(exchange), self.ladder
