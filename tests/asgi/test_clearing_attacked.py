@@ -13,10 +13,11 @@ from guardrail_mw.policy import loads
 from guardrail_mw.stores.base import Change
 from guardrail_mw.testing.clock import FakeClock
 
-from .kit import JSON, KEY, Guarded, Upstream, chat, policy, scope_of
+from .kit import JSON, KEY, CountingStore, Guarded, Upstream, chat, policy, scope_of
 from .test_clearing import (
     CHALLENGE,
     CHAT,
+    EASY,
     HTML,
     LIMIT,
     ROBOT,
@@ -270,3 +271,23 @@ async def test_what_was_passed_under_other_settings_eases_nothing(key: Any) -> N
     changed["friction"]["ladder"][0]["with"]["cost"] = 6
     site.guardrail.apply(loads(json.dumps(changed), environ={}))
     assert (await robot(site, HTML, jar(kept), key=key)).status == 403
+
+
+async def test_who_solves_one_thing_keeps_what_another_process_has_renewed() -> None:
+    store = CountingStore(FakeClock())
+    first = {"at": 50, "do": "challenge", "name": "first", "with": {**EASY, "immunity": "10s"}}
+    second = {"at": 70, "do": "challenge", "name": "second", "with": EASY}
+    risk = {"scorers": [{"use": "automation", "with": {"headless": 80, "solved": "100%"}}]}
+    document = policy(LIMIT, risk=risk, friction={"ladder": [first, second], "hysteresis": 0, "decay": "1s"})
+    environ = {"GUARDRAIL_KEYS": "k" * 64, "GUARDRAIL_ID_KEY": "i" * 64}
+    one, other = [Guarded(Upstream(), document, store=store, environ=environ) for _ in range(2)]
+    spare = challenge_of(await robot(one))
+    for _ in range(2):
+        challenge = challenge_of(await robot(one))
+        assert (await hand_in(one, challenge, solve(challenge))).status == 200
+    assert (await robot(one)).status == 200
+    store.clock.advance(11)
+    challenge = challenge_of(await robot(other))
+    assert (await hand_in(other, challenge, solve(challenge))).status == 200
+    assert (await hand_in(one, spare, solve(spare))).status == 200
+    assert (await robot(other)).status == 200

@@ -281,10 +281,13 @@ class Clearing:
         return visitor.known and visitor.device.hex() == case.device and subject.network == case.network
 
     def _changes(self, case: Case, until: int, now: int) -> tuple[Change, ...]:
-        """The clearance; what has run out makes room, or every change of a policy would leave one behind."""
-        known = self._standings.get(case.account).fields
+        """The clearance; what has run out of other settings makes room, or every change of a policy would leave one behind.
+
+        What the ladder asks for stays: another process may have renewed it meanwhile.
+        """
+        known, asked = self._standings.get(case.account).fields, {clearance.field(code) for code in self._kinds}
         over = [name for name, ends in known.items() if name.startswith(CLEARED) and whole(ends) <= now]
-        gone = [Change("unset", name) for name in over if name != clearance.field(case.code)]
+        gone = [Change("unset", name) for name in over if name not in asked]
         return (Change("max", clearance.field(case.code), str(until)), *gone)
 
     def unavailable(self) -> None:
