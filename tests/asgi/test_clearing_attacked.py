@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from guardrail_mw.engine.callers import browses
 from guardrail_mw.engine.explaining import WHY, explain
 from guardrail_mw.policy import loads
 from guardrail_mw.stores.base import Change
@@ -18,6 +19,7 @@ from .test_clearing import (
     CHALLENGE,
     CHAT,
     EASY,
+    FORM,
     HTML,
     LIMIT,
     ROBOT,
@@ -291,3 +293,29 @@ async def test_who_solves_one_thing_keeps_what_another_process_has_renewed() -> 
     assert (await hand_in(other, challenge, solve(challenge))).status == 200
     assert (await hand_in(one, spare, solve(spare))).status == 200
     assert (await robot(other)).status == 200
+
+
+@pytest.mark.parametrize(
+    ("accept", "looks"),
+    [
+        (b"text/html", True),
+        (b"application/json, TEXT/HTML;level=1;q=0.9", True),
+        (b"text/html ; q=0.001,*/*", True),
+        (b"*/*", False),
+        (b"text/html;q=0", False),
+        (b"application/json,text/html; q=0.00 , */*", False),
+        (b"text/html;level=1;q=0", False),
+        (b"text/htmlx", False),
+        (b"x-text/html", False),
+        (b"a" * 4_096 + b",text/html", False),
+        (b"text/html;" + b";" * 5_000, True),
+    ],
+)
+def test_who_looks_at_html(accept: bytes, looks: bool) -> None:
+    assert browses([(b"accept", accept)]) is looks
+
+
+async def test_an_answer_alone_is_shorter_than_a_form() -> None:
+    site = guarded()
+    assert (await site.ask(scope_of(CHALLENGE, headers=[JSON]), b" " * 33_000)).status == 413
+    assert (await site.ask(scope_of(CHALLENGE, headers=[FORM]), b"x=" + b"y" * 33_000)).status == 400

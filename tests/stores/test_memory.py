@@ -327,3 +327,22 @@ class TestTheShortWay:
         receipt = await store.charge(bill(0, Entry("a:1", (bucket(3),))))
         now = clock.now()
         assert receipt.readings == (Reading(True, 7, 3_000_000, 0, (now + 3_000_000, 0, 0, 0)),)
+
+
+async def test_a_store_full_of_spent_tokens_looks_through_them_once_a_second() -> None:
+    """Else whoever keeps it full has it look through all of them with each answer."""
+    clock = FakeClock()
+    store = MemoryStore(max_subjects=3, clock=clock)
+    epoch = await store.epoch("x")
+    for token in ("a", "b", "c"):
+        assert await store.spend(token, 1_500_000, epoch)
+    with pytest.raises(StoreError, match="as many spent tokens as it may"):
+        await store.spend("d", 1_500_000, epoch)
+    clock.advance(1)
+    with pytest.raises(StoreError, match="as many spent tokens as it may"):
+        await store.spend("d", 1_500_000, epoch)
+    clock.advance(0.6)
+    with pytest.raises(StoreError, match="as many spent tokens as it may"):  # it looked 0.6 s ago
+        await store.spend("d", 1_500_000, epoch)
+    clock.advance(0.4)
+    assert await store.spend("d", 1_500_000, epoch)

@@ -157,19 +157,16 @@ def _plain(form: str) -> str:
 
 async def read(receive: Receive, most: int) -> bytes | None:
     """A whole body, or None for one of more than `most` bytes; a client that goes away has sent what it has."""
-    pieces: list[bytes] = []
-    size = 0
+    body = bytearray()
     while True:
         message = await receive()
         if message["type"] != "http.request":
-            return b"".join(pieces)
-        piece = message.get("body") or b""
-        size += len(piece)
-        if size > most:
+            return bytes(body)
+        body += message.get("body") or b""
+        if len(body) > most:
             return None
-        pieces.append(piece)
         if not message.get("more_body", False):
-            return b"".join(pieces)
+            return bytes(body)
 
 
 def digest(form: str) -> str:

@@ -48,14 +48,16 @@ if TYPE_CHECKING:
     from guardrail_mw.policy.endpoints import EndpointsSettings
     from guardrail_mw.values import Deny, Facts, Subject
 
-__all__ = ["CHALLENGE", "LONGEST", "Answers", "challenged", "url_of"]
+__all__ = ["CHALLENGE", "LONGEST", "SHORT", "Answers", "challenged", "url_of"]
 
 logger = logging.getLogger("guardrail_mw")
 
 CHALLENGE: Final = "/challenge"
 """Below the prefix."""
-LONGEST: Final = 3 * FORM + 32_768
-"""Bytes of a body with an answer, and the form that was held up, which is encoded once more."""
+SHORT: Final = 32_768
+"""Bytes of a body with an answer alone."""
+LONGEST: Final = 3 * FORM + SHORT
+"""Bytes of a form with an answer, and the form that was held up, which is encoded once more."""
 FAILURES: Final = 60
 """Answers a minute, of a network, that may clear nothing: what was solved once costs nobody but us a second time. Right ones cost
 whoever gives them more than us."""
@@ -148,7 +150,7 @@ class Answers:
             return _problem(*_MANY, headers=_MINUTE)
         if is_form(facts.headers) and not same_origin(facts.headers, engine.policy.endpoints):
             return _problem(*_FOREIGN)
-        body = await read(receive, LONGEST)
+        body = await read(receive, LONGEST if is_form(facts.headers) else SHORT)
         return _problem(*_LARGE) if body is None else await self._counted(engine, scope, facts, subject, body)
 
     async def _counted(self, engine: Engine, scope: Scope, facts: Facts, subject: Subject, body: bytes) -> Reply:

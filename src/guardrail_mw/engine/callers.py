@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from secrets import token_bytes
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -19,6 +20,9 @@ SOLVES: Final = b"guardrail-solve"
 _MOST: Final = 8
 """Challenges that a client may name."""
 _LONGEST: Final = 256
+_ACCEPTED: Final = 4_096
+"""Bytes of `Accept` that are looked at."""
+_HTML: Final = re.compile(rb"(?:^|,)\s*text/html\s*(?:;(?!\s*q\s*=\s*0(?:\.0*)?\s*(?:,|;|$))[^,;]*)*(?:,|$)", re.IGNORECASE)
 _SECOND: Final = 1_000_000
 _NAMED: Final = COOKIE + b"="
 _NOTHING: Final[frozenset[str]] = frozenset()
@@ -94,5 +98,5 @@ class Callers:
 
 
 def browses(headers: Headers) -> bool:
-    """Whether somebody looks at the answer: it may be HTML."""
-    return any([name == b"accept" and b"text/html" in value.lower() for name, value in headers])
+    """Whether somebody looks at the answer: it may be HTML, and is not refused (`q=0`, RFC 9110 12.4.2)."""
+    return any([name == b"accept" and _HTML.search(value[:_ACCEPTED]) is not None for name, value in headers])

@@ -85,6 +85,8 @@ class MemoryStore:
         self._open: dict[str, _Open] = {}
         self._standings: dict[str, Known] = {}
         self._spent: dict[str, int] = {}
+        self._forgotten = 0
+        """µs when those whose time was over were last looked for."""
         self._made = token_urlsafe(16)
         self._switches: dict[str, str] = {}
         self._budgets: dict[str, dict[str, int]] = {}
@@ -395,7 +397,9 @@ class MemoryStore:
         if self._spent.get(token, 0) > now:
             return False
         if len(self._spent) >= self._max:
-            self._spent = {each: until for each, until in self._spent.items() if until > now}
+            if now >= self._forgotten + _SECOND:  # looking through all of them takes a while
+                self._forgotten = now
+                self._spent = {each: until for each, until in self._spent.items() if until > now}
             if len(self._spent) >= self._max:
                 raise StoreError("The store holds as many spent tokens as it may.", f"{self._max} of them are still good.")
         self._spent[token] = now + ttl
