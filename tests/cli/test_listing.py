@@ -38,6 +38,7 @@ def test_every_built_in_loads(run: Run) -> None:
     assert [line for line in lines if not line.startswith(" ")] == list(plugins.KINDS)
     found = {line.split()[0]: line.split()[-1] for line in lines if "guardrail-mw" in line}
     judging = ["automation", "cluster", "velocity"]
+    asking = ["altcha", "hcaptcha", "recaptcha", "turnstile", "step_up"]
     sinks = ["jsonl", "log", "parquet"]
     built_in = [
         "anthropic",
@@ -51,6 +52,7 @@ def test_every_built_in_loads(run: Run) -> None:
         "redis",
         "worker",
         *judging,
+        *asking,
         *sinks,
     ]
     assert found == dict.fromkeys(built_in, "loads")
