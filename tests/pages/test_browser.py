@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -46,7 +47,8 @@ def tab(tabs: Any) -> Iterator[Tab]:
     found.call("Network.clearBrowserCookies")
     found.look()
     yield found
-    found.call("Page.close")  # it may be calculating still
+    with suppress(AssertionError):  # one that is on its way elsewhere goes with the browser
+        found.call("Page.close")  # it may be calculating still
 
 
 @pytest.mark.parametrize("host", ["localhost", PLAIN], ids=["WebCrypto", "without"])
