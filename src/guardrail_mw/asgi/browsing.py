@@ -32,7 +32,6 @@ __all__ = [
     "FORM",
     "NOTHING",
     "Held",
-    "Reply",
     "back_of",
     "digest",
     "held",
@@ -55,14 +54,6 @@ _FORM: Final = "application/x-www-form-urlencoded"
 _PORTS: Final = {"http": 80, "https": 443}
 
 Header = tuple[bytes, bytes]
-
-
-class Reply(NamedTuple):
-    """A whole http response."""
-
-    status: int
-    headers: list[Header]
-    body: bytes
 
 
 class Held(NamedTuple):

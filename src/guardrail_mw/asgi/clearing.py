@@ -17,7 +17,6 @@ from guardrail_mw.asgi.browsing import (
     FORM,
     NOTHING,
     Held,
-    Reply,
     back_of,
     digest,
     held,
@@ -31,6 +30,7 @@ from guardrail_mw.asgi.browsing import (
     words_of,
 )
 from guardrail_mw.asgi.fields import rfc3339
+from guardrail_mw.asgi.respond import Answer
 from guardrail_mw.engine.callers import browses
 from guardrail_mw.engine.clearing import Cleared
 from guardrail_mw.errors import StoreError
@@ -91,7 +91,7 @@ def url_of(scope: Scope, settings: EndpointsSettings, path: str) -> str:
     return f"/{root}{own}" if root else own
 
 
-async def challenged(exchange: Exchange, deny: Deny, scope: Scope, receive: Receive) -> Deny | Reply:
+async def challenged(exchange: Exchange, deny: Deny, scope: Scope, receive: Receive) -> Deny | Answer:
     """A refusal that asks for something to be solved, with what that is: for browsers a page, else in the body."""
     clearing, token, judgement = exchange.engine.clearing, exchange.token, exchange.judgement
     rung = judgement.step.rung if judgement is not None else None
@@ -107,7 +107,7 @@ async def challenged(exchange: Exchange, deny: Deny, scope: Scope, receive: Rece
         return replace(deny, more=more, headers=(*deny.headers, *_cookie(given.cookie)))
     words = words_of(settings.words)
     fields, body = page(more["challenge"], request, decision=deny.id, back=back, languages=languages(headers), words=words)
-    return Reply(403, [*fields, (b"x-guardrail-decision", deny.id.encode()), *_cookie(given.cookie)], body)
+    return Answer(403, [*fields, (b"x-guardrail-decision", deny.id.encode()), *_cookie(given.cookie)], body)
 
 
 def _members(given: Given, url: str) -> dict[str, Any]:
@@ -133,7 +133,7 @@ class Answers:
         self._guardrail = guardrail
         self._failures = Failures(clock, FAILURES)
 
-    async def answer(self, scope: Scope, receive: Receive, facts: Facts) -> Reply:
+    async def answer(self, scope: Scope, receive: Receive, facts: Facts) -> Answer:
         """The response to a request for the endpoint, by the policy that runs when it begins.
 
         Args:
@@ -153,7 +153,7 @@ class Answers:
         body = await read(receive, LONGEST if is_form(facts.headers) else SHORT)
         return _problem(*_LARGE) if body is None else await self._counted(engine, scope, facts, subject, body)
 
-    async def _counted(self, engine: Engine, scope: Scope, facts: Facts, subject: Subject, body: bytes) -> Reply:
+    async def _counted(self, engine: Engine, scope: Scope, facts: Facts, subject: Subject, body: bytes) -> Answer:
         """The response to an answer, which is counted until it has cleared something."""
         home, parent = subject.network, subject.network_parent or subject.network
         if self._failures.spent(home, parent):  # bodies that were held back until all could come at once
@@ -185,7 +185,7 @@ class Answers:
 
     async def _again(
         self, engine: Engine, case: Case, why: Said, scope: Scope, facts: Facts, subject: Subject, form: str
-    ) -> Reply:
+    ) -> Answer:
         """Say why, with another challenge where one can be given: on a page again where it was on one.
 
         Where none can, because the policy has changed or it is too long ago, a browser goes where it was going: what is asked
@@ -215,37 +215,37 @@ class Answers:
             again=_SHOWN[why],
             words=words,
         )
-        return Reply(403, [*fields, *cookie], body)
+        return Answer(403, [*fields, *cookie], body)
 
     @staticmethod
-    def _refused(why: Said, more: Mapping[str, Any] | None = None, headers: list[Header] | None = None) -> Reply:
+    def _refused(why: Said, more: Mapping[str, Any] | None = None, headers: list[Header] | None = None) -> Answer:
         return _problem(*_WORDS[why], more=more, headers=headers)
 
 
-def _cleared(found: Cleared, facts: Facts, case: Case | None, form: str, words: Words | None) -> Reply:
+def _cleared(found: Cleared, facts: Facts, case: Case | None, form: str, words: Words | None) -> Answer:
     cookie = _cookie(found.cookie)
     if case is None or not case.back or not is_form(facts.headers):
         body = json.dumps({"cleared": True, "expires_at": rfc3339(found.until)}).encode()
-        return Reply(200, [*_fields(b"application/json", body), *cookie], body)
+        return Answer(200, [*_fields(b"application/json", body), *cookie], body)
     return _onward(facts, case, form, cookie, words)
 
 
-def _onward(facts: Facts, case: Case, form: str, cookie: list[Header], words: Words | None) -> Reply:
+def _onward(facts: Facts, case: Case, form: str, cookie: list[Header], words: Words | None) -> Answer:
     """Where the browser was going: its form with a button, or else a redirect."""
     if case.form and digest(form) == case.form:
         held_up, wanted = Held(case.method, form), languages(facts.headers)
         fields, body = resend(held_up, back=case.back, languages=wanted, words=words)
-        return Reply(200, [*fields, *cookie], body)
-    return Reply(303, [(b"location", case.back.encode()), *_LENGTH_0, *cookie], b"")
+        return Answer(200, [*fields, *cookie], body)
+    return Answer(303, [(b"location", case.back.encode()), *_LENGTH_0, *cookie], b"")
 
 
 def _problem(
     status: int, code: str, detail: str, *, more: Mapping[str, Any] | None = None, headers: list[Header] | None = None
-) -> Reply:
+) -> Answer:
     """RFC 9457 problem details, whatever the route: nobody's SDK calls here."""
     document = {"type": "about:blank", "title": _TITLES[status], "status": status, "detail": detail, "code": code}
     body = json.dumps({**document, **(more or {})}, separators=(",", ":")).encode()
-    return Reply(status, [*_fields(b"application/problem+json", body), *(headers or [])], body)
+    return Answer(status, [*_fields(b"application/problem+json", body), *(headers or [])], body)
 
 
 _TITLES: Final = {

@@ -7,10 +7,9 @@ from contextlib import contextmanager
 from random import random
 from typing import TYPE_CHECKING, Any, Literal
 
-from guardrail_mw.asgi.browsing import Reply
 from guardrail_mw.asgi.clearing import challenged
 from guardrail_mw.asgi.fields import Limit, Template
-from guardrail_mw.asgi.respond import close_turn, send_refusal
+from guardrail_mw.asgi.respond import Answer, close_turn, send_answer, send_refusal
 from guardrail_mw.engine import refusals
 from guardrail_mw.errors import TokenError
 from guardrail_mw.values import Allow, Challenge, Delay, Deny, Facts, Subject, Trim, Verify
@@ -170,9 +169,8 @@ class Edge:
         event = engine.record(exchange, "denied", status=dialect.status(deny))
         if event is not None and self.guardrail.tracing is not None:
             self.guardrail.tracing.refused(event)
-        if isinstance(asked, Reply):
-            await send({"type": "http.response.start", "status": asked.status, "headers": asked.headers})
-            await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else asked.body})
+        if isinstance(asked, Answer):
+            await send_answer(send, asked, head=scope["method"] == "HEAD")
             return
         await send_refusal(
             scope,

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final
 
 from guardrail_mw.asgi.clearing import CHALLENGE, Answers
 from guardrail_mw.asgi.edge import facts_of, own_path
+from guardrail_mw.asgi.respond import Answer, send_answer
 from guardrail_mw.stores.base import Bill, Entry, Gcra
 from guardrail_mw.stores.resilient import Resilient
 
@@ -68,9 +69,7 @@ class Endpoints:
         what = path[len(prefix) :]
         if what == CHALLENGE and engine.clearing is not None and engine.mode != "off":
             found = await self._answers.answer(scope, receive, facts_of(scope, path, "http"))
-            await send({"type": "http.response.start", "status": found.status, "headers": found.headers})
-            body = b"" if scope["method"] == "HEAD" else found.body
-            await send({"type": "http.response.body", "body": body, "more_body": False})
+            await send_answer(send, found, head=scope["method"] == "HEAD")
             return True
         if what not in {LIVE, READY}:
             return False
@@ -110,5 +109,4 @@ async def _send(send: Send, status: int, kind: bytes, body: bytes, *fields: tupl
         (b"cache-control", b"no-store"),
         *fields,
     ]
-    await send({"type": "http.response.start", "status": status, "headers": headers})
-    await send({"type": "http.response.body", "body": b"" if head else body, "more_body": False})
+    await send_answer(send, Answer(status, headers, body), head=head)

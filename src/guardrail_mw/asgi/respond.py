@@ -15,7 +15,16 @@ from typing import Any, NamedTuple
 from guardrail_mw.asgi.dialects.base import Dialect
 from guardrail_mw.values import Deny
 
-__all__ = ["LONGEST_WAIT", "POLICY_VIOLATION", "TRY_AGAIN_LATER", "Answer", "close_turn", "refusal", "send_refusal"]
+__all__ = [
+    "LONGEST_WAIT",
+    "POLICY_VIOLATION",
+    "TRY_AGAIN_LATER",
+    "Answer",
+    "close_turn",
+    "refusal",
+    "send_answer",
+    "send_refusal",
+]
 
 LONGEST_WAIT = 60_000_000
 """µs: what is further away is not worth a client's sleeping for."""
@@ -120,9 +129,14 @@ async def send_refusal(  # noqa: PLR0913 - ASGI's three, and what a refusal is m
         prefix, bodiless = "websocket.http.response", False
     else:
         prefix, bodiless = "http.response", scope.get("method") == "HEAD"
-    status, headers, body = refusal(deny, dialect, extra_headers, random=random, now=now)
-    await send({"type": f"{prefix}.start", "status": status, "headers": headers})
-    await send({"type": f"{prefix}.body", "body": b"" if bodiless else body, "more_body": False})
+    found = refusal(deny, dialect, extra_headers, random=random, now=now)
+    await send_answer(send, found, head=bodiless, prefix=prefix)
+
+
+async def send_answer(send: Send, answer: Answer, *, head: bool, prefix: str = "http.response") -> None:
+    """Send a whole response; what a `head` request asks for has no body."""
+    await send({"type": f"{prefix}.start", "status": answer.status, "headers": answer.headers})
+    await send({"type": f"{prefix}.body", "body": b"" if head else answer.body, "more_body": False})
 
 
 async def close_turn(send: Send, deny: Deny) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from functools import partial
 from ipaddress import ip_address
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Final
@@ -43,14 +44,8 @@ def http_client(
         GuardrailError: httpx2 is not installed.
     """
     library = _httpx2()
-    origins = listed(origins)
-    made = _options(
-        library.HTTPTransport,
-        lambda each: SolvingTransport(each, longest=longest, hardest=hardest, origins=origins),
-        library,
-        options,
-    )
-    return library.Client(**made)  # type: ignore[no-any-return]
+    wrap = partial(SolvingTransport, longest=longest, hardest=hardest, origins=listed(origins))
+    return library.Client(**_options(library.HTTPTransport, wrap, library, options))  # type: ignore[no-any-return]
 
 
 def async_http_client(
@@ -71,14 +66,8 @@ def async_http_client(
         GuardrailError: httpx2 is not installed.
     """
     library = _httpx2()
-    origins = listed(origins)
-    made = _options(
-        library.AsyncHTTPTransport,
-        lambda each: AsyncSolvingTransport(each, longest=longest, hardest=hardest, origins=origins),
-        library,
-        options,
-    )
-    return library.AsyncClient(**made)  # type: ignore[no-any-return]
+    wrap = partial(AsyncSolvingTransport, longest=longest, hardest=hardest, origins=listed(origins))
+    return library.AsyncClient(**_options(library.AsyncHTTPTransport, wrap, library, options))  # type: ignore[no-any-return]
 
 
 def _httpx2() -> Any:

@@ -18,7 +18,6 @@ from guardrail_mw.friction import clearance
 from guardrail_mw.friction.challenges import Asked, Means
 from guardrail_mw.friction.memory import whole
 from guardrail_mw.friction.sealing import Sealer
-from guardrail_mw.plugins import load
 from guardrail_mw.stores.base import Change
 from guardrail_mw.values import CLEARED
 
@@ -301,7 +300,6 @@ class Clearing:
 
 def _kind(rung: Rung, keys: Keyring) -> _Kind:
     """A rung with its challenger, made as the plugin's settings say."""
-    made = load("challenges", rung.use)
-    settings = made.Settings.model_validate(rung.with_.own)
+    made, settings = rung.plugin("challenges")
     means = Means(keys.derive(f"challenge-{rung.use}"))
     return _Kind(rung, made(settings, means), settings.immunity.us, settings.expires.us)

@@ -389,11 +389,11 @@ class Engine:
         if not isinstance(found, Judgement):
             return self._score_later(exchange, found)
         exchange.judgement = found
-        return self._enter(exchange, found) if found.step.entered or self._asks(exchange, found) else None
+        return self._enter(exchange, found) if found.step.entered or self._asks(found) else None
 
     async def _score_later(self, exchange: Exchange, waiting: Awaitable[Judgement]) -> None:
         exchange.judgement = found = await waiting
-        if found.step.entered or self._asks(exchange, found):
+        if found.step.entered or self._asks(found):
             await self._enter(exchange, found)
 
     async def _enter(self, exchange: Exchange, found: Judgement) -> None:
@@ -401,17 +401,17 @@ class Engine:
         if found.step.entered:
             step = await self._budgets.keep(self.judge.person(exchange), found.step)
             exchange.judgement = found = found._replace(step=step)
-        if self.clearing is not None and self._asks(exchange, found):
+        if self.clearing is not None and self._asks(found):
             try:
                 exchange.token = await self.clearing.token()
             except StoreError as error:
                 logger.debug("challenge %s: %s", exchange.id, error)
                 exchange.judgement = self.judge.unable(exchange)
 
-    def _asks(self, exchange: Exchange, found: Judgement) -> bool:
+    def _asks(self, found: Judgement) -> bool:
         """Whether its caller is to solve something."""
         rung = found.step.rung
-        return rung is not None and rung.do == "challenge" and exchange.engine.mode == "enforce"
+        return rung is not None and rung.do == "challenge" and self.mode == "enforce"
 
     # Decide
 

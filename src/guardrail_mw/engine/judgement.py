@@ -12,7 +12,6 @@ from guardrail_mw.friction.delays import Waiting
 from guardrail_mw.friction.ladder import Ladder, Person, Rung, Step
 from guardrail_mw.friction.trim import Trimmer, TrimSettings
 from guardrail_mw.friction.verification import Wanted
-from guardrail_mw.plugins import load
 from guardrail_mw.risk.base import Count, RiskContext, Velocity
 from guardrail_mw.risk.combination import Risk
 from guardrail_mw.risk.runner import NOTHING, Panel, Scored
@@ -80,8 +79,8 @@ class Judge:
         )
         for rung in self.ladder.rungs:
             if rung.do == "verify":
-                made = load("verifiers", rung.use)
-                self._verifiers[rung.code] = made(made.Settings.model_validate(rung.with_.own), policy.identity.assurance)
+                made, settings = rung.plugin("verifiers")
+                self._verifiers[rung.code] = made(settings, policy.identity.assurance)
         asks = any(rung.do in {"challenge", "verify"} for rung in self.ladder.rungs)
         self._callers = Callers(keys) if asks and keys is not None else None
         self._fields = frozenset([field(rung.code) for rung in self.ladder.rungs])

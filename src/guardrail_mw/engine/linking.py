@@ -153,7 +153,7 @@ class Linker:
         """
         name = _text("subject", subject)
         wanted = None if issuer in ("", None) else _text("issuer", issuer)
-        every = [(each.use, str(getattr(each.with_, "issuer", ""))) for each in self._sources if each.use in _NAMING]
+        every = [(each.use, each.issuer) for each in self._sources if each.use in _NAMING]
         fits = [each for each in every if wanted is None or each[1] == wanted]
         if len(fits) == 1:
             return self._digester.account(*fits[0], name)
@@ -186,21 +186,21 @@ class Linker:
                 "value", "must be the organisation's home `o:…`: a policy with several sources has several names."
             )
         source = self._sources[0]
-        return self._digester.organisation(source.use, str(getattr(source.with_, "issuer", "")), value)
+        return self._digester.organisation(source.use, source.issuer, value)
 
 
 def declared(policy: Policy, resolver: Resolver) -> dict[int, Declared]:
     """The organisations that a policy's clusters know, by the evidence of belonging to them: a key for each source."""
     if policy.clusters is None or resolver.evidence is None:
         return {}
-    sources = [(each.use, str(getattr(each.with_, "issuer", ""))) for each in policy.identity.sources]
+    named = resolver.digester.organisation
     return {
-        resolver.evidence.linked(keys.ORGANISATION, resolver.digester.organisation(use, issuer, each.name)): Declared(
+        resolver.evidence.linked(keys.ORGANISATION, named(source.use, source.issuer, each.name)): Declared(
             each.name, each.tokens
         )
         for each in policy.clusters.organisations
-        for use, issuer in sources
-        if each.issuer in {"", issuer}
+        for source in policy.identity.sources
+        if each.issuer in {"", source.issuer}
     }
 
 

@@ -17,6 +17,7 @@ from guardrail_mw.friction.rungs import (
     WaitSettings,
 )
 from guardrail_mw.friction.trim import Trimmer, TrimSettings
+from guardrail_mw.plugins import load
 from guardrail_mw.quantities import Budget, Share
 
 __all__ = ["SEVERITY", "SPREAD", "Act", "Rung", "margin", "operators"]
@@ -97,6 +98,15 @@ class Rung:
         other.do, other.needs, other.otherwise, other.use = do, NEEDS.get(do, 0), None, ""
         other.trim, other.wait = (like.trim, like.wait) if like is not None else (Trimmer(TrimSettings()), WaitSettings())
         return other
+
+    def plugin(self, kind: str) -> tuple[Any, Any]:
+        """The plugin that serves it, and the plugin's settings as the policy has them.
+
+        Args:
+            kind: `challenges` or `verifiers`.
+        """
+        made = load(kind, self.use)
+        return made, made.Settings.model_validate(self.with_.own)
 
     def threshold(self, account: str) -> float:
         """The risk that reaches it, for one account: always the same, and nobody can tell it from another's."""

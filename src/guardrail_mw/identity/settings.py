@@ -131,6 +131,11 @@ class SourceSettings(PluginItem):
         item._built = source  # noqa: SLF001 - its own
         return item
 
+    @property
+    def issuer(self) -> str:
+        """Whose accounts and organisations it names; empty where it names no issuer."""
+        return str(getattr(self.with_, "issuer", ""))
+
     def build(self, context: Context) -> Source:
         """The source, ready to be asked."""
         source: Source = self._make(self.use, self.with_, context)

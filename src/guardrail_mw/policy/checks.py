@@ -88,7 +88,7 @@ def sources(identity: object) -> Collection[str]:
 
 def issuers(identity: object) -> Collection[str]:
     """The issuers that the sources of credentials name."""
-    return {str(getattr(source.with_, "issuer", "")) for source in getattr(identity, "sources", ())} - {""}
+    return {source.issuer for source in getattr(identity, "sources", ())} - {""}
 
 
 def rules(settings: Iterable[VelocitySettings]) -> dict[str, Velocity]:
