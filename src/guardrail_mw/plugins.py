@@ -1,7 +1,7 @@
 """Entry points. Built-ins come through the same door as anybody's plugin.
 
-Groups are `guardrail_mw.{identities,scorers,challenges,verifiers,stores,dialects,sinks,services}`. A policy names an entry
-point; a dotted path is refused, because YAML must not run code.
+Groups are `guardrail_mw.{identities,scorers,challenges,verifiers,providers,stores,dialects,sinks,services}`. A policy names an
+entry point; a dotted path is refused, because YAML must not run code.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from guardrail_mw.errors import PluginError
 
 __all__ = ["KINDS", "cure", "installed", "load"]
 
-KINDS = ("identities", "scorers", "challenges", "verifiers", "stores", "dialects", "sinks", "services")
+KINDS = ("identities", "scorers", "challenges", "verifiers", "providers", "stores", "dialects", "sinks", "services")
 
 
 _EXTRA = re.compile(r"^([A-Za-z0-9._-]+).*\bextra\s*==\s*['\"]([^'\"]+)['\"]")

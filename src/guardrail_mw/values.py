@@ -282,7 +282,9 @@ class Standing(NamedTuple):
         )
 
 
-PLAN_FIELDS = frozenset({"proved", "cluster", "verdict", "tier", "acr", "ial", "verified", "override", "budget", "counters"})
+PLAN_FIELDS = frozenset(
+    {"proved", "cluster", "verdict", "tier", "acr", "ial", "verified", "override", "budget", "counters", "cases"}
+)
 """Fields of a standing that a plan can depend on: changing one makes a new version."""
 
 

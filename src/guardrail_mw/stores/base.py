@@ -20,6 +20,7 @@ __all__ = [
     "Desk",
     "Distinct",
     "Entry",
+    "Files",
     "Gcra",
     "Graph",
     "Held",
@@ -404,6 +405,55 @@ class Tally(Protocol):
 
         Raises:
             StoreError: it cannot be known.
+        """
+        ...
+
+
+@runtime_checkable
+class Files(Protocol):
+    """Records that outlive what they are about: cases of verification, appeals, events that were heard.
+
+    A record is a name in a drawer, and texts by field. Records are few, and never on a request's way to the app. Names and fields
+    are short printable ASCII without blanks; a drawer is a word of ours.
+    """
+
+    async def file(self, drawer: str, name: str, changes: Sequence[Change], until: int) -> dict[str, str]:
+        """Merge changes into a record, which is made where there is none; returns all of its fields as they are then.
+
+        Args:
+            drawer: what kind of record.
+            name: which.
+            changes: as those of standings; none at all makes or prolongs the record.
+            until: store time in µs from which it is forgotten. Of several that were said the latest holds.
+
+        Raises:
+            StoreError: it cannot be known whether it was done.
+        """
+        ...
+
+    async def pull(self, drawer: str, name: str) -> dict[str, str] | None:
+        """The fields of a record; None where there is none.
+
+        Raises:
+            StoreError: it cannot be known.
+        """
+        ...
+
+    async def listed(self, drawer: str, most: int, after: str = "") -> list[str]:
+        """Names of records in a drawer, those that were made last first; at most `most`, behind `after` if that is among them.
+
+        A record that is made meanwhile may be missed.
+
+        Raises:
+            StoreError: it cannot be known.
+        """
+        ...
+
+    async def shred(self, drawer: str, name: str) -> bool:
+        """Forget a record. False where there was none.
+
+        Raises:
+            StoreError: it cannot be known whether it was done.
         """
         ...
 
