@@ -12,6 +12,7 @@ import pytest
 
 from guardrail_mw.algorithms.window import calendar
 from guardrail_mw.clock import SystemClock
+from guardrail_mw.stores.base import Change
 from guardrail_mw.stores.redis.store import RedisStore
 from guardrail_mw.testing.bills import (
     HOUR,
@@ -151,6 +152,26 @@ async def test_a_budget_of_members(store: RedisStore, left: Left) -> None:
     await store.take("deny", "a:2", 2, now + HOUR)
     assert list(left()) == ["{t:deny}"]
     assert lasts(left()["{t:deny}"], 7200)
+
+
+async def test_a_record(store: RedisStore, left: Left) -> None:
+    """As long as it was said; what lists its drawer as long as the last of them."""
+    now = SystemClock().now()
+    await store.file("cases", "c1", [], now + 3 * HOUR)
+    await store.file("cases", "c2", [Change("set", "state", "asked")], now + 2 * HOUR)
+    await store.file("cases", "c2", [], now + HOUR)
+    home = "{f:cases}"
+    assert sorted(left()) == [home, f"{home}:r:c1", f"{home}:r:c2", f"{home}:u"]
+    assert 7200 - LATE < left()[f"{home}:r:c2"] <= 7201
+    assert all(10_800 - LATE < left()[key] <= 10_801 for key in (home, f"{home}:u", f"{home}:r:c1"))
+    for name in ("c1", "c2"):
+        assert await store.shred("cases", name)
+    assert left() == {}
+
+
+async def test_a_record_whose_time_is_over_leaves_nothing(store: RedisStore, left: Left) -> None:
+    await store.file("cases", "c1", [Change("set", "state", "asked")], SystemClock().now() - SECOND)
+    assert left() == {}
 
 
 async def test_nothing_is_left_of_whom_an_operator_erased(store: RedisStore, left: Left) -> None:

@@ -571,6 +571,10 @@ async def test_what_no_process_can_know_alone_fails(on_error: str) -> None:
                 w.store.export("a:1"),
                 w.store.erase("a:1"),
                 w.store.take("deny", "a:1", 1, w.clock.now() + SECOND),
+                w.store.file("cases", "c1", [], w.clock.now() + SECOND),
+                w.store.pull("cases", "c1"),
+                w.store.listed("cases", 9),
+                w.store.shred("cases", "c1"),
             ):
                 with pytest.raises(StoreError):
                     await call
@@ -632,6 +636,36 @@ async def test_an_operator_s_commands_pass_through() -> None:
         assert not await w.shared.take("deny", "a:2", 1, until)
 
 
+async def test_records_are_the_shared_store_s() -> None:
+    async with world() as w:
+        until = w.clock.now() + SECOND
+        filed = await w.store.file("cases", "c1", [Change("add", "asked", "1")], until)
+        assert filed == await w.store.pull("cases", "c1") == await w.shared.pull("cases", "c1") == {"asked": "1"}
+        await w.store.file("cases", "c2", [], until)
+        assert await w.store.listed("cases", 1) == ["c2"]
+        assert await w.store.listed("cases", 1, "c2") == ["c1"]
+        assert await w.store.shred("cases", "c1")
+        assert not await w.store.shred("cases", "c1")
+        assert await w.shared.listed("cases", 9) == ["c2"]
+        with pytest.raises(ValueError, match="small letters"):
+            await w.store.file("Cases", "c1", [], until)
+        assert w.store.available
+
+
+async def test_a_record_that_fails_is_a_failure_of_the_store(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with world() as w:
+
+        async def fail(*_: object) -> None:
+            raise StoreTimeout("a record that takes too long")
+
+        monkeypatch.setattr(w.shared, "file", fail)
+        for _ in range(3):
+            with pytest.raises(StoreTimeout, match="takes too long"):
+                await w.store.file("cases", "c1", [], w.clock.now() + SECOND)
+            w.clock.advance(0.025)
+        assert not w.store.available
+
+
 async def test_what_this_process_learned_is_erased_too() -> None:
     async with world() as w:
         w.shared.broken = StoreError("down")
@@ -644,7 +678,7 @@ async def test_what_this_process_learned_is_erased_too() -> None:
 
 
 class Bare:
-    """A store without switches, desk and tally."""
+    """A store without switches, desk, tally and records."""
 
     def __init__(self) -> None:
         self._store = MemoryStore()
@@ -662,6 +696,14 @@ async def test_a_store_without_switches() -> None:
             await call
     with pytest.raises(StoreError, match="keeps no budgets of members"):
         await bare.take("deny", "a:1", 1, SECOND)
+    for ask in (
+        bare.file("cases", "c1", [], SECOND),
+        bare.pull("cases", "c1"),
+        bare.listed("cases", 9),
+        bare.shred("cases", "c1"),
+    ):
+        with pytest.raises(StoreError, match="keeps no records"):
+            await ask
     for work in graph_calls(bare):
         with pytest.raises(StoreError, match="keeps no evidence"):
             await work

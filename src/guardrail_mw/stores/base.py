@@ -414,7 +414,8 @@ class Files(Protocol):
     """Records that outlive what they are about: cases of verification, appeals, events that were heard.
 
     A record is a name in a drawer, and texts by field. Records are few, and never on a request's way to the app. Names and fields
-    are short printable ASCII without blanks; a drawer is a word of ours.
+    are printable ASCII without blanks, 1 to 200 characters; a drawer is a word of ours, of small letters. Nothing lies under any
+    other: it is not pulled, shredded or found. Whoever files bounds the texts.
     """
 
     async def file(self, drawer: str, name: str, changes: Sequence[Change], until: int) -> dict[str, str]:
@@ -423,10 +424,12 @@ class Files(Protocol):
         Args:
             drawer: what kind of record.
             name: which.
-            changes: as those of standings; none at all makes or prolongs the record.
-            until: store time in µs from which it is forgotten. Of several that were said the latest holds.
+            changes: as those of standings; none at all makes or prolongs the record. No field is special, `since` neither.
+            until: store time in µs from which it is forgotten. Of several that were said the latest holds. Where that has passed,
+                nothing is kept.
 
         Raises:
+            ValueError: the drawer, the name or a field is none, or `add` or `max` has no whole number; nothing was done.
             StoreError: it cannot be known whether it was done.
         """
         ...
@@ -442,7 +445,8 @@ class Files(Protocol):
     async def listed(self, drawer: str, most: int, after: str = "") -> list[str]:
         """Names of records in a drawer, those that were made last first; at most `most`, behind `after` if that is among them.
 
-        A record that is made meanwhile may be missed.
+        Where `after` is not, or no more, they begin with the first. What is filed again stays where it is. A record that is made
+        meanwhile may be missed.
 
         Raises:
             StoreError: it cannot be known.

@@ -1,6 +1,7 @@
 """The embedded store: one process, no server, the same contract.
 
 Bounded: it evicts only what equals a new subject; when nothing does, newcomers share their parent's home, at last everyone's.
+Records (`Files`) end with their time alone: 64 million characters of them are kept, and what has no room is refused.
 Not for several workers: each would have a store of its own.
 """
 
@@ -35,6 +36,7 @@ from guardrail_mw.stores.base import (
 )
 from guardrail_mw.stores.buckets import plains, take_all
 from guardrail_mw.stores.clearing import clear, raw
+from guardrail_mw.stores.filing import Drawers
 from guardrail_mw.stores.homes import Home
 from guardrail_mw.stores.kinds import KINDS, Kind, bucket_of
 from guardrail_mw.stores.linking import Linked, parted
@@ -91,6 +93,7 @@ class MemoryStore:
         self._switches: dict[str, str] = {}
         self._budgets: dict[str, dict[str, int]] = {}
         self._linked = Linked(max_subjects)
+        self._drawers = Drawers()
 
     @classmethod
     def from_url(
@@ -379,6 +382,32 @@ class MemoryStore:
                 gone += sum([self._linked.remove(account, None, now, before_day) for account in accounts])
             await asyncio.sleep(0)
         return gone
+
+    # Records
+
+    async def file(self, drawer: str, name: str, changes: Sequence[Change], until: int) -> dict[str, str]:
+        """See `Files.file`.
+
+        Raises:
+            StoreError: there is no room for it (see `stores.filing`), and nothing was done.
+        """
+        with self._lock:
+            return self._drawers.file(drawer, name, changes, until, self._clock.now())
+
+    async def pull(self, drawer: str, name: str) -> dict[str, str] | None:
+        """See `Files.pull`."""
+        with self._lock:
+            return self._drawers.pull(drawer, name, self._clock.now())
+
+    async def listed(self, drawer: str, most: int, after: str = "") -> list[str]:
+        """See `Files.listed`."""
+        with self._lock:
+            return self._drawers.listed(drawer, most, after, self._clock.now())
+
+    async def shred(self, drawer: str, name: str) -> bool:
+        """See `Files.shred`."""
+        with self._lock:
+            return self._drawers.shred(drawer, name, self._clock.now())
 
     # The rest
 

@@ -9,7 +9,7 @@ from typing import TypeAlias
 from guardrail_mw.stores.base import Change
 from guardrail_mw.values import PLAN_FIELDS, Standing
 
-__all__ = ["Known", "begin", "change", "due", "merge", "present"]
+__all__ = ["Known", "begin", "change", "combine", "due", "merge", "present"]
 
 Known: TypeAlias = tuple[int, dict[str, str], int, int]
 """A standing's version, its fields, when it was last changed, and until when it is kept. All but the fields are µs."""
@@ -81,9 +81,14 @@ def _make_room(standings: dict[str, Known], most: int) -> None:
 
 
 def merge(change: Change, before: str | None) -> str | None:
-    """What a field becomes; None where it goes."""
+    """What a standing's field becomes; None where it goes."""
     if change.field == "since" and before is not None:
         return before  # nothing overwrites it
+    return combine(change, before)
+
+
+def combine(change: Change, before: str | None) -> str | None:
+    """What any field becomes; None where it goes."""
     match change.op:
         case "set":
             return change.value

@@ -25,6 +25,7 @@ from guardrail_mw.stores.base import (
     Change,
     Desk,
     Entry,
+    Files,
     Gcra,
     Graph,
     Held,
@@ -246,6 +247,33 @@ class Resilient:
         if not isinstance(store, Tally):
             raise StoreError("This store keeps no budgets of members.", f"{type(store).__name__} has no take().")
         return await self._ask(lambda: store.take(budget, member, most, until))
+
+    async def file(self, drawer: str, name: str, changes: Sequence[Change], until: int) -> dict[str, str]:
+        """See `Files.file`. Fails where the store does: a record is one, or it is none."""
+        files = self._files()
+        return await self._ask(lambda: files.file(drawer, name, changes, until))
+
+    async def pull(self, drawer: str, name: str) -> dict[str, str] | None:
+        """See `Files.pull`; fails where the store does."""
+        files = self._files()
+        return await self._ask(lambda: files.pull(drawer, name), reads=True)
+
+    async def listed(self, drawer: str, most: int, after: str = "") -> list[str]:
+        """See `Files.listed`; fails where the store does."""
+        files = self._files()
+        return await self._ask(lambda: files.listed(drawer, most, after), reads=True)
+
+    async def shred(self, drawer: str, name: str) -> bool:
+        """See `Files.shred`; fails where the store does."""
+        files = self._files()
+        return await self._ask(lambda: files.shred(drawer, name))
+
+    def _files(self) -> Files:
+        if not isinstance(self.store, Files):
+            raise StoreError(
+                "This store keeps no records.", f"{type(self.store).__name__} has no file(), pull(), listed() and shred()."
+            )
+        return self.store
 
     # Evidence: background work and an operator's commands, which fail where the store does. None is noted while it is away.
 

@@ -26,6 +26,7 @@ from guardrail_mw.testing.clock import FakeClock
 from guardrail_mw.testing.contract_charging import Charging
 from guardrail_mw.testing.contract_counting import Counting
 from guardrail_mw.testing.contract_desk import Budgeting, Operating
+from guardrail_mw.testing.contract_filing import Filing
 from guardrail_mw.testing.contract_linking import Linking
 from guardrail_mw.testing.contract_noticing import Noticing
 from guardrail_mw.testing.contract_remembering import Forgetting, Keeping, Remembering
@@ -34,7 +35,7 @@ from guardrail_mw.testing.contract_settling import Settling
 __all__ = ["StoreContract", "SubjectsContract"]
 
 
-class StoreContract(Charging, Counting, Settling, Remembering, Noticing, Keeping, Operating, Budgeting, Linking):
+class StoreContract(Charging, Counting, Settling, Remembering, Noticing, Keeping, Operating, Budgeting, Filing, Linking):
     """Subclass it and give it a fixture `store`: empty, and driven by the fixture `clock`."""
 
     pytestmark = pytest.mark.anyio

@@ -26,7 +26,7 @@ def _script(name: str, *before: str) -> Script:
 
 SCRIPTS = (
     *[_script(name, "counting") for name in ("charge", "settle")],
-    *[_script(name) for name in ("renew", "remember", "tally", "assign", "held", "elect")],
+    *[_script(name) for name in ("renew", "remember", "tally", "assign", "held", "elect", "filing")],
     *[_script(name, "epochs") for name in ("epoch", "spend")],
     *[_script(name, "evidence") for name in ("note", "value", "forget", "mark", "active")],
 )

@@ -13,8 +13,9 @@ from typing import Any
 
 from guardrail_mw.clock import Clock
 from guardrail_mw.stores.base import Activity, Bill, Change, Held, Receipt, Settlement
+from guardrail_mw.stores.filing import check, fits
 from guardrail_mw.stores.linking import exported
-from guardrail_mw.stores.redis import codec, desk, evidence
+from guardrail_mw.stores.redis import codec, desk, evidence, filing
 from guardrail_mw.stores.redis.book import Book, Settings
 from guardrail_mw.stores.redis.nodes import parse
 from guardrail_mw.values import Observer
@@ -161,6 +162,37 @@ class RedisStore:
         """Whether a member is in a budget, or fits into it; see `Tally.take`."""
         command = codec.tally_command(budget, member, most, until, self._settings.prefix, self._now())
         return codec.parse_spend(await self._book().ask(f"t:{budget}", command))
+
+    async def file(self, drawer: str, name: str, changes: Sequence[Change], until: int) -> dict[str, str]:
+        """Merge changes into a record; see `Files.file`."""
+        check(drawer, name, changes)
+        command = filing.filing_command("file", drawer, name, self._settings.prefix, self._now(), changes, until)
+        return filing.parse_record(await self._book().ask(filing.home_of(drawer), command)) or {}
+
+    async def pull(self, drawer: str, name: str) -> dict[str, str] | None:
+        """The fields of a record; see `Files.pull`."""
+        if not fits(drawer, name):
+            return None
+        command = filing.filing_command("pull", drawer, name, self._settings.prefix, self._now())
+        return filing.parse_record(await self._book().ask(filing.home_of(drawer), command))
+
+    async def listed(self, drawer: str, most: int, after: str = "") -> list[str]:
+        """Names of records; see `Files.listed`."""
+        if most <= 0 or not fits(drawer, "any"):
+            return []
+        after = after if fits(drawer, after) else ""
+        command = filing.listing_command(drawer, most, after, self._settings.prefix, self._now())
+        names = None
+        while names is None:
+            names = filing.parse_listing(await self._book().ask(filing.home_of(drawer), command))
+        return names
+
+    async def shred(self, drawer: str, name: str) -> bool:
+        """Forget a record; see `Files.shred`."""
+        if not fits(drawer, name):
+            return False
+        command = filing.filing_command("shred", drawer, name, self._settings.prefix, self._now())
+        return codec.parse_spend(await self._book().ask(filing.home_of(drawer), command))
 
     async def reset(self, home: str, fields: Sequence[str] | None = None) -> int:
         """Make counters as new; see `Desk.reset`."""

@@ -219,6 +219,15 @@ local function sweep(key, open, mine)
   call('ZREMRANGEBYSCORE', open, '-inf', fmt(NUM, mine))
 end
 
+-- What a change makes of a field; false where it goes.
+local function merged(op, before, value)
+  if op == 'unset' then return false end
+  if op == 'first' then return before or value end
+  if op == 'add' then return fmt(NUM, tonumber(before or 0) + tonumber(value)) end
+  if op == 'max' and before and tonumber(before) > tonumber(value) then return before end
+  return value
+end
+
 -- Change a standing: triples of op, field, value from ARGV[first] to ARGV[last], or to the end. A new version where a plan can
 -- tell the difference.
 -- What a version becomes: it only grows.
@@ -228,6 +237,7 @@ local function after(before, now)
 end
 local PLANNED = {
   proved = 1, cluster = 1, verdict = 1, tier = 1, acr = 1, ial = 1, verified = 1, override = 1, budget = 1, counters = 1,
+  cases = 1,
 }
 local function change(key, now, first, last)
   local stored = call('HMGET', key, 'v', 'u', 'w')
@@ -243,18 +253,8 @@ local function change(key, now, first, last)
     local op, field, value = ARGV[i], ARGV[i + 1], ARGV[i + 2]
     local before = written[field]
     if before == nil then before = call('HGET', key, field) end
-    local becomes = value
-    if field == 'since' and before then
-      becomes = before -- nothing overwrites it
-    elseif op == 'unset' then
-      becomes = false
-    elseif op == 'first' then
-      becomes = before or value
-    elseif op == 'add' then
-      becomes = fmt(NUM, tonumber(before or 0) + tonumber(value))
-    elseif op == 'max' then
-      becomes = (before and tonumber(before) > tonumber(value)) and before or value
-    end
+    local becomes = before -- nothing overwrites since when
+    if field ~= 'since' or not before then becomes = merged(op, before, value) end
     if becomes ~= before then
       other = true
       if PLANNED[field] then anew = true end
