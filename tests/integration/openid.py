@@ -1,4 +1,4 @@
-"""An OpenID provider from npm, in a process of its own, and a web app of ours that signs people in there and asks an API for them."""
+"""An OpenID provider from npm, in a process of its own, and a web app that signs people in there and asks an API for them."""
 
 from __future__ import annotations
 
@@ -57,7 +57,10 @@ class Provider:
 
     def stop(self) -> None:
         """Its input ends, and so does it."""
-        self._process.communicate(timeout=20)
+        try:
+            self._process.communicate(timeout=20)
+        finally:
+            self._process.kill()
 
     def _heard(self, word: str) -> None:
         assert self._process.stdout is not None

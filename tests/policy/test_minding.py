@@ -11,9 +11,15 @@ from guardrail_mw.policy import load
 from guardrail_mw.policy.minding import mind
 from guardrail_mw.testing.guarded import Guarded
 
+from ..identity.kit import jwt_source  # noqa: TID252 - an issuer with real keys
+
 Make = Callable[..., Guarded]
 
 APP = {"sources": [{"use": "api_key", "with": {"trust": "app"}}]}
+HEADER = {
+    "trusted_proxies": ["10.0.0.0/8"],
+    "sources": [{"use": "header", "with": {"account": "x-account", "acr": "x-acr"}}],
+}
 GATEWAY = {"sources": [{"use": "api_key", "with": {"trust": "gateway"}}]}
 REQUESTS = {"name": "requests", "per": ["account"], "rate": "3/hour"}
 STRANGERS = {"name": "strangers", "per": ["network"], "when": {"authenticated": False}, "rate": "9/hour"}
@@ -168,6 +174,48 @@ def test_a_stricter_rung_for_more_accounts() -> None:
     assert minded(**sections) == []
     milder["shadow"], stricter["rollout"] = True, "100%"
     assert minded(**sections) == []  # it acts on nobody
+
+
+def stepping_up(identity: dict[str, Any], **settings: Any) -> dict[str, Any]:
+    """A rung that asks for `gold`, and a scorer that reaches it."""
+    rung = {"at": 75, "do": "verify", "with": {"use": "step_up", "acr": "gold", **settings}}
+    return {"identity": identity, "risk": {"scorers": [{"use": "automation"}]}, "friction": {"ladder": [rung]}}
+
+
+def tokens(**claims: str | None) -> dict[str, Any]:
+    return {"sources": [jwt_source(claims=claims)]}
+
+
+UNPASSED = (
+    "which no source of identity tells: nobody passes it. Have the claim of an issuer's tokens read (`use: jwt`, `claims:`)."
+)
+
+
+@pytest.mark.parametrize(
+    ("sections", "said"),
+    [
+        (stepping_up(GATEWAY), "`acr`"),
+        (stepping_up(GATEWAY, max_age="5m"), "`acr` and `auth_time`"),
+        (stepping_up(tokens(auth_time=None), max_age="5m"), "`auth_time`"),
+        (stepping_up(tokens(acr=None), max_age="5m"), "`acr`"),
+        (stepping_up({**HEADER, "assurance": ["gold"]}, max_age="5m"), "`auth_time`"),
+        (stepping_up(tokens(auth_time=None)), ""),
+        (stepping_up(tokens(), max_age="5m"), ""),
+        (stepping_up(HEADER), ""),
+    ],
+)
+def test_a_step_up_that_nobody_passes(sections: dict[str, Any], said: str) -> None:
+    assert minded(**sections) == [f"The rung `verify` goes by {said}, {UNPASSED}"] * bool(said)
+
+
+def test_a_context_that_is_not_in_the_order() -> None:
+    assert minded(**stepping_up({**tokens(), "assurance": ["silver", "golden"]})) == [
+        (
+            "The rung `verify` asks for an `acr` that `identity.assurance` does not have, so that only itself will do: gold. Was "
+            "one of these meant: silver, golden?"
+        )
+    ]
+    assert minded(**stepping_up({**tokens(), "assurance": ["silver", "gold"]})) == []
 
 
 def test_policies_that_ship_are_as_they_are_meant() -> None:

@@ -44,7 +44,10 @@ def trusts_app(policy: Policy) -> bool:
 
 
 def gives(policy: Policy, attribute: str) -> bool:
-    """Whether a source may tell an account's `tier`, `organisation`, `acr` or `ial`; of a plugin nobody knows, so it may."""
+    """Whether a source may tell an account's `tier`, `organisation`, `acr`, `ial` or `auth_time`.
+
+    Of a plugin nobody knows, so it may. When somebody signed in is told by tokens alone.
+    """
     return any(_gives(source, attribute) for source in policy.identity.sources)
 
 
@@ -54,9 +57,10 @@ def _gives(source: SourceSettings, attribute: str) -> bool:
         case "jwt":
             return getattr(settings.claims, attribute) is not None
         case "header":
-            return getattr(settings, attribute) is not None
+            return getattr(settings, attribute, None) is not None
         case "api_key":
-            return settings.trust == "lookup" or any(getattr(key, attribute, None) is not None for key in settings.keys)
+            told = settings.trust == "lookup" and attribute != "auth_time"
+            return told or any(getattr(key, attribute, None) is not None for key in settings.keys)
         case _:
             return True
 

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from itertools import pairwise
 from typing import TYPE_CHECKING, Final
 
+from guardrail_mw.friction.verification.step_up import StepUpSettings
 from guardrail_mw.policy.identifying import gives, trusts_app
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ def mind(policy: Policy) -> Iterator[str]:
     yield from _untold(policy)
     yield from _unclimbed(policy)
     yield from _overtaking(policy)
+    yield from _unpassable(policy)
 
 
 def _strangers(policy: Policy) -> Iterator[str]:
@@ -120,4 +122,24 @@ def _overtaking(policy: Policy) -> Iterator[str]:
             yield (
                 f"`{stricter}` acts on {many} of accounts and `{milder}`, the milder rung below it, on {few}: some accounts meet "
                 "the stricter one first. `friction.rollout` is one share for all rungs."
+            )
+
+
+def _unpassable(policy: Policy) -> Iterator[str]:
+    """A step-up that no token can pass, and a context that is perhaps misspelt."""
+    for rung in policy.friction.ladder:
+        if rung.do != "verify" or rung.with_.use != "step_up":
+            continue
+        settings, order = StepUpSettings.model_validate(rung.with_.own), policy.identity.assurance
+        wanted = ("acr",) if settings.max_age is None else ("acr", "auth_time")
+        untold = [f"`{name}`" for name in wanted if not gives(policy, name)]
+        if untold:
+            yield (
+                f"The rung `{rung.label}` goes by {' and '.join(untold)}, which no source of identity tells: nobody passes it. "
+                "Have the claim of an issuer's tokens read (`use: jwt`, `claims:`)."
+            )
+        if order and settings.acr not in order:
+            yield (
+                f"The rung `{rung.label}` asks for an `acr` that `identity.assurance` does not have, so that only itself will "
+                f"do: {settings.acr}. Was one of these meant: {', '.join(order)}?"
             )
