@@ -190,7 +190,7 @@ def test_whoever_signs_in_no_better_is_refused_and_does_not_go_round(visit: Visi
 
 
 def test_whoever_has_lately_signed_in_so_elsewhere_is_asked_for_nothing(visit: Visit) -> None:
-    """The web app has only the older token, the provider knows better: the browser goes there and back, and nobody fills anything in."""
+    """The web app has only the older token, the provider knows better: the browser goes there and back, past no page."""
     visit.sign_in()
     older = visit.app.session.token
     visit.tab.go(visit.home)
