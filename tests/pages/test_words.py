@@ -31,11 +31,17 @@ def test_every_language_says_everything(tag: str) -> None:
 @pytest.mark.parametrize("tag", WORDS.tags)
 def test_places_for_figures_and_names(tag: str) -> None:
     found = {name: re.findall(r"\{[^}]*\}", text) for name, text in WORDS.choose(tag).words.items()}
-    assert {name: slots for name, slots in found.items() if slots} == {
-        "seconds": ["{n}"],
-        "minutes": ["{n}"],
-        "service_why": ["{service}"],
+    once = {
+        "{n}": "seconds minutes",
+        "{service}": "service_why verify_lead verify_lead_organisation verify_how_manual verify_why verify_wait appeal_lead"
+        " appeal_open appeal_granted appeal_refused",
+        "{provider}": "verify_go verify_started verify_pending verify_declined verify_later",
+        "{until}": "verify_by verify_holds verify_wait_until",
+        "{most}": "appeal_most",
     }
+    expected = {name: [slot] for slot, names in once.items() for name in names.split()}
+    expected["verify_how"] = ["{provider}", "{provider}"]
+    assert {name: slots for name, slots in found.items() if slots} == expected
 
 
 @pytest.mark.parametrize(
@@ -79,6 +85,21 @@ def test_an_operators_folder(tmp_path: Path) -> None:
     assert (chinese.tag, chinese.words["title"], chinese.words["stop"]) == ("zh-Hant", "請稍候", "Stop")
     assert words.choose("nl").dir == "rtl"
     assert WORDS.choose("de").words["help"] != german["help"]
+
+
+def test_wholly_in_one_language(tmp_path: Path) -> None:
+    """`x_` is what names begin with; a file from before it lacks them, and one that has a part of them is no better."""
+    theirs = [name for name in WORDS.choose("en").words if name.startswith("closed_")]
+    (tmp_path / "he.toml").write_text('title = "רגע אחד"\n' + "".join(f'{name} = "סגור"\n' for name in theirs[1:]))
+    (tmp_path / "nl.toml").write_text("".join(f'{name} = "dicht"\n' for name in theirs))
+    (tmp_path / "de.toml").write_text('title = "Gleich"\n')
+    words = Words(tmp_path, default="he")
+    assert words.choose("he, nl;q=0.1").tag == "he"
+    assert words.choose("he, nl;q=0.1", ("closed_",)).tag == "nl"
+    assert words.choose("he-IL, de", ("closed_",)).tag == "de"
+    assert words.choose("he", ("closed_",)).tag == "en"
+    assert words.choose("nl", ("closed_", "verify_")).tag == "en"
+    assert (words.choose("he").own, words.choose("de").own) == ({"title", *theirs[1:]}, NAMES | {"dir"})
 
 
 def test_everything_wrong_is_said_at_once(tmp_path: Path) -> None:

@@ -1,33 +1,39 @@
 """The page that a browser gets instead of a 403, and the one that sends a form again: each is one response, and calls nobody.
 
 Pure functions: the static parts are read once. The answer is posted to the challenge's address by a form with `case`, `answer`,
-`return` and, where a form was held up, `form`: its body as it was sent, urlencoded. Forms need an `Origin` that can be checked,
-which browsers leave out (`null`) under `Referrer-Policy: no-referrer`; therefore it is `strict-origin` here, which tells no path.
+`return` and, where a form was held up, `form`: its body as it was sent, urlencoded.
 """
 
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterable, Mapping, Sequence
-from functools import cache
 from html import escape
-from importlib.resources import files
 from typing import Any, Final, Literal
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import urlencode
 
+from guardrail_mw.asgi.pages.sheet import (
+    PATH,
+    Field,
+    Html,
+    check,
+    hidden,
+    note,
+    origin,
+    paragraph,
+    policy,
+    sheet,
+    static,
+    words_or_ours,
+)
 from guardrail_mw.asgi.pages.widgets import Widget
-from guardrail_mw.asgi.pages.words import Language, Words
+from guardrail_mw.asgi.pages.words import Words
 
 __all__ = ["Again", "challenge_page", "resend_page", "safe_return"]
 
-Field = tuple[bytes, bytes]
 Again = Literal["", "failed", "expired", "spent", "cookies"]
 """Why a challenge is shown again."""
 
-_PLACE: Final = re.compile(r"\{\{([a-z_]+)\}\}")
-_NONCE: Final = re.compile(r"[A-Za-z0-9+/_\-]{16,}={0,2}")
-_PATH: Final = re.compile(r"/(?![/\\])[^\x00-\x20\x7f\\]*")
 _IN_SCRIPT: Final = {ord(char): f"\\u{ord(char):04x}" for char in "<>&\u2028\u2029"}
 _SAID: Final = (
     "ready",
@@ -44,12 +50,6 @@ _SAID: Final = (
     "go_on",
 )
 _SAID_OF_SERVICES: Final = ("done", "blocked", "late", "retry", "go_on")
-
-
-class _Html(str):
-    """Text that is HTML already; any other is escaped."""
-
-    __slots__ = ()
 
 
 def challenge_page(  # noqa: PLR0913 - what a page is made of, by name
@@ -87,38 +87,37 @@ def challenge_page(  # noqa: PLR0913 - what a page is made of, by name
     Raises:
         ValueError: a nonce or an action that cannot be used.
     """
-    _check(nonce, action)
-    language = _words(words).choose(languages)
-    said = language.words
+    check(nonce, action)
+    language = words_or_ours(words).choose(languages)
+    texts = language.words
     back = safe_return(back, action)
-    hidden = [("case", str(challenge["case"])), ("answer", ""), ("return", back)]
+    held = [("case", str(challenge["case"])), ("answer", ""), ("return", back)]
     if fields is not None:
-        hidden.append(("form", urlencode(fields, errors="replace")))
+        held.append(("form", urlencode(fields, errors="replace")))
     data: dict[str, Any] = {"reload": method == "GET", "wait": bool(again)}
-    data["said"] = {name: said[name] for name in (_SAID if service is None else _SAID_OF_SERVICES)}
+    data["said"] = {name: texts[name] for name in (_SAID if service is None else _SAID_OF_SERVICES)}
     if service is None:
         data["challenge"] = {name: challenge[name] for name in ("parameters", "signature")}
-    kept = "" if method == "GET" else said["lost" if fields is None else "kept"]
-    body = _fill(
+    kept = "" if method == "GET" else texts["lost" if fields is None else "kept"]
+    said = {name: texts[name] for name in ("noscript", "why_title", "help_title", "help")} | {
+        "again": note("again", texts[f"again_{again}"]) if again else "",
+        "lead": paragraph("" if again and service is None else texts["lead" if service is None else "service_lead"]),
+        "keeping": paragraph(kept),
+        "work": _work(service, texts["progress"]),
+        "action": action,
+        "fields": hidden(held),
+        "why": texts["why"] if service is None else texts["service_why"].replace("{service}", service.name),
+        "decision": decision,
+    }
+    return sheet(
         "challenge.html",
-        {name: said[name] for name in ("title", "noscript", "why_title", "help_title", "help")},
-        lang=language.tag,
-        dir=language.dir,
+        language,
+        policy(nonce, [action, back], None if service is None else service.origins, script=True),
         nonce=nonce,
-        style=_Html(_static("page.css")),
-        again=_note("again", said[f"again_{again}"]) if again else "",
-        lead=_paragraph("" if again and service is None else said["lead" if service is None else "service_lead"]),
-        keeping=_paragraph(kept),
-        work=_work(service, said["progress"]),
-        action=action,
-        fields=_hidden(hidden),
-        why=said["why"] if service is None else said["service_why"].replace("{service}", service.name),
-        decision=decision,
-        data=_Html(json.dumps(data).translate(_IN_SCRIPT)),
-        script=_script("sha256.js", "altcha.js") if service is None else _script("service.js"),
-        outside=_outside(service, nonce),
+        title=texts["title"],
+        said=said,
+        after=_scripts(data, service, nonce),
     )
-    return _answer(body, language, _policy(nonce, [action, back], service, script=True))
 
 
 def resend_page(
@@ -141,20 +140,13 @@ def resend_page(
     Raises:
         ValueError: a nonce that cannot be used.
     """
-    _check(nonce)
-    language = _words(words).choose(languages)
+    check(nonce)
+    language = words_or_ours(words).choose(languages)
+    texts = language.words
     back = safe_return(back)
-    body = _fill(
-        "resend.html",
-        {name: language.words[name] for name in ("send_title", "send_lead", "send")},
-        lang=language.tag,
-        dir=language.dir,
-        nonce=nonce,
-        style=_Html(_static("page.css")),
-        back=back,
-        fields=_hidden(fields),
-    )
-    return _answer(body, language, _policy(nonce, [back], None, script=False))
+    said = {"send_lead": texts["send_lead"], "send": texts["send"], "back": back, "fields": hidden(fields)}
+    csp = policy(nonce, [back], script=False)
+    return sheet("resend.html", language, csp, nonce=nonce, title=texts["send_title"], said=said)
 
 
 def safe_return(back: str, action: str = "") -> str:
@@ -162,108 +154,29 @@ def safe_return(back: str, action: str = "") -> str:
 
     What browsers take for another origin (`//host`, `/\host`, what has blanks or control characters in it) is no path.
     """
-    if _PATH.fullmatch(back) or (_origin(action) and _PATH.fullmatch(back.removeprefix(_origin(action)))):
+    if PATH.fullmatch(back) or (origin(action) and PATH.fullmatch(back.removeprefix(origin(action)))):
         return back
     return "/"
 
 
-def _origin(url: str) -> str:
-    """`https://host:port` of an absolute address; empty for a path."""
-    parts = urlsplit(url)
-    return f"{parts.scheme}://{parts.netloc}" if parts.scheme in {"http", "https"} and parts.netloc else ""
-
-
-def _check(nonce: str, action: str = "/") -> None:
-    if not _NONCE.fullmatch(nonce):
-        raise ValueError("a nonce is at least 16 characters of base64")
-    origin = _origin(action)
-    if not _PATH.fullmatch(action.removeprefix(origin)) or not re.fullmatch(r"[^\s;,'\"@]*", origin):
-        raise ValueError("the action is neither a path nor an http address")
-
-
-def _answer(body: bytes, language: Language, policy: str) -> tuple[list[Field], bytes]:
-    return [
-        (b"content-type", b"text/html; charset=utf-8"),
-        (b"content-length", b"%d" % len(body)),
-        (b"content-language", language.tag.encode("ascii")),
-        (b"content-security-policy", policy.encode("ascii")),
-        (b"cache-control", b"no-store"),
-        (b"referrer-policy", b"strict-origin"),
-        (b"x-content-type-options", b"nosniff"),
-    ], body
-
-
-def _policy(nonce: str, targets: Iterable[str], service: Widget | None, *, script: bool) -> str:
-    """The Content-Security-Policy. A redirect after a post is held to `form-action` too, so `back` is among the targets."""
-    own = [f"'nonce-{nonce}'"]
-    directives = {"default-src": ["'none'"], "style-src": own}
-    if script:
-        directives["script-src"] = own
-    for directive, sources in (service.origins if service is not None else {}).items():
-        directives[directive] = [*directives.get(directive, ()), *sources]
-    forms = dict.fromkeys(origin for target in targets if (origin := _origin(target)))
-    directives |= {"form-action": ["'self'", *forms], "base-uri": ["'none'"], "frame-ancestors": ["'none'"]}
-    if service is None:
-        directives["require-trusted-types-for"] = ["'script'"]
-    return "; ".join(f"{directive} {' '.join(sources)}" for directive, sources in directives.items())
-
-
-def _work(service: Widget | None, label: str) -> _Html:
+def _work(service: Widget | None, label: str) -> Html:
     """What the answer comes from."""
     if service is None:
-        return _Html(f'<progress id="progress" max="1" value="0" aria-label="{escape(label)}"></progress>')
+        return Html(f'<progress id="progress" max="1" value="0" aria-label="{escape(label)}"></progress>')
     data = {**service.data, "callback": "guardrailAnswer", "expired-callback": "guardrailLate"}
     data["error-callback"] = "guardrailError"
     attributes = "".join(f' data-{name}="{escape(value)}"' for name, value in data.items())
-    return _Html(f'<div id="widget" class="{escape(service.classes)}"{attributes}></div>')
+    return Html(f'<div id="widget" class="{escape(service.classes)}"{attributes}></div>')
 
 
-def _outside(service: Widget | None, nonce: str) -> _Html:
-    if service is None:
-        return _Html("")
-    return _Html(f'<script nonce="{nonce}" src="{escape(service.script)}" async defer></script>')
-
-
-def _paragraph(text: str) -> _Html:
-    return _Html(f"<p>{escape(text)}</p>" if text else "")
-
-
-def _note(name: str, text: str) -> _Html:
-    return _Html(f'<p id="{name}" class="note">{escape(text)}</p>')
-
-
-def _hidden(fields: Iterable[tuple[str, str]]) -> _Html:
-    inputs = (f'<input type="hidden" name="{escape(name)}" value="{escape(value)}">' for name, value in fields)
-    return _Html("\n".join(inputs))
-
-
-def _fill(template: str, said: Mapping[str, str], **values: str) -> bytes:
-    """A template with its places filled, in one pass: what is filled in is never looked at again."""
-    every = {**said, **values}
-
-    def place(match: re.Match[str]) -> str:
-        value = every[match[1]]
-        return value if isinstance(value, _Html) else escape(value)
-
-    return _PLACE.sub(place, _static(template)).encode("utf-8", "replace")
-
-
-def _script(*names: str) -> _Html:
-    parts = "\n".join(map(_static, names))
-    return _Html(f'(() => {{"use strict"\n{parts}\n}})()')
-
-
-@cache
-def _static(name: str) -> str:
-    """A file that ships beside this one, without indentation, blank lines and lines that are comments."""
-    lines = (line.strip() for line in (files("guardrail_mw.asgi.pages") / name).read_text("utf-8").splitlines())
-    return "\n".join(line for line in lines if line and not line.startswith("//"))
-
-
-@cache
-def _ours() -> Words:
-    return Words()
-
-
-def _words(words: Words | None) -> Words:
-    return words if words is not None else _ours()
+def _scripts(data: Mapping[str, Any], service: Widget | None, nonce: str) -> Html:
+    """What the page's own script is told, the script, and a service's."""
+    told = json.dumps(data).translate(_IN_SCRIPT)
+    own = "\n".join(map(static, ("sha256.js", "altcha.js") if service is None else ("service.js",)))
+    lines = [
+        f'<script type="application/json" id="data">{told}</script>',
+        f'<script nonce="{nonce}">(() => {{"use strict"\n{own}\n}})()</script>',
+    ]
+    if service is not None:
+        lines.append(f'<script nonce="{nonce}" src="{escape(service.script)}" async defer></script>')
+    return Html("\n".join(lines))

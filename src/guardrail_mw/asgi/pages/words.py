@@ -34,6 +34,8 @@ class Language:
     """`ltr` or `rtl`."""
     words: Mapping[str, str]
     """By name: every name that English has."""
+    own: frozenset[str]
+    """The names of those that are in this language; the rest is English."""
 
 
 class Words:
@@ -44,6 +46,8 @@ class Words:
             a new one takes that from English.
         default: the tag that is used where a browser wants none of them.
 
+    What an older folder lacks, the pages of verification and appeals for one, is in no language of its own; see `choose`.
+
     Raises:
         PolicyError: with everything that is wrong in the folder.
     """
@@ -53,12 +57,13 @@ class Words:
     def __init__(self, folder: Path | None = None, default: str = "en") -> None:
         ours = files("guardrail_mw.asgi.pages") / "words"
         english = tomllib.loads((ours / "en.toml").read_text("utf-8"))
-        texts = {"en": ("en", english)}
+        texts = {"en": ("en", english, frozenset(english))}
         problems: list[Problem] = []
         for file in [*_files(ours), *(_files(folder) if folder is not None else ())]:
             tag = file.name.removesuffix(".toml")
-            known = texts.get(tag.lower(), ("", english))[1]
-            texts[tag.lower()] = tag, {**known, **_read(file, tag, english, problems)}
+            _, known, own = texts.get(tag.lower(), ("", english, frozenset()))
+            read = _read(file, tag, english, problems)
+            texts[tag.lower()] = tag, {**known, **read}, own | read.keys()
         if folder is not None and not folder.is_dir():
             problems.append(Problem("", "is no folder", "It should hold files such as `pt-BR.toml`.", str(folder)))
         if default.lower() not in texts:
@@ -66,8 +71,8 @@ class Words:
         if problems:
             raise PolicyError(problems)
         self._languages = {
-            lower: Language(tag, found["dir"], MappingProxyType({key: found[key] for key in found if key != "dir"}))
-            for lower, (tag, found) in texts.items()
+            lower: Language(tag, found["dir"], MappingProxyType({key: found[key] for key in found if key != "dir"}), own)
+            for lower, (tag, found, own) in texts.items()
         }
         self._default = self._languages[default.lower()]
 
@@ -76,21 +81,27 @@ class Words:
         """Of every language, sorted."""
         return sorted(each.tag for each in self._languages.values())
 
-    def choose(self, accept_language: str = "") -> Language:
+    def choose(self, accept_language: str = "", wholly: tuple[str, ...] = ()) -> Language:
         """The language for a browser, by the lookup of RFC 4647 (section 3.4) over the ranges of `Accept-Language`.
 
         Ranges are tried from the most wanted on, equal ones in their order, each cut from its end until a file has that name.
+
+        Args:
+            accept_language: the header.
+            wholly: what names begin with that must all be in the language itself. One that leaves out any is passed over, the
+                default too, and then it is English: nobody consents to what is half in another language.
         """
+        needed = {name for name in self._languages["en"].words if wholly and name.startswith(wholly)}
         for wanted in _ranges(accept_language[:_LONGEST]):
             parts = wanted.lower().split("-")
             while parts:
                 found = self._languages.get("-".join(parts))
-                if found is not None:
+                if found is not None and needed <= found.own:
                     return found
                 parts.pop()
                 if parts and len(parts[-1]) == 1:  # what introduces an extension says nothing without it
                     parts.pop()
-        return self._default
+        return self._default if needed <= self._default.own else self._languages["en"]
 
 
 def _ranges(header: str) -> list[str]:
