@@ -268,6 +268,23 @@ class Tab:
         return [text for text in texts if "403" not in text] + thrown
 
 
+LOOKS = [
+    {"dark": dark, "width": width, "height": height, "phone": phone}
+    for dark in (False, True)
+    for width, height, phone in ((1280, 800, False), (320, 640, True))
+]
+"""As which devices pages are checked."""
+
+
+def checked(tab: Tab, axe_core: str) -> None:
+    """Every rule of axe-core, best practices too; and nothing is cut off at the side."""
+    tab.run(f"{axe_core}; undefined")
+    found = json.loads(tab.run("axe.run(document).then(found => JSON.stringify([found.violations, found.passes.length]))"))
+    assert [(each["id"], [node["html"] for node in each["nodes"]]) for each in found[0]] == []
+    assert found[1] > 10
+    assert tab.run("document.documentElement.scrollWidth <= innerWidth") is True
+
+
 @contextmanager
 def chromium(folder: Path) -> Iterator[Callable[[], Tab]]:
     """A browser with a profile of its own; calling what it gives opens a tab."""

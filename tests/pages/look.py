@@ -8,6 +8,7 @@ import tempfile
 from pathlib import Path
 
 from .browser import PLAIN, Site, Tab, chromium, stand_in
+from .states import PAGES, VerifyingSite
 
 DEVICES = {"desktop": (1280, 860, False), "phone": (390, 844, True)}
 LONG = {"cost": 2000, "prefix": "0000"}
@@ -34,6 +35,17 @@ def pictures(tab: Tab, site: Site, folder: Path) -> None:
             tab.run("document.forms[0].submit()")
             tab.until("document.querySelector('form[action=\"/form\"] button') && !document.links.length")
             tab.picture(folder / f"resend-{name}.png")
+
+
+def verifying(tab: Tab, site: VerifyingSite, folder: Path) -> None:
+    """Each page of verification and appeals in each look, from its top to its end."""
+    for device, (width, _, phone) in DEVICES.items():
+        for dark in (False, True):
+            for name in PAGES:
+                tab.look(dark=dark, width=width, height=400, phone=phone)
+                tab.go(site.url(f"/{name}"))
+                tab.look(dark=dark, width=width, height=tab.run("document.documentElement.scrollHeight + 40"), phone=phone)
+                tab.picture(folder / f"{name}-{device}-{'dark' if dark else 'light'}.png")
 
 
 def states(site: Site) -> dict[str, dict[str, object]]:
@@ -66,8 +78,9 @@ def measure(tab: Tab, site: Site, host: str, slower: int) -> list[float]:
 def main(folder: Path) -> None:
     """Pictures, and figures."""
     folder.mkdir(parents=True, exist_ok=True)
-    site = Site()
+    site, other = Site(), VerifyingSite()
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile, chromium(Path(profile)) as tabs:
+        verifying(tabs(), other, folder)
         pictures(tabs(), site, folder)
         for name, host in {"WebCrypto": "localhost", "without": PLAIN}.items():
             for slower in (1, 6):
@@ -75,6 +88,7 @@ def main(folder: Path) -> None:
                 figures = f"median {statistics.median(took):.2f} s, {took[0]:.2f} to {took[-1]:.2f}"
                 print(f"{name}, {slower} times slower: {figures}")  # noqa: T201 - its purpose
     site.close()
+    other.close()
 
 
 if __name__ == "__main__":

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +10,7 @@ import pytest
 
 from guardrail_mw.asgi.pages import Words
 
-from .browser import PLAIN, Site, Tab, axe, chromium, stand_in
+from .browser import LOOKS, PLAIN, Site, Tab, checked, stand_in
 
 pytestmark = pytest.mark.slow
 
@@ -23,32 +21,11 @@ STATUS = "document.getElementById('status').textContent"
 BUTTON = "document.getElementById('button').textContent"
 
 
-@pytest.fixture(scope="module")
-def tabs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
-    with chromium(tmp_path_factory.mktemp("profile")) as opened:
-        yield opened
-
-
-@pytest.fixture(scope="module")
-def axe_core(tmp_path_factory: pytest.TempPathFactory) -> str:
-    return axe(tmp_path_factory.mktemp("axe"))
-
-
 @pytest.fixture
 def site() -> Iterator[Site]:
     found = Site()
     yield found
     found.close()
-
-
-@pytest.fixture
-def tab(tabs: Any) -> Iterator[Tab]:
-    found: Tab = tabs()
-    found.call("Network.clearBrowserCookies")
-    found.look()
-    yield found
-    with suppress(AssertionError):  # one that is on its way elsewhere goes with the browser
-        found.call("Page.close")  # it may be calculating still
 
 
 @pytest.mark.parametrize("host", ["localhost", PLAIN], ids=["WebCrypto", "without"])
@@ -233,13 +210,6 @@ def test_a_service_that_cannot_be_loaded(tab: Tab, site: Site) -> None:
     assert tab.run(BUTTON) == "Try again"
 
 
-LOOKS = [
-    {"dark": dark, "width": width, "height": height, "phone": phone}
-    for dark in (False, True)
-    for width, height, phone in ((1280, 800, False), (320, 640, True))
-]
-
-
 @pytest.mark.parametrize("look", LOOKS, ids=lambda look: f"{'dark' if look['dark'] else 'light'}-{look['width']}")
 @pytest.mark.parametrize(
     "settings", [{}, {"again": "failed"}, {"languages": "de"}, {"service": stand_in("http://127.0.0.1:9")}]
@@ -258,15 +228,6 @@ def test_axe_finds_nothing_in_a_form_to_send_again(tab: Tab, site: Site, axe_cor
     tab.run("document.forms[0].submit()")
     tab.until("document.querySelector('form[action=\"/form\"] button') && !document.links.length")
     checked(tab, axe_core)
-
-
-def checked(tab: Tab, axe_core: str) -> None:
-    """Every rule of axe-core, best practices too; and nothing is cut off at the side."""
-    tab.run(f"{axe_core}; undefined")
-    found = json.loads(tab.run("axe.run(document).then(found => JSON.stringify([found.violations, found.passes.length]))"))
-    assert [(each["id"], [node["html"] for node in each["nodes"]]) for each in found[0]] == []
-    assert found[1] > 10
-    assert tab.run("document.documentElement.scrollWidth <= innerWidth") is True
 
 
 def test_right_to_left(tab: Tab, site: Site, axe_core: str, tmp_path: Path) -> None:

@@ -97,7 +97,8 @@ def test_what_others_wrote_is_text_wherever_it_stands(name: str) -> None:
     plain = read(PAGES[name])
     for field in untrusted:
         parsed = read(PAGES[name], **{field: NASTY})
-        shown = not (field == "reason" and name in {"appeal-new", "appeal-open"})
+        unseen = {"reason": {"appeal-new", "appeal-open"}, "until": {"state-pending", "state-busy"}}
+        shown = name not in unseen.get(field, ())
         assert (READABLE in parsed.text()) is shown, field
         assert {tag for tag, _ in parsed.elements} - {tag for tag, _ in plain.elements} <= {"p", "code"}, field
 
@@ -118,7 +119,7 @@ def test_what_consent_says() -> None:
         "Stop if this account is not yours. If somebody else sent you this link, or you do not know the account above, close",
         "Your document would vouch for somebody else",
         "Stripe Identity does the check, on pages of its own. Documents are shown to Stripe Identity , and are not kept here.",
-        "Please do it by 2026-12-14, 10:00 UTC .",
+        "Please have the check done by 2026-12-14, 10:00 UTC .",
         "This is my account, and I want to be verified for it. Go on to Stripe Identity",
         "what Example AI guards against",
         f"give this code: {DECISION}",
@@ -162,24 +163,23 @@ def test_consent_where_nobody_else_checks(by: str, says: str) -> None:
 
 def test_what_there_is_none_of_is_not_spoken_of() -> None:
     text = said(CONSENT, until="", appeal="", decision="")
-    assert not re.search("do it by|appeal|wrong|code:", text, re.IGNORECASE)
+    assert not re.search("check done by|appeal|wrong|code:", text, re.IGNORECASE)
     assert links(read(CONSENT, appeal="")) == []
-    assert "of which" not in said(WAITING, until="")
     assert "by" not in said(WAITING, until="").split()
 
 
 @pytest.mark.parametrize(
     ("until", "shown"),
     [
-        ("2026-12-14T10:00:00Z", "2026-12-14, 10:00 UTC ."),
-        ("2026-12-14T10:00:59.123456+00:00", "2026-12-14, 10:00 UTC ."),
-        ("2026-12-14T10:00:00+01:00", "2026-12-14T10:00:00+01:00 ."),
-        ("next Monday", "next Monday ."),
+        ("2026-12-14T10:00:00Z", "2026-12-14, 10:00 UTC"),
+        ("2026-12-14T10:00:59.123456+00:00", "2026-12-14, 10:00 UTC"),
+        ("2026-12-14T10:00:00+01:00", "2026-12-14T10:00:00+01:00"),
+        ("next Monday", "next Monday"),
     ],
 )
 def test_a_time_is_written_alike_in_every_language(until: str, shown: str) -> None:
-    assert f"by {shown}" in said(CONSENT, until=until)
-    assert f"bis {shown}" in said(CONSENT, until=until, languages="de")
+    assert f"by {shown} ." in said(CONSENT, until=until)
+    assert f"bis {shown} prüfen." in said(CONSENT, until=until, languages="de")
 
 
 AGAIN = f"{VERIFY}?again=1"
@@ -206,7 +206,7 @@ def test_each_state_says_what_to_do_and_posts_nothing(state: str, says: str, lea
     assert parsed.all("form") == []
     holds = "It holds until 2026-12-14, 10:00 UTC ." in said(STATE, state=state)
     assert holds is (state == "approved")
-    assert ("Please do it by" in said(STATE, state=state)) is not holds
+    assert ("Please have the check done by" in said(STATE, state=state)) is (state not in {"approved", "pending", "busy"})
     assert links(read(STATE, state=state, again="", appeal="")) == [link for link in leads if link == ""]
 
 

@@ -132,7 +132,8 @@ def state_page(  # noqa: PLR0913 - what a page is made of, by name
         service: as in `consent_page`.
         who: likewise.
         provider: likewise.
-        until: the deadline; where it was approved, when that ends. Written as in `consent_page`.
+        until: the deadline, shown where there is something that the person can do; where it was approved, when that ends.
+            Written as in `consent_page`.
         again: the address of the page that asks for consent; empty where it cannot be tried again. Nothing leads there from
             an approval.
         appeal: likewise of an appeal.
@@ -157,7 +158,7 @@ def state_page(  # noqa: PLR0913 - what a page is made of, by name
         deeds.append((appeal, texts["verify_appeal_link"]))
     said = {
         "lead": place(texts[f"verify_{state}"], provider=provider),
-        "until": until_of(texts["verify_holds" if approved else "verify_by"], until),
+        "until": until_of(texts["verify_holds" if approved else "verify_by"], "" if state in _LOOKS else until),
         "more": "",
         "facts": facts_of(texts, {"verify_who": who, "verify_service": service, "verify_provider": provider}),
         "deeds": links_of(deeds),
@@ -282,7 +283,7 @@ def appeal_page(  # noqa: PLR0913 - what a page is made of, by name
     language = language_of(words, languages)
     texts = language.words
     said: dict[str, str] = {
-        "facts": facts_of(texts, {"verify_account": who, "verify_service": service}),
+        "facts": facts_of(texts, {"verify_account": who, "appeal_service": service}),
         "code": code_of(texts, decision),
     }
     if state:
