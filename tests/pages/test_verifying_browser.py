@@ -76,17 +76,22 @@ def test_consent_by_keyboard(tab: Tab, site: VerifyingSite) -> None:
         provider.close()
 
 
+def complained_of(tab: Tab, what: str) -> None:
+    """Waits until the browser has said so."""
+    while not any(what in text for text in tab.complaints):
+        tab.events.clear()
+        tab.wait("Log.entryAdded")
+
+
 def test_a_post_leads_nowhere_that_the_page_does_not_name(tab: Tab, site: VerifyingSite) -> None:
     provider = Site()
     try:
         site.onward = provider.url("/session", "127.0.0.1")
         tab.go(site.url("/consent"))
         tab.run("document.forms[0].consent.click()")
-        tab.events.clear()
         tab.run("document.querySelector('button').click()")
         site.posts.get(timeout=60)
-        tab.wait("Log.entryAdded")
-        assert "form-action" in tab.complaints[0]
+        complained_of(tab, "form-action")
         assert tab.run("location.pathname") == "/consent"
     finally:
         provider.close()
@@ -168,8 +173,8 @@ def test_the_policy_holds(tab: Tab, site: VerifyingSite) -> None:
     script = "document.head.append(Object.assign(document.createElement('script'), {text: 'ran = 1'}))"
     assert tab.run(f"(() => {{ try {{ {script}; return typeof ran }} catch {{ return 'refused' }} }})()") == "refused"
     tab.run("Object.assign(document.forms[0], {action: 'http://127.0.0.1:9/elsewhere', noValidate: true}).submit()")
+    complained_of(tab, "form-action")
     assert tab.run("location.pathname") == "/consent"
-    assert [text for text in tab.complaints if "form-action" in text]
 
 
 def test_right_to_left(tab: Tab, site: VerifyingSite, axe_core: str, tmp_path: Path) -> None:
