@@ -10,7 +10,7 @@ from pydantic import Discriminator, Field, Tag, model_validator
 from guardrail_mw.errors import Problem
 from guardrail_mw.settings import OneOrMany, OneOrMore, Settings, refuse
 
-__all__ = ["OTHER", "VERDICTS", "Traits", "Verdict", "WhenSettings", "at_least", "compile_when"]
+__all__ = ["OTHER", "VERDICTS", "Traits", "Verdict", "WhenSettings", "at_least", "compile_when", "ial_level"]
 
 OTHER: Final = "other"
 """Whatever model the policy does not list."""
@@ -111,7 +111,7 @@ def _ordered(name: str, wanted: str | Sequence[str], order: Sequence[str]) -> Ca
     if not isinstance(wanted, str):
         return _within(name, frozenset(wanted))
     if name == "ial":
-        return lambda traits: _ial(getattr(traits, name)) >= _ial(wanted) if traits.ial else False
+        return lambda traits: ial_level(getattr(traits, name)) >= ial_level(wanted) if traits.ial else False
     return _within(name, at_least(wanted, order))
 
 
@@ -120,7 +120,7 @@ def at_least(wanted: str, order: Sequence[str]) -> frozenset[str]:
     return frozenset(order[order.index(wanted) :] if wanted in order else [wanted])
 
 
-def _ial(value: str) -> int:
+def ial_level(value: str) -> int:
     """NIST SP 800-63's identity assurance level: the digits of `2` or `ial2`; -1 where there are none."""
     digits = "".join(character for character in value if character in "0123456789")
     return int(digits[:4]) if digits else -1

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from random import random
 from typing import TYPE_CHECKING, Any, Literal
 
+from guardrail_mw.asgi.asked import asked
 from guardrail_mw.asgi.clearing import challenged
 from guardrail_mw.asgi.fields import Limit, Template
 from guardrail_mw.asgi.respond import Answer, close_turn, send_answer, send_refusal
@@ -162,15 +163,17 @@ class Edge:
         """Answer with the refusal; what was charged goes back first."""
         engine, dialect = exchange.engine, self.dialects[exchange.dialect]
         engine.cancel(exchange)
-        asked = await challenged(exchange, deny, scope, receive)
-        if isinstance(asked, Deny):
-            deny = asked
+        told = await challenged(exchange, deny, scope, receive)
+        if isinstance(told, Deny):
+            told = await asked(exchange, told, scope)
+        if isinstance(told, Deny):
+            deny = told
         exchange.decision = deny
         event = engine.record(exchange, "denied", status=dialect.status(deny))
         if event is not None and self.guardrail.tracing is not None:
             self.guardrail.tracing.refused(event)
-        if isinstance(asked, Answer):
-            await send_answer(send, asked, head=scope["method"] == "HEAD")
+        if isinstance(told, Answer):
+            await send_answer(send, told, head=scope["method"] == "HEAD")
             return
         await send_refusal(
             scope,

@@ -2,8 +2,9 @@
 
 `live` and `ready`, what an orchestrator asks before it sends requests here, are answered in every mode, `off` as well: whoever
 turns the guard off must not take the servers out of service. Nothing is charged or recorded for them, and they tell nobody which
-policy or version runs. `challenge` takes answers where the policy's ladder has challenges, and the guard is not off. Whatever
-else lies there is the app's, guarded as any path.
+policy or version runs. Where the guard is not off, `challenge` takes answers where the policy's ladder has challenges; `verify`,
+`appeal`, `webhooks` and `status` are there where it has `verification`. Whatever else lies there is the app's, guarded as any
+path.
 """
 
 from __future__ import annotations
@@ -12,9 +13,15 @@ import logging
 from secrets import token_hex
 from typing import TYPE_CHECKING, Final
 
+from guardrail_mw.asgi.appealing import Appealing
 from guardrail_mw.asgi.clearing import CHALLENGE, Answers
 from guardrail_mw.asgi.edge import facts_of, own_path
+from guardrail_mw.asgi.reporting import STATUS, WEBHOOKS, Reporting
 from guardrail_mw.asgi.respond import Answer, send_answer
+from guardrail_mw.asgi.verifying import Verifying
+from guardrail_mw.asgi.visiting import Gate
+from guardrail_mw.engine.appeals import APPEALS
+from guardrail_mw.engine.cases import VERIFY
 from guardrail_mw.stores.base import Bill, Entry, Gcra
 from guardrail_mw.stores.resilient import Resilient
 
@@ -46,6 +53,14 @@ _NOT_ALLOWED: Final = (
 )
 
 
+class _Places:
+    """Below the prefix, before a name or a link."""
+
+    verify = VERIFY
+    appeals = APPEALS
+    webhooks = WEBHOOKS
+
+
 class Endpoints:
     """Answers its paths, below the app's root as the router sees it, written exactly so.
 
@@ -54,11 +69,15 @@ class Endpoints:
         clock: for how often answers to challenges may be wrong.
     """
 
-    __slots__ = ("_answers", "_guardrail")
+    __slots__ = ("_answers", "_appealing", "_guardrail", "_reporting", "_verifying")
 
     def __init__(self, guardrail: Guardrail, clock: Clock) -> None:
         self._guardrail = guardrail
         self._answers = Answers(guardrail, clock)
+        gate = Gate(clock)
+        self._verifying = Verifying(guardrail, gate)
+        self._appealing = Appealing(guardrail, gate)
+        self._reporting = Reporting(guardrail, clock)
 
     async def answer(self, scope: Scope, receive: Receive, send: Send) -> bool:
         """Answer an http request if it is for one of them; False where it is the app's."""
@@ -71,6 +90,11 @@ class Endpoints:
             found = await self._answers.answer(scope, receive, facts_of(scope, path, "http"))
             await send_answer(send, found, head=scope["method"] == "HEAD")
             return True
+        if engine.cases is not None and engine.mode != "off":
+            told = await self._told(what, scope, receive, path)
+            if told is not None:
+                await send_answer(send, told, head=scope["method"] == "HEAD")
+                return True
         if what not in {LIVE, READY}:
             return False
         method = scope["method"]
@@ -83,6 +107,23 @@ class Endpoints:
         else:
             await _send(send, 503, _PROBLEM, _NOT_READY, head=method == "HEAD")
         return True
+
+    async def _told(self, what: str, scope: Scope, receive: Receive, path: str) -> Answer | None:
+        """The response of an endpoint of `verification`; None where it is none."""
+        place, slash, rest = what[1:].partition("/")
+        facts = facts_of(scope, path, "http")
+        if f"/{place}" == STATUS and not slash:
+            return await self._reporting.status(scope, facts)
+        if not rest or "/" in rest:
+            return None
+        match f"/{place}":
+            case _Places.verify:
+                return await self._verifying.answer(rest, scope, receive, facts)
+            case _Places.appeals:
+                return await self._appealing.answer(rest, scope, receive, facts)
+            case _Places.webhooks:
+                return await self._reporting.webhook(rest, scope, receive, facts)
+        return None
 
     async def ready(self) -> bool:
         """Whether requests are served: the store answers, or the policy lets requests pass where it does not.

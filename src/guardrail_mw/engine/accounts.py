@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 from guardrail_mw.friction import memory
+from guardrail_mw.friction.verification.assurance import assured, entries
 from guardrail_mw.quantities import Duration, QuantityError
 
 __all__ = [
@@ -129,21 +130,27 @@ def told_tier(fields: Mapping[str, str], told: str) -> str:
     return "" if given else told
 
 
-def decode(fields: Mapping[str, str], now: int) -> dict[str, Any]:
-    """A standing in words and figures; what has run out of labels, overrides and tiers is left out."""
+def decode(fields: Mapping[str, str], now: int, assurance: Sequence[str] = ()) -> dict[str, Any]:
+    """A standing in words and figures; what has run out of labels, overrides and tiers is left out.
+
+    `assurance` is the order of authentication contexts, lowest first.
+    """
     on = memory.rung(fields)
     override = memory.override(fields, now)
     tier = ruled(fields, now)
+    shown = assured(fields, assurance, now)
     return {
         "proved": fields.get("proved") == "1",
         "since": _whole(fields.get("since")),
-        "verified": fields.get("verified") == "1",
+        "verified": shown.verified,
         "verdict": fields.get("verdict", "none"),
         "cluster": fields.get("cluster", ""),
         "tier": "" if tier is None else tier.name,
         "tier_until": None if tier is None else tier.until or None,
         "tier_why": "" if tier is None else fields.get("tier.why", ""),
-        **{name: fields.get(name, "") for name in ("acr", "ial")},
+        "acr": shown.acr,
+        "ial": shown.ial,
+        "verifications": _verifications(fields),
         "rung": {"name": on.name, "since": on.since, "met": memory.whole(fields.get("met"))} if on.name else None,
         "override": None
         if override is None
@@ -151,6 +158,15 @@ def decode(fields: Mapping[str, str], now: int) -> dict[str, Any]:
         "labels": _labels(fields, now),
         "done": _done(fields),
     }
+
+
+def _verifications(fields: Mapping[str, str]) -> list[dict[str, Any]]:
+    """What providers have said, the newest first."""
+    found = [
+        {"case": each.case, "provider": each.provider, "state": each.state, "at": each.at, "until": each.until or None}
+        for each in entries(fields).values()
+    ]
+    return sorted(found, key=lambda each: -each["at"])
 
 
 def _labels(fields: Mapping[str, str], now: int) -> list[dict[str, Any]]:

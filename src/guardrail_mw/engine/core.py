@@ -11,10 +11,12 @@ from itertools import count
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Self
 
 from guardrail_mw.clusters.binding import Counted, counted
-from guardrail_mw.conditions import Traits
+from guardrail_mw.conditions import Traits, ial_level
 from guardrail_mw.engine import refusals
 from guardrail_mw.engine.accounts import ruled
+from guardrail_mw.engine.appeals import Appeals
 from guardrail_mw.engine.budgets import Budgets
+from guardrail_mw.engine.cases import Cases, Ground
 from guardrail_mw.engine.clearing import Clearing
 from guardrail_mw.engine.exchange import NOTHING, Exchange
 from guardrail_mw.engine.identifiers import identifiers
@@ -22,11 +24,13 @@ from guardrail_mw.engine.judgement import Judge, Judgement
 from guardrail_mw.engine.missed import Missed
 from guardrail_mw.engine.outline import is_plain, outlined
 from guardrail_mw.engine.recording import record
+from guardrail_mw.engine.reports import Reports
 from guardrail_mw.engine.routes import Router
 from guardrail_mw.engine.standings import Standings
 from guardrail_mw.errors import StoreError, StoreTimeout
 from guardrail_mw.friction.budget import Spent
 from guardrail_mw.friction.delays import Waiting
+from guardrail_mw.friction.verification.assurance import CASES, assured, higher
 from guardrail_mw.limits.limit import digest
 from guardrail_mw.limits.plan import Planner
 from guardrail_mw.limits.tariff import Place, Tariff
@@ -36,6 +40,7 @@ from guardrail_mw.values import Allow, Decision, Deny, Facts, Standing, Subject,
 if TYPE_CHECKING:
     from guardrail_mw.clock import Clock
     from guardrail_mw.engine.gathering import Gathering
+    from guardrail_mw.engine.notices import Notices
     from guardrail_mw.engine.routes import Route
     from guardrail_mw.identity.keys import Keyring
     from guardrail_mw.identity.resolver import Resolver
@@ -102,6 +107,7 @@ class Engine:
         shadowed: limits, scorers and rungs that a switch has turned to shadow.
         gathering: what is learned of accounts beside their requests; None where the policy has no clusters.
         keys: what challenges and clearances are signed with; needed where the policy's ladder asks for something.
+        notices: hear of cases and appeals; needed where the policy has `verification`.
     """
 
     def __init__(  # noqa: PLR0913 - what an engine is made of
@@ -120,6 +126,7 @@ class Engine:
         shadowed: frozenset[str] = frozenset(),
         gathering: Gathering | None = None,
         keys: Keyring | None = None,
+        notices: Notices | None = None,
     ) -> None:
         self.policy = policy
         self.mode = mode
@@ -144,6 +151,18 @@ class Engine:
             self.clearing = Clearing(
                 self.judge.ladder, store=store, standings=standings, keys=keys, clock=clock, observer=observer
             )
+        self.cases: Cases | None = None
+        """Who is to be verified by whom; None where the policy has no `verification`."""
+        self.reports: Reports | None = None
+        """What became of it."""
+        self.appeals: Appeals | None = None
+        """Who objects."""
+        if policy.verification is not None and keys is not None and notices is not None:
+            ground = Ground(policy.endpoints, store, standings, keys, key, clock, notices)
+            self.cases = Cases(policy.verification, ground)
+            self.reports = Reports(self.cases, policy.identity.assurance)
+            self.appeals = Appeals(policy.verification, ground)
+        self._assurance = policy.identity.assurance
         self._recorder = recorder
         self._records = not self.judge.idle or bool({"telemetry", "console"} & policy.model_fields_set)
         """Whether every decision is recorded, not only what was refused."""
@@ -185,7 +204,8 @@ class Engine:
         standing = exchange.standing = self._standings.get(candidate)
         exchange.subject = subject
         version: int | str = standing.version
-        if "tier" in standing.fields or "counters" in standing.fields:
+        fields = standing.fields
+        if "tier" in fields or "counters" in fields or CASES in fields:
             version = self._dated(standing)
         key = (self._serial, exchange.route.index, exchange.route.method, exchange.model, version)
         memo = subject.memo
@@ -202,7 +222,8 @@ class Engine:
         """A standing's version, and what of it has run out: what was planned before holds no longer, though it did not change."""
         fields, now = standing.fields, self._clock.now()
         tier = "tier" in fields and ruled(fields, now) is None
-        return f"{standing.version} {tier:d} {counted(fields, now).home}"
+        until = assured(fields, self._assurance, now).until
+        return f"{standing.version} {tier:d} {until} {counted(fields, now).home}"
 
     def _planned(
         self, exchange: Exchange, subject: Subject, standing: Standing, key: tuple[Any, ...]
@@ -233,17 +254,18 @@ class Engine:
         authenticated = subject.authenticated or (bool(subject.candidate) and fields.get("proved") == "1")
         known = authenticated or "since" in fields  # was proved once: a 401 now must not move its costs to its network
         tier = ruled(fields, self._clock.now()) if "tier" in fields else None
+        shown = assured(fields, self._assurance, self._clock.now())
         traits = Traits(
             route=route.names,
             method=exchange.route.method,
             model=exchange.model,
             authenticated=authenticated,
-            verified=subject.verified or fields.get("verified") == "1",
+            verified=subject.verified or shown.verified,
             tier=subject.tier if tier is None else tier.name,
             organisation=subject.organisation_name,
             verdict=fields.get("verdict", "none"),
-            acr=fields.get("acr", subject.acr),
-            ial=fields.get("ial", subject.ial),
+            acr=higher(subject.acr, shown.acr, self._assurance),
+            ial=max(subject.ial, shown.ial, key=ial_level),
             source=subject.source,
         )
         account = subject.candidate if known else subject.account

@@ -58,7 +58,8 @@ class Operator:
         """All that is remembered of an account, in words and figures, and its latest decisions in this process.
 
         `account`, `now`, `known`, `proved`, `since`, `verified`, `verdict`, `cluster`, `tier` (an operator's,
-        not what its credential says; empty for none), `tier_until`, `tier_why`, `acr`, `ial`; `risk` (what is remembered, 0 to
+        not what its credential says; empty for none), `tier_until`, `tier_why`, `acr`, `ial`, `verifications` (`[{case, provider,
+        state, at, until}]`, the newest first); `risk` (what is remembered, 0 to
         100), `rung` (`{name, since, met}` or null), `rungs` (`[{name, do, at, shadow}]`, the thresholds of
         this account), `override` (`{what, until, why}` or null), `labels` (`[{label, until, why}]`), `done` (`[{at, verb, what,
         why}]`, the newest first), `decisions` (events, the newest first). `until` is null for good.
@@ -70,7 +71,7 @@ class Operator:
             {"name": rung.name, "do": rung.do, "at": round(at, 2), "shadow": rung.shadow}
             for rung, at in zip(ladder.rungs, thresholds, strict=True)
         ]
-        said = decode(peeked.standing.fields, peeked.now)
+        said = decode(peeked.standing.fields, peeked.now, self._guardrail.policy.identity.assurance)
         recent = self.latest(account)
         head = {"account": account, "now": peeked.now, "known": bool(peeked.standing.seen or peeked.standing.version)}
         return {**head, **said, "risk": round(peeked.risk, 2), "rungs": rungs, "decisions": recent}

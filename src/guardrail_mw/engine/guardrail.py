@@ -17,7 +17,8 @@ from guardrail_mw.engine import linking
 from guardrail_mw.engine.accounts import home_of
 from guardrail_mw.engine.core import Engine, Lasting
 from guardrail_mw.engine.counts import Counts
-from guardrail_mw.engine.keeper import LEARN_EVERY, SWITCHES_EVERY, Keeper
+from guardrail_mw.engine.keeper import CASES_EVERY, LEARN_EVERY, SWITCHES_EVERY, Keeper
+from guardrail_mw.engine.notices import Notices
 from guardrail_mw.engine.peeking import Peeked, look
 from guardrail_mw.engine.standings import Standings
 from guardrail_mw.errors import PluginError, PolicyError, Problem
@@ -80,6 +81,8 @@ class Guardrail:
         self._clock = clock or SystemClock()
         self.counts = Counts(observer)
         """What happened so far, by name."""
+        self.notices = Notices(self.counts)
+        """Tells of cases and appeals: `guardrail.notices.subscribe(tell)`."""
         self._source = self._named(policy)
         running = load(self._source, environ=self._environ)
         self._mode = self._environment_mode()
@@ -224,6 +227,7 @@ class Guardrail:
             shadowed=shadowed,
             gathering=self._gathering,
             keys=self.secrets.keys,
+            notices=self.notices,
         )
 
     def _gather(self, policy: Policy) -> Gathering | None:
@@ -276,6 +280,10 @@ class Guardrail:
     async def sleep(self, seconds: float) -> None:
         """Wait, on the clock that it was given where that one can."""
         await getattr(self._clock, "sleep", asyncio.sleep)(seconds)
+
+    def now(self) -> int:
+        """µs since the epoch, by the clock that it was given."""
+        return self._clock.now()
 
     @property
     def policy(self) -> Policy:
@@ -339,6 +347,8 @@ class Guardrail:
                 keeper.often("activity", LEARN_EVERY, self.report)
                 if self.policy.clusters is not None and self.policy.clusters.rebuild == "here":
                     keeper.start("clusters", self.worker().run())
+            if isinstance(self._clock, SystemClock):
+                keeper.often("cases", CASES_EVERY, self.look)
             if self._console is not None:
                 keeper.start("console", self._console.run())
             if isinstance(self._source, (str, os.PathLike)):
@@ -434,6 +444,16 @@ class Guardrail:
         """
         if self._gathering is not None and isinstance(self.store, Graph):
             await self._gathering.flush(self.store)
+
+    async def look(self) -> None:
+        """Remind of the deadlines of cases, where the policy has `verification`. Every minute.
+
+        Raises:
+            StoreError: the store failed.
+        """
+        reports = self.engine.reports
+        if reports is not None:
+            await reports.look()
 
     async def renew(self) -> None:
         """Renew what is open in this loop now; it happens by itself every 10 s."""

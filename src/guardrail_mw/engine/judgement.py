@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Mapping
 from random import random
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -11,7 +11,7 @@ from guardrail_mw.friction.clearance import field, holds
 from guardrail_mw.friction.delays import Waiting
 from guardrail_mw.friction.ladder import Ladder, Person, Rung, Step
 from guardrail_mw.friction.trim import Trimmer, TrimSettings
-from guardrail_mw.friction.verification import Wanted
+from guardrail_mw.friction.verification import Asking, Wanted
 from guardrail_mw.risk.base import Count, RiskContext, Velocity
 from guardrail_mw.risk.combination import Risk
 from guardrail_mw.risk.runner import NOTHING, Panel, Scored
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from guardrail_mw.limits.tariff import Shape
     from guardrail_mw.policy import Policy
     from guardrail_mw.stores.base import Receipt
-    from guardrail_mw.values import Observer, Standing
+    from guardrail_mw.values import Facts, Observer, Standing
 
 __all__ = ["EVIDENCE", "QUIET", "Judge", "Judgement"]
 
@@ -186,6 +186,14 @@ class Judge:
         solves = callers.solves(exchange.facts, account=bool(candidate))
         fields = self._standing(exchange, callers).fields
         return Person(tariff.payer, candidate, exchange.traits, fields, receipt.now, subject.signed_in or 0, solves)
+
+    def cookies(self, facts: Facts, network: str, now: int) -> Mapping[str, str]:
+        """What a caller without account has passed, by its cookie, as fields of a standing."""
+        return self._callers.cleared(facts, network, now) if self._callers is not None else {}
+
+    def asks(self, rung: Rung) -> Asking | None:
+        """What a rung has a provider verify; None where it asks for something else."""
+        return getattr(self._verifiers.get(rung.code), "asks", None)
 
     def _passed(self, person: Person, rung: Rung) -> bool:
         """Whether a person has passed what a rung asks for: before, or with this request."""

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from guardrail_mw.engine.exchange import Exchange
     from guardrail_mw.stores.base import Store
 
-__all__ = ["LEARN_EVERY", "RENEW_EVERY", "SWITCHES_EVERY", "Keeper"]
+__all__ = ["CASES_EVERY", "LEARN_EVERY", "RENEW_EVERY", "SWITCHES_EVERY", "Keeper"]
 
 logger = logging.getLogger("guardrail_mw")
 
@@ -23,6 +23,8 @@ RENEW_EVERY = 10.0
 SWITCHES_EVERY = 0.5
 """Seconds between two looks at the switches: a second after it was thrown, a switch holds in every process."""
 
+CASES_EVERY = 60.0
+"""Seconds between two looks at the deadlines of cases."""
 LEARN_EVERY = 10.0
 """Seconds between two reports of what accounts did."""
 

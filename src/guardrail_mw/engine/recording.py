@@ -87,6 +87,7 @@ def subject_of(exchange: Exchange, fields: Mapping[str, str]) -> dict[str, Any]:
     subject = exchange.subject
     if subject is None:  # its credential was bad
         return _NOBODY
+    planned = exchange.tariff is not None
     return {
         "account": exchange.tariff.payer if exchange.tariff is not None else subject.account,
         "candidate": subject.candidate,
@@ -96,10 +97,10 @@ def subject_of(exchange: Exchange, fields: Mapping[str, str]) -> dict[str, Any]:
         "device": subject.device,
         "device_kind": subject.device_kind,
         "tier": exchange.traits.tier,
-        "acr": fields.get("acr", subject.acr),
-        "ial": fields.get("ial", subject.ial),
+        "acr": exchange.traits.acr if planned else subject.acr,
+        "ial": exchange.traits.ial if planned else subject.ial,
         "authenticated": exchange.authenticated,
-        "verified": subject.verified or fields.get("verified") == "1",
+        "verified": exchange.traits.verified if planned else subject.verified,
         "source": subject.source,
     }
 

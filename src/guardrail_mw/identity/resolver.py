@@ -110,6 +110,15 @@ class Resolver:
             return known
         return self._resolve(facts.peer, read)
 
+    def shown(self, facts: Facts) -> bytes:
+        """The credential of a request that was identified; empty where it has none, or names its account by other fields."""
+        wanted = self._credentials
+        read = tuple([(name, value) for name, value in facts.headers if name in wanted])
+        try:
+            return self._present(read, self._place(facts)).credential
+        except TokenError:
+            return b""
+
     def fallback(self, facts: Facts) -> Subject:
         """The network's subject, whatever the credentials: for what is passed on although they are bad. Never raises."""
         place = self._place(facts)

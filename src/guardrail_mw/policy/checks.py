@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
 
 from guardrail_mw.conditions import WhenSettings
 from guardrail_mw.friction.settings import FrictionSettings
+from guardrail_mw.friction.verification.settings import VerificationSettings
 from guardrail_mw.limits.cluster_budget import NAME
 from guardrail_mw.limits.settings import FIGURES, LimitSettings, ModelSettings, ReserveSettings
 from guardrail_mw.limits.velocity import VelocitySettings
@@ -59,6 +60,11 @@ class Parts(NamedTuple):
     issuers: Collection[str] | None = None
     """Of the sources; None where `identity` is not sound."""
     organisations: Sequence[OrganisationSettings] = ()
+    verification: VerificationSettings | None = None
+    verification_whole: bool = True
+    """Whether that section is sound: then a provider that is not there is unknown."""
+    public: bool = True
+    """Whether the outside address is known; True where `endpoints` is not sound."""
 
     @classmethod
     def of(cls, policy: Policy) -> Parts:
@@ -78,6 +84,8 @@ class Parts(NamedTuple):
             friction=policy.friction,
             issuers=issuers(policy.identity),
             organisations=policy.clusters.organisations if policy.clusters is not None else (),
+            verification=policy.verification,
+            public=policy.endpoints.public_url is not None,
         )
 
 
@@ -118,6 +126,7 @@ def check(parts: Parts) -> Iterator[Finding]:
     yield from _counted(parts)
     yield from _scorers(parts)
     yield from _organisations(parts)
+    yield from _verifying(parts)
 
 
 def _names(parts: Parts) -> Iterator[Finding]:
@@ -278,3 +287,32 @@ def _organisations(parts: Parts) -> Iterator[Finding]:
         if organisation.issuer and organisation.issuer not in parts.issuers:
             path: Path = ("clusters", "organisations", index, "issuer")
             yield path, f"is no source's: `{organisation.issuer}`.", nearest(organisation.issuer, parts.issuers, "Issuers")
+
+
+def _verifying(parts: Parts) -> Iterator[Finding]:
+    """Rungs name providers and levels that are there; people come back to an address that is known."""
+    if parts.verification is not None and parts.verification.providers and not parts.public:
+        hint = "Write `endpoints: {public_url: https://api.example}`."
+        yield (
+            ("verification", "providers"),
+            "need to know where people come back to, and `endpoints.public_url` is not set.",
+            hint,
+        )
+    providers = parts.verification.providers if parts.verification is not None else {}
+    if not parts.verification_whole:
+        return
+    for index, rung in enumerate(parts.friction.ladder if parts.friction is not None else ()):
+        if rung.do != "verify" or rung.with_.use != "identity":
+            continue
+        path: Path = ("friction", "ladder", index, "with")
+        provider, level = rung.with_.own["provider"], rung.with_.own["level"]
+        if provider not in providers:
+            yield (
+                (*path, "provider"),
+                f"names `{provider}`, which is no key of `verification.providers`.",
+                nearest(provider, providers),
+            )
+            continue
+        levels = providers[provider].levels
+        if levels is not None and level not in levels:
+            yield (*path, "level"), f"names `{level}`, which is none of `{provider}`'s `levels`.", nearest(level, levels)

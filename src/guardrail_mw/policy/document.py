@@ -15,6 +15,7 @@ from guardrail_mw import plugins
 from guardrail_mw.clusters.settings import ClustersSettings
 from guardrail_mw.errors import Problem
 from guardrail_mw.friction.settings import FrictionSettings
+from guardrail_mw.friction.verification.settings import VerificationSettings
 from guardrail_mw.identity.device_settings import DeviceSettings
 from guardrail_mw.identity.settings import IdentitySettings
 from guardrail_mw.limits.settings import LimitSettings, ModelSettings, ReserveSettings
@@ -206,6 +207,8 @@ class Policy(Settings):
     """What is counted for scorers; it refuses nobody."""
     risk: RiskSettings = RiskSettings()
     friction: FrictionSettings = FrictionSettings()
+    verification: VerificationSettings | None = None
+    """Who verifies people, and how whoever is refused may appeal; off unless this section is there."""
     clusters: ClustersSettings | None = None
     """Finds accounts that act as one operator; off unless this section is there."""
     endpoints: EndpointsSettings = EndpointsSettings()

@@ -12,11 +12,13 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 from guardrail_mw.clusters.settings import ClustersSettings
 from guardrail_mw.errors import PolicyError, Problem
 from guardrail_mw.friction.settings import FrictionSettings
+from guardrail_mw.friction.verification.settings import VerificationSettings
 from guardrail_mw.identity.settings import IdentitySettings
 from guardrail_mw.limits.settings import LimitSettings, ModelSettings, ReserveSettings
 from guardrail_mw.limits.velocity import VelocitySettings
 from guardrail_mw.policy import checks, merge
 from guardrail_mw.policy.document import Policy, RouteSettings
+from guardrail_mw.policy.endpoints import EndpointsSettings
 from guardrail_mw.policy.environment import mask, substitute
 from guardrail_mw.policy.nodes import MAX_PROBLEMS, Node, Path, Reader, dotted, scalar
 from guardrail_mw.policy.translate import Found, translate
@@ -227,6 +229,8 @@ def _parts(root: Node) -> checks.Parts:
     velocity = _items(root, "velocity")
     rules = {index: rule for index, node in velocity.items() if (rule := _sound(VelocitySettings, node)) is not None}
     clusters = _sound(ClustersSettings, root.at(("clusters",)))
+    said, endpoints = root.at(("verification",)), _sound(EndpointsSettings, root.at(("endpoints",)))
+    verification = _sound(VerificationSettings, said) if said is not None else None
     return checks.Parts(
         limits={index: limit for index, node in limits.items() if (limit := _sound(LimitSettings, node)) is not None},
         routes=sound,
@@ -242,6 +246,9 @@ def _parts(root: Node) -> checks.Parts:
         friction=_sound(FrictionSettings, root.at(("friction",))),
         issuers=checks.issuers(identity) if identity is not None else None,
         organisations=clusters.organisations if clusters is not None else (),
+        verification=verification,
+        verification_whole=said is None or verification is not None,
+        public=endpoints is None or endpoints.public_url is not None,
     )
 
 

@@ -5,6 +5,6 @@ An entry point is a class as `Verifier` has it; no plugin needs to import this m
 
 from __future__ import annotations
 
-from guardrail_mw.friction.verification.base import Verifier, Wanted
+from guardrail_mw.friction.verification.base import Asking, Verifier, Wanted
 
-__all__ = ["Verifier", "Wanted"]
+__all__ = ["Asking", "Verifier", "Wanted"]

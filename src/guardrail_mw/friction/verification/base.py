@@ -10,7 +10,18 @@ if TYPE_CHECKING:
 
     from guardrail_mw.friction.step import Person
 
-__all__ = ["Verifier", "Wanted"]
+__all__ = ["Asking", "Verifier", "Wanted"]
+
+
+class Asking(NamedTuple):
+    """A verification by one of the policy's providers.
+
+    A verifier that has one as `asks` leaves it to the middleware to say where a person begins.
+    """
+
+    provider: str
+    """A key of `verification.providers`."""
+    level: str
 
 
 class Wanted(NamedTuple):

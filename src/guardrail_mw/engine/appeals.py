@@ -1,0 +1,226 @@
+"""Appeals: whoever is refused for risk may object, and is told what came of it.
+
+An appeal of somebody in a suspect cluster is the cluster's: one item, however many of its accounts object. What is written is
+kept in the item, the first few texts of it; it is shown to operators alone. A decision and its reason are kept in the item, where
+whoever appealed reads them, and go back into the account's standing as a label, for scorers and people.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from hashlib import blake2b
+from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, TypeAlias
+
+from guardrail_mw.engine.cases import files_of, noted, tally_of
+from guardrail_mw.friction.memory import whole
+from guardrail_mw.friction.sealing import Sealer
+from guardrail_mw.stores.base import Change
+
+if TYPE_CHECKING:
+    from guardrail_mw.engine.cases import Ground
+    from guardrail_mw.engine.exchange import Exchange
+    from guardrail_mw.friction.verification.settings import VerificationSettings
+    from guardrail_mw.stores.base import Files
+
+__all__ = ["APPEAL", "APPEALS", "LONGEST", "Appeal", "Appealed", "Appeals", "Plea"]
+
+APPEALS: Final = "/appeal"
+"""Below the prefix."""
+APPEAL: Final = "appeal"
+"""The drawer."""
+LONGEST: Final = 2_000
+"""Characters of an appeal."""
+_TEXTS: Final = 20
+"""Texts that an item keeps; of further ones it keeps how many."""
+_A_DAY: Final = 3
+"""Appeals of one account in a day."""
+_DAY: Final = 86_400_000_000
+_KEPT: Final = 400 * _DAY
+_BINDS: Final = frozenset({"suspect", "confirmed"})
+_VERSION: Final = 1
+
+Appealed: TypeAlias = Literal["open", "many", "empty", "long"]
+
+
+class Plea(NamedTuple):
+    """What the address of an appeal says."""
+
+    account: str
+    """Home of who was refused."""
+    cluster: str
+    """Its cluster's id, where that is suspect; else empty."""
+    decision: str
+    since: int
+    """µs."""
+    until: int
+    who: str
+
+    @property
+    def subject(self) -> str:
+        """Whose item it is: the cluster's, or the account's."""
+        return f"c:{self.cluster}" if self.cluster else self.account
+
+    def pack(self) -> bytes:
+        """As it is sealed."""
+        return json.dumps([_VERSION, *self], separators=(",", ":")).encode()
+
+    @classmethod
+    def unpack(cls, plain: bytes) -> Plea | None:
+        """What was sealed; None for what another version sealed."""
+        version, *rest = json.loads(plain)
+        return cls(*rest) if version == _VERSION else None
+
+
+class Appeal(NamedTuple):
+    """An item, as operators see it."""
+
+    id: str
+    subject: str
+    """An account's home, or a cluster's, `c:…`."""
+    state: Literal["open", "granted", "refused"]
+    opened: int
+    """µs."""
+    times: int
+    """How often somebody appealed since it was opened."""
+    accounts: tuple[str, ...]
+    """Of those whose texts are kept."""
+    texts: tuple[tuple[int, str, str, str], ...]
+    """When, which account, the decision, and what it wrote."""
+    reason: str
+    """Of the decision; empty while it is open."""
+    decided: int
+    """µs; 0 while it is open."""
+
+
+class Appeals:
+    """Takes appeals, and decisions on them.
+
+    Args:
+        settings: the policy's `verification`.
+        ground: what they stand on.
+    """
+
+    def __init__(self, settings: VerificationSettings, ground: Ground) -> None:
+        self.settings = settings
+        self._store = ground.store
+        self._key = ground.key
+        self._clock = ground.clock
+        self._notices = ground.notices
+        endpoints, keys = ground.endpoints, ground.keys
+        self.base = f"{endpoints.public_url or ''}{endpoints.prefix}{APPEALS}/"
+        self._links = Sealer(keys.derive("appeal"))
+
+    @property
+    def _files(self) -> Files:
+        return files_of(self._store)
+
+    def link(self, exchange: Exchange, who: str) -> str:
+        """The address where whoever was refused may appeal; empty where nobody may, or nobody could be told apart."""
+        subject, now = exchange.subject, self._clock.now()
+        tariff = exchange.tariff
+        if not self.settings.appeals.open or subject is None or tariff is None or tariff.payer != subject.candidate:
+            return ""
+        fields = exchange.standing.fields
+        cluster = fields.get("cluster", "") if fields.get("verdict") in _BINDS else ""
+        plea = Plea(subject.candidate, cluster, exchange.id, now, now + self.settings.appeals.lasts.us, who)
+        return self.base + self._links.seal(plea.pack())
+
+    def read(self, sealed: str) -> Plea | None:
+        """What a link says, whether its time is over or not; None for what we did not seal."""
+        plain = self._links.open(sealed)
+        return Plea.unpack(plain) if plain is not None else None
+
+    def name(self, subject: str) -> str:
+        """The id of a subject's item."""
+        return blake2b(subject.encode(), digest_size=6, key=self._key, person=b"appeal").hexdigest()
+
+    async def appeal(self, plea: Plea, text: str) -> Appealed:
+        """Take an appeal.
+
+        Raises:
+            StoreError: the store failed.
+        """
+        text, now = " ".join(text.split()), self._clock.now()
+        if not text:
+            return "empty"
+        if len(text) > LONGEST:
+            return "long"
+        if not await self._may(plea.account, now):
+            return "many"
+        name = self.name(plea.subject)
+        known = await self._files.pull(APPEAL, name) or {}
+        changes = [
+            Change("set", "subject", plea.subject),
+            Change("add", "count", "1"),
+            Change("set", "state", "open"),
+            Change("first" if known.get("state") == "open" else "set", "opened", str(now)),
+        ]
+        if len([1 for field in known if field.startswith("t.")]) < _TEXTS:
+            changes.append(Change("set", f"t.{now}.{plea.account}", f"{plea.decision} {text}"))
+        await self._files.file(APPEAL, name, changes, now + _KEPT)
+        self._notices.tell("appealed", now, appeal=name, account=plea.account, subject=plea.subject)
+        return "open"
+
+    async def _may(self, account: str, now: int) -> bool:
+        return await tally_of(self._store).take(f"appeals:{account}", str(now), _A_DAY, now + _DAY)
+
+    async def find(self, name: str) -> Appeal | None:
+        """An item by its id.
+
+        Raises:
+            StoreError: it cannot be known.
+        """
+        fields = await self._files.pull(APPEAL, name)
+        return _item(name, fields) if fields is not None and fields.get("subject") else None
+
+    async def listed(self, most: int = 500) -> list[Appeal]:
+        """Items, those that are open and the oldest of them first.
+
+        Raises:
+            StoreError: it cannot be known.
+        """
+        found = [await self.find(name) for name in await self._files.listed(APPEAL, most)]
+        return sorted([each for each in found if each is not None], key=lambda each: (each.state != "open", each.opened))
+
+    async def decide(self, name: str, *, granted: bool, reason: str) -> Appeal | None:
+        """Keep a decision with its item; what follows from it for accounts is the operator's desk's. None: there is no such item.
+
+        Raises:
+            StoreError: the store failed.
+        """
+        item, now = await self.find(name), self._clock.now()
+        if item is None:
+            return None
+        state = "granted" if granted else "refused"
+        said = [
+            Change("set", "state", state),
+            Change("set", "reason", reason),
+            Change("set", "decided", str(now)),
+            noted(now, state, reason),
+        ]
+        fields = await self._files.file(APPEAL, name, said, now + _KEPT)
+        self._notices.tell(state, now, appeal=name, subject=item.subject)
+        return _item(name, fields)
+
+
+def _item(name: str, fields: Mapping[str, str]) -> Appeal:
+    texts = []
+    for field, said in fields.items():
+        if field.startswith("t."):
+            at, _, account = field.removeprefix("t.").partition(".")
+            decision, _, text = said.partition(" ")
+            texts.append((whole(at), account, decision, text))
+    texts.sort()
+    state: Any = fields.get("state", "open")
+    return Appeal(
+        name,
+        fields.get("subject", ""),
+        state,
+        whole(fields.get("opened")),
+        whole(fields.get("count")),
+        tuple(dict.fromkeys(account for _, account, _, _ in texts)),
+        tuple(texts),
+        fields.get("reason", "") if state != "open" else "",
+        whole(fields.get("decided")) if state != "open" else 0,
+    )

@@ -1,0 +1,342 @@
+"""Cases: who is to be verified by whom, how far that has come, and what was done about it.
+
+What a verification has come to lies in the account's standing (`friction.verification.assurance`), where every request finds it.
+The case itself, with its history, is a record in a drawer of the store's; the link that people get is sealed over all that its
+page shows, so that a link costs the store nothing. Whoever has it can begin and look, and nothing else.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Mapping, Sequence
+from hashlib import blake2b
+from typing import TYPE_CHECKING, Final, Literal, NamedTuple, TypeAlias
+
+from guardrail_mw.errors import StoreError
+from guardrail_mw.friction.memory import rung as remembered_rung
+from guardrail_mw.friction.memory import whole
+from guardrail_mw.friction.sealing import Sealer
+from guardrail_mw.friction.verification.assurance import Entry, code_of, entries
+from guardrail_mw.friction.verification.providers import Begin, Means, ProviderError
+from guardrail_mw.recent import Recent
+from guardrail_mw.stores.base import Change, Files, Tally
+from guardrail_mw.stores.resilient import Resilient
+
+if TYPE_CHECKING:
+    from guardrail_mw.clock import Clock
+    from guardrail_mw.engine.exchange import Exchange
+    from guardrail_mw.engine.notices import Notices
+    from guardrail_mw.engine.standings import Standings
+    from guardrail_mw.friction.ladder import Rung
+    from guardrail_mw.friction.verification import Asking
+    from guardrail_mw.friction.verification.providers import Provider
+    from guardrail_mw.friction.verification.settings import VerificationSettings
+    from guardrail_mw.identity.keys import Keyring
+    from guardrail_mw.policy.endpoints import EndpointsSettings
+    from guardrail_mw.stores.base import Store
+
+__all__ = [
+    "CASE",
+    "KEPT",
+    "REFERENCE",
+    "VERIFY",
+    "Begun",
+    "Cases",
+    "Ground",
+    "Link",
+    "files_of",
+    "history",
+    "noted",
+    "tally_of",
+]
+
+logger = logging.getLogger("guardrail_mw")
+
+VERIFY: Final = "/verify"
+"""Below the prefix."""
+CASE: Final = "case"
+REFERENCE: Final = "reference"
+"""Drawers: cases by their names; their names, by the provider's ids."""
+_DAY: Final = 86_400_000_000
+KEPT: Final = 400 * _DAY
+"""µs that a record is kept after it was last touched."""
+_TRIES_FOR: Final = 30 * _DAY
+_ASKED: Final = 65_536
+"""Cases of which a process remembers that it has filed them."""
+_VERSION: Final = 1
+
+Begun: TypeAlias = Literal["approved", "many", "unavailable", "over"]
+"""Why a verification does not begin: there is one that holds; there were too many; the provider cannot; the case is over."""
+
+
+class Link(NamedTuple):
+    """What the address of a verification says."""
+
+    account: str
+    """Home of who is verified."""
+    provider: str
+    level: str
+    rung: str
+    """The name of the rung that asked."""
+    decision: str
+    """The id of the decision that asked."""
+    since: int
+    """µs when it was made."""
+    until: int
+    who: str
+    """What its owner knows the account by: the end of a key, the middle of a name left out."""
+
+    def pack(self) -> bytes:
+        """As it is sealed."""
+        return json.dumps([_VERSION, *self], separators=(",", ":")).encode()
+
+    @classmethod
+    def unpack(cls, plain: bytes) -> Link | None:
+        """What was sealed; None for what another version sealed."""
+        version, *rest = json.loads(plain)
+        return cls(*rest) if version == _VERSION else None
+
+
+class Ground(NamedTuple):
+    """What cases and appeals stand on."""
+
+    endpoints: EndpointsSettings
+    """Where the middleware's own addresses are."""
+    store: Store
+    """Where records and standings are."""
+    standings: Standings
+    """What this process knows of them."""
+    keys: Keyring
+    """What links are sealed with."""
+    key: bytes
+    """What names and tokens are made with; for ever the same."""
+    clock: Clock
+    notices: Notices
+    """Hear what happens."""
+
+
+def files_of(store: Store) -> Files:
+    """Where records are kept.
+
+    Raises:
+        StoreError: this store keeps none.
+    """
+    inner = store.store if isinstance(store, Resilient) else store
+    if not (isinstance(store, Files) and isinstance(inner, Files)):
+        raise StoreError("This store keeps no records of cases.", f"{type(inner).__name__} is no `Files`.")
+    return store
+
+
+def tally_of(store: Store) -> Tally:
+    """Where it is counted how many there were.
+
+    Raises:
+        StoreError: this store does not count.
+    """
+    inner = store.store if isinstance(store, Resilient) else store
+    if not (isinstance(store, Tally) and isinstance(inner, Tally)):
+        raise StoreError("This store keeps no tallies.", f"{type(inner).__name__} has no take().")
+    return store
+
+
+def noted(at: int, what: str, detail: str = "") -> Change:
+    """A line of a record's history."""
+    return Change("set", f"h.{at}.{what}", detail)
+
+
+def history(fields: Mapping[str, str]) -> list[tuple[int, str, str]]:
+    """When, what, and a detail of it; the oldest first."""
+    found = []
+    for name, detail in fields.items():
+        if name.startswith("h."):
+            at, _, what = name.removeprefix("h.").partition(".")
+            found.append((whole(at), what, detail))
+    return sorted(found)
+
+
+class Cases:
+    """The cases of a policy's providers.
+
+    Args:
+        settings: the policy's `verification`.
+        ground: what they stand on.
+    """
+
+    def __init__(self, settings: VerificationSettings, ground: Ground) -> None:
+        self.settings = settings
+        self.standings = ground.standings
+        self.clock = ground.clock
+        self.notices = ground.notices
+        self.store = ground.store
+        self._key = ground.key
+        endpoints, keys = ground.endpoints, ground.keys
+        self.base = f"{endpoints.public_url or ''}{endpoints.prefix}{VERIFY}/"
+        self._links = Sealer(keys.derive("verify"))
+        self._references = Sealer(keys.derive("reference"))
+        means = Means(ground.clock, self._token, self.base)
+        self.providers: dict[str, Provider] = {name: each.build(means) for name, each in settings.providers.items()}
+        """By their names in the policy."""
+        self._filed: Recent[str, bool] = Recent(_ASKED)
+
+    @property
+    def files(self) -> Files:
+        """Where records are."""
+        return files_of(self.store)
+
+    def _token(self, kind: str, value: str) -> str:
+        return blake2b(value.encode(), digest_size=16, key=self._key, person=kind.encode()[:16]).hexdigest()
+
+    def name(self, account: str, provider: str, level: str) -> str:
+        """What the record of a case is called."""
+        said = f"{account}\0{provider}\0{level}"
+        return blake2b(said.encode(), digest_size=12, key=self._key, person=b"case").hexdigest()
+
+    # Asking
+
+    async def ask(self, exchange: Exchange, rung: Rung, asks: Asking, who: str) -> tuple[str, int]:
+        """The address where whoever a rung has stopped is verified, and until when it is good. The first time is filed.
+
+        Args:
+            exchange: judged, of an account.
+            rung: that acts.
+            asks: what it wants.
+            who: what the account's owner knows it by.
+        """
+        subject, now = exchange.subject, self.clock.now()
+        assert subject is not None  # noqa: S101 - a rung acts
+        link = Link(
+            subject.candidate, asks.provider, asks.level, rung.name, exchange.id, now, now + self.settings.link.us, who
+        )
+        try:
+            await self._file(link, exchange.standing.fields)
+        except StoreError as error:
+            logger.info("That a case was asked for could not be noted: %s", error)
+        return self.base + self._links.seal(link.pack()), link.until
+
+    async def _file(self, link: Link, fields: Mapping[str, str]) -> None:
+        name, now = self.name(link.account, link.provider, link.level), link.since
+        held = entries(fields).get(code_of(link.provider, link.level))
+        mark = f"{name} {held.order if held is not None else 0}"
+        if self._filed.get(mark):
+            return
+        deadline, on = now + self.settings.deadline.us, remembered_rung(fields)
+        reached = on.since if on.name == link.rung and on.since else now
+        known = await self.files.file(
+            CASE,
+            name,
+            [
+                Change("first", "account", link.account),
+                Change("first", "provider", link.provider),
+                Change("first", "level", link.level),
+                Change("first", "asked", str(now)),
+                Change("first", "deadline", str(deadline)),
+                Change("set", "rung", link.rung),
+                Change("set", "decision", link.decision),
+            ],
+            now + KEPT,
+        )
+        again = held is not None and whole(known.get("asked")) <= held.at
+        if again or known.get("asked") == str(now):
+            said = [noted(reached, "reached", link.rung), noted(now, "asked", link.decision)]
+            anew = [Change("set", "asked", str(now)), Change("set", "deadline", str(deadline))] if again else []
+            await self.files.file(CASE, name, [*said, *anew], now + KEPT)
+            self.notices.tell("asked", now, case=name, account=link.account, rung=link.rung, deadline=deadline)
+        self._filed.put(mark, True)  # noqa: FBT003 - a value
+
+    # Looking
+
+    def read(self, sealed: str) -> Link | None:
+        """What a link says, whether its time is over or not; None for what we did not seal."""
+        plain = self._links.open(sealed)
+        return Link.unpack(plain) if plain is not None else None
+
+    def begun(self, link: Link, sealed: str) -> Begin:
+        """What a provider is told of it, but for the idempotency key."""
+        name = self.name(link.account, link.provider, link.level)
+        return Begin(self._references.seal(name.encode()), link.level, self.base + sealed, "")
+
+    def referred(self, reference: str) -> str:
+        """The name of a case, as a provider carries it; empty for what we did not give."""
+        plain = self._references.open(reference) if reference else None
+        return plain.decode() if plain is not None else ""
+
+    async def case(self, link: Link) -> Mapping[str, str]:
+        """The record of a link's case; empty where there is none.
+
+        Raises:
+            StoreError: it cannot be known.
+        """
+        return await self.files.pull(CASE, self.name(link.account, link.provider, link.level)) or {}
+
+    # Beginning
+
+    async def begin(self, link: Link, sealed: str) -> str | Begun:
+        """Where a person goes who has consented; else why nowhere.
+
+        Raises:
+            StoreError: the store failed; what began at the provider may be begun again.
+        """
+        provider, now = self.providers.get(link.provider), self.clock.now()
+        name = self.name(link.account, link.provider, link.level)
+        fields = await self.files.pull(CASE, name)
+        if provider is None or fields is None:  # erased, or from another policy
+            return "over"
+        state, begin = fields.get("state", ""), self.begun(link, sealed)
+        if state == "approved" and now < whole(fields.get("until")):
+            return "approved"
+        if fields.get("ref") and state in {"", "pending"}:
+            way = await self._resume(provider, fields, begin)
+            if way:
+                return self._ours(way, sealed)
+        count = whole(fields.get("round")) + 1
+        if not await self._another(name, count):
+            return "many"
+        return await self._start(provider, link, sealed, begin, count)
+
+    async def _another(self, name: str, count: int) -> bool:
+        """Whether a case may begin one more verification: they cost something, whoever keeps clicking."""
+        return await tally_of(self.store).take(
+            f"starts:{name}", str(count), self.settings.tries, self.clock.now() + _TRIES_FOR
+        )
+
+    async def _start(self, provider: Provider, link: Link, sealed: str, begin: Begin, count: int) -> str | Begun:
+        name, now = self.name(link.account, link.provider, link.level), self.clock.now()
+        try:
+            started = await provider.start(begin._replace(idempotency_key=f"{name}-{count}"))
+        except ProviderError as error:
+            logger.warning("A verification by %s could not begin: %s", link.provider, error.detail or error.code)
+            return "unavailable"
+        said = {"ref": started.id, "url": started.url, "state": "", "until": "", "why": "", "started": str(now)}
+        changes = [Change("set", field, value) for field, value in said.items()]
+        until = now + KEPT
+        await self.files.file(REFERENCE, _referring(link.provider, started.id), [Change("set", "case", name)], until)
+        await self.files.file(
+            CASE, name, [*changes, Change("max", "round", str(count)), noted(now, "started", link.provider)], until
+        )
+        self.notices.tell("started", now, case=name, account=link.account, provider=link.provider)
+        return self._ours(started.url, sealed)
+
+    async def _resume(self, provider: Provider, fields: Mapping[str, str], begin: Begin) -> str:
+        """The way back to what was begun; empty where there is none any more."""
+        try:
+            return (await provider.resume(fields["ref"], begin)).url
+        except ProviderError as error:
+            return fields.get("url", "") if error.code in {"unsupported", "unavailable"} else ""
+
+    def _ours(self, url: str, sealed: str) -> str:
+        """Pages of ours are found under the link, which ends; the reference that the provider has does not."""
+        return self.base + sealed if url.startswith(self.base) else url
+
+    def onward(self, name: str) -> Sequence[str]:
+        """Origins that a provider may send people to, for a page's policy; `https:` where it does not say."""
+        provider = self.providers.get(name)
+        return ("https:",) if provider is not None and provider.webhook else ()
+
+    def entry(self, link: Link) -> Entry | None:
+        """What the account's standing says, as far as this process knows it."""
+        return entries(self.standings.get(link.account).fields).get(code_of(link.provider, link.level))
+
+
+def _referring(provider: str, which: str) -> str:
+    return f"{provider}:{which}"

@@ -1,0 +1,262 @@
+"""What providers and operators say became of verifications: checked, counted once, and written where requests find it.
+
+A report may come late, twice, out of order, and to several processes at once. Each is worked off in an order in which being cut
+off loses nothing: the standing first, which merges; then the record; last the note that the event was heard.
+"""
+
+from __future__ import annotations
+
+import logging
+from hashlib import sha256
+from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, TypeAlias
+
+from guardrail_mw.conditions import ial_level
+from guardrail_mw.engine.cases import CASE, KEPT, REFERENCE, noted, tally_of
+from guardrail_mw.friction.memory import whole
+from guardrail_mw.friction.verification.assurance import Entry, code_of, raised
+from guardrail_mw.friction.verification.providers import Begin, Report, WebhookError
+from guardrail_mw.stores.base import Change
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from guardrail_mw.engine.cases import Cases
+    from guardrail_mw.friction.verification.providers import State
+
+__all__ = ["EVENT", "Heard", "Reports"]
+
+logger = logging.getLogger("guardrail_mw")
+
+EVENT: Final = "event"
+"""Drawer of events that were heard."""
+_DAY: Final = 86_400_000_000
+_REMEMBERED: Final = 90 * _DAY
+"""µs that events, documents and persons are known again."""
+_LATEST: Final = 300_000_000
+"""µs by which a provider's clock may be ahead of ours."""
+
+Heard: TypeAlias = Literal["noted", "again", "unknown"]
+"""It changed something; it was heard before; it is of no case that we know."""
+
+
+class _About(NamedTuple):
+    name: str
+    account: str
+    provider: str
+    level: str
+    fields: Mapping[str, str]
+
+
+class Reports:
+    """Works reports off.
+
+    Args:
+        cases: what they are about.
+        assurance: the order of authentication contexts, lowest first.
+    """
+
+    def __init__(self, cases: Cases, assurance: Sequence[str] = ()) -> None:
+        self._cases = cases
+        self._assurance = assurance
+
+    async def webhook(self, provider: str, raw: bytes, headers: Mapping[str, str]) -> list[Heard]:
+        """Work a webhook off.
+
+        Raises:
+            WebhookError: it is not believed, or there is no such provider.
+            ProviderError: what is needed besides was not to be had: the provider shall send it again.
+            StoreError: likewise of the store.
+        """
+        made = self._cases.providers.get(provider)
+        if made is None or not made.webhook:
+            raise WebhookError("unsigned")
+        return [await self.heard(provider, report) for report in made.parse_webhook(raw, headers)]
+
+    async def fetched(self, provider: str, which: str) -> Heard:
+        """Ask a provider what became of a verification, and work the answer off.
+
+        Raises:
+            ProviderError: it does not say.
+            StoreError: the store failed.
+        """
+        made = self._cases.providers.get(provider)
+        report = await made.fetch(which) if made is not None else None
+        return "unknown" if report is None else await self.heard(provider, report)
+
+    async def heard(self, provider: str, report: Report) -> Heard:
+        """Work a report off. Raises as `webhook`."""
+        about = await self._about(provider, report)
+        if about is None:
+            return "unknown"
+        now, files = self._cases.clock.now(), self._cases.files
+        event = sha256(f"{provider} {report.event}".encode()).hexdigest()[:32]
+        if await files.pull(EVENT, event) is not None:
+            return "again"
+        report = report._replace(at=min(report.at, now + _LATEST))
+        why = ""
+        if report.state == "approved":
+            report, why = await self._approved(about, report)
+        await self._note(about, report, why)
+        await files.file(EVENT, event, [Change("first", "case", about.name)], now + _REMEMBERED)
+        return "noted"
+
+    async def _about(self, provider: str, report: Report) -> _About | None:
+        """The case that a report is of. The reference comes back sealed; an id must be one that we have begun."""
+        files = self._cases.files
+        name = self._cases.referred(report.case)
+        if not name:
+            known = await files.pull(REFERENCE, f"{provider}:{report.id}")
+            name = known.get("case", "") if known is not None else ""
+        fields = await files.pull(CASE, name) if name else None
+        if fields is None or fields.get("provider") != provider:
+            logger.info("A report of %s is of no case that is known.", provider)
+            return None
+        return _About(name, fields["account"], provider, fields["level"], fields)
+
+    async def _approved(self, about: _About, report: Report) -> tuple[Report, str]:
+        """An approval as it counts, and why it does not where it does not."""
+        cases = self._cases
+        worth = (cases.settings.providers[about.provider].levels or {}).get(about.level)
+        if worth is not None and (report.ial, report.acr) != (worth.ial, worth.acr):
+            return report._replace(state="pending", until=None), "level"
+        made = cases.providers[about.provider]
+        if made.webhook and not (report.document or report.person):
+            more = await made.fetch(report.id)
+            if more is not None and more.state == "approved":
+                report = report._replace(document=more.document, person=more.person)
+        for kind, token in (("document", report.document), ("person", report.person)):
+            if token and not await self._first(kind, token, about.account):
+                return report._replace(state="declined", until=None, ial="", acr=""), "duplicate"
+        if not (report.document or report.person or getattr(made, "vouches", False)):
+            report = report._replace(ial=_less(report.ial), acr=self._below(report.acr))
+        return report, ""
+
+    async def _first(self, kind: str, token: str, account: str) -> bool:
+        """Whether a document, or a person, has not verified too many accounts lately: any provider's count together."""
+        until = self._cases.clock.now() + _REMEMBERED
+        return await tally_of(self._cases.store).take(f"{kind}:{token}", account, self._cases.settings.duplicates, until)
+
+    def _below(self, acr: str) -> str:
+        """The authentication context below one; none below the lowest, or where no order has it."""
+        place = self._assurance.index(acr) if acr in self._assurance else 0
+        return self._assurance[place - 1] if place else ""
+
+    async def _note(self, about: _About, report: Report, why: str) -> None:
+        """Write it into the account's standing, and into the record."""
+        cases, now = self._cases, self._cases.clock.now()
+        entry = Entry(
+            report.state,
+            report.at,
+            report.until or 0,
+            report.ial,
+            report.acr,
+            about.provider,
+            about.name,
+        )
+        code, known = code_of(about.provider, about.level), cases.standings.get(about.account).fields
+        await cases.store.remember(about.account, raised(known, code, entry))
+        outcome = "duplicate" if why == "duplicate" else report.state
+        line = noted(now, outcome, f"{report.at} {why}".rstrip())
+        said: list[Change] = [line, Change("max", "order", str(entry.order))]
+        if entry.order >= whole(about.fields.get("order")):
+            said += [
+                Change("set", "state", report.state),
+                Change("set", "at", str(report.at)),
+                Change("set", "until", str(entry.until or "")),
+                Change("set", "why", why),
+                Change("set", "ial", report.ial),
+                Change("set", "acr", report.acr),
+            ]
+        until = max(now, entry.until) + KEPT
+        await cases.files.file(CASE, about.name, said, until)
+        cases.notices.tell(outcome, now, case=about.name, account=about.account, provider=about.provider)
+
+    # Operators, and providers that are ours
+
+    async def decide(
+        self, name: str, state: State, reason: str, *, document: str = "", person: str = ""
+    ) -> Mapping[str, str] | None:
+        """Decide a case, whoever its provider is; None where there is no such case.
+
+        Args:
+            name: of its record.
+            state: `approved`, `declined` or `withdrawn`.
+            reason: a line, kept in the record.
+            document: the document's country and number, where one was seen: it counts among its duplicates.
+            person: likewise a person's official number.
+
+        Raises:
+            StoreError: the store failed.
+        """
+        cases, now = self._cases, self._cases.clock.now()
+        fields = await cases.files.pull(CASE, name)
+        provider = fields.get("provider", "") if fields is not None else ""
+        if fields is None or provider not in cases.providers:
+            return None
+        made: Any = cases.providers[provider]
+        which = fields.get("ref") or "none"
+        at = max(now, whole(fields.get("order")) // 16 + 1)  # later than what was said before, whosever clock that was
+        if hasattr(made, "decide"):
+            begin = Begin("", fields["level"], "", "")
+            report: Report = made.decide(begin, which, state, at, document=document, person=person)
+        else:
+            report = self._own(provider, fields["level"], which, state, at)
+        about = _About(name, fields["account"], provider, fields["level"], fields)
+        why = ""
+        if report.state == "approved":
+            report, why = await self._decided(about, report)
+        await cases.files.file(CASE, name, [noted(now, "decided", f"{state} {reason}")], now + KEPT)
+        await self._note(about, report, why)
+        return await cases.files.pull(CASE, name)
+
+    async def _decided(self, about: _About, report: Report) -> tuple[Report, str]:
+        """An operator's approval: duplicates of what was noted count; it is worth what the level is, whoever looked."""
+        for kind, token in (("document", report.document), ("person", report.person)):
+            if token and not await self._first(kind, token, about.account):
+                return report._replace(state="declined", until=None, ial="", acr=""), "duplicate"
+        return report, ""
+
+    def _own(self, provider: str, level: str, which: str, state: State, at: int) -> Report:
+        worth = (self._cases.settings.providers[provider].levels or {}).get(level)
+        event = sha256(f"{which} {state} {at}".encode()).hexdigest()
+        if state != "approved" or worth is None:
+            return Report("", which, event, state if worth is not None else "pending", at)
+        return Report("", which, event, state, at, at + worth.lasts.us, worth.ial, worth.acr)
+
+    # Time
+
+    async def look(self) -> None:
+        """Remind of deadlines, and say which have passed: each once, whichever process looks first.
+
+        Raises:
+            StoreError: the store failed; the next look goes on.
+        """
+        cases, now = self._cases, self._cases.clock.now()
+        after = ""
+        while names := await cases.files.listed(CASE, 500, after):
+            for name in names:
+                fields = await cases.files.pull(CASE, name)
+                if fields is not None and fields.get("state", "") in {"", "pending"}:
+                    await self._due(name, fields, now)
+            after = names[-1]
+
+    async def _due(self, name: str, fields: Mapping[str, str], now: int) -> None:
+        cases, deadline = self._cases, whole(fields.get("deadline"))
+        if not deadline:
+            return
+        due = [(f"r.{deadline}.{each.us}", "reminder") for each in cases.settings.remind if now >= deadline - each.us]
+        if now >= deadline:
+            due = [(f"r.{deadline}.0", "overdue")]
+        for mark, what in due:
+            if mark in fields:
+                continue
+            token = sha256(f"{id(self)} {now} {mark}".encode()).hexdigest()[:16]
+            kept = await cases.files.file(CASE, name, [Change("first", mark, token), noted(now, what)], now + KEPT)
+            if kept.get(mark) == token:
+                cases.notices.tell(what, now, case=name, account=fields.get("account", ""), deadline=deadline)
+
+
+def _less(ial: str) -> str:
+    """One level of identity assurance less: what nobody can tell from a second showing of the same document."""
+    level = ial_level(ial)
+    return str(level - 1) if level > 1 else ""
