@@ -17,7 +17,7 @@ from guardrail_mw.errors import StoreError
 from guardrail_mw.friction.memory import rung as remembered_rung
 from guardrail_mw.friction.memory import whole
 from guardrail_mw.friction.sealing import Sealer
-from guardrail_mw.friction.verification.assurance import Entry, code_of, entries
+from guardrail_mw.friction.verification.assurance import Entry, code_of, entries, raised
 from guardrail_mw.friction.verification.providers import Begin, Means, ProviderError
 from guardrail_mw.recent import Recent
 from guardrail_mw.stores.base import Change, Files, Tally
@@ -217,7 +217,7 @@ class Cases:
     async def _file(self, link: Link, fields: Mapping[str, str]) -> None:
         name, now = self.name(link.account, link.provider, link.level), link.since
         held = entries(fields).get(code_of(link.provider, link.level))
-        mark = f"{name} {held.order if held is not None else 0}"
+        mark = f"{name} {held.order if held is not None else 0} {fields.get('since', '')}"  # a standing may be forgotten
         if self._filed.get(mark):
             return
         deadline, on = now + self.settings.deadline.us, remembered_rung(fields)
@@ -236,6 +236,8 @@ class Cases:
             ],
             now + KEPT,
         )
+        if held is None and known.get("state") == "approved" and now < whole(known.get("until")):
+            await self._restore(name, link, known)
         again = held is not None and whole(known.get("asked")) <= held.at
         if again or known.get("asked") == str(now):
             said = [noted(reached, "reached", link.rung), noted(now, "asked", link.decision)]
@@ -243,6 +245,12 @@ class Cases:
             await self.files.file(CASE, name, [*said, *anew], now + KEPT)
             self.notices.tell("asked", now, case=name, account=link.account, rung=link.rung, deadline=deadline)
         self._filed.put(mark, True)  # noqa: FBT003 - a value
+
+    async def _restore(self, name: str, link: Link, known: Mapping[str, str]) -> None:
+        """Put an approval back into a standing that was forgotten, as that of who does not call for 90 days is."""
+        at, until = whole(known.get("at")), whole(known.get("until"))
+        entry = Entry("approved", at, until, known.get("ial", ""), known.get("acr", ""), link.provider, name)
+        await self.store.remember(link.account, raised({}, code_of(link.provider, link.level), entry))
 
     # Looking
 
@@ -329,9 +337,10 @@ class Cases:
         return self.base + sealed if url.startswith(self.base) else url
 
     def onward(self, name: str) -> Sequence[str]:
-        """Origins that a provider may send people to, for a page's policy; `https:` where it does not say."""
+        """Origins that a provider may send people to, for a page's policy."""
         provider = self.providers.get(name)
-        return ("https:",) if provider is not None and provider.webhook else ()
+        hosts = provider.hosts if provider is not None else ()
+        return [f"https://{each}{host}" for host in hosts for each in ("", "*.")]
 
     def entry(self, link: Link) -> Entry | None:
         """What the account's standing says, as far as this process knows it."""

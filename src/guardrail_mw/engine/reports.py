@@ -157,9 +157,10 @@ class Reports:
         await cases.store.remember(about.account, raised(known, code, entry))
         outcome = "duplicate" if why == "duplicate" else report.state
         line = noted(now, outcome, f"{report.at} {why}".rstrip())
-        said: list[Change] = [line, Change("max", "order", str(entry.order))]
-        if entry.order >= whole(about.fields.get("order")):
+        said: list[Change] = [line]
+        if entry.order >= whole(about.fields.get("order")):  # what requests go by is in the standing; this is for people
             said += [
+                Change("set", "order", str(entry.order)),
                 Change("set", "state", report.state),
                 Change("set", "at", str(report.at)),
                 Change("set", "until", str(entry.until or "")),

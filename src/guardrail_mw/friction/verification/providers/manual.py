@@ -45,6 +45,7 @@ class Ours:
 
     Settings: ClassVar[type[BaseModel]]
     webhook: ClassVar[bool] = False
+    hosts: ClassVar[Sequence[str]] = ()
     prefix: ClassVar[str]
     """What ids begin with."""
 
@@ -121,5 +122,7 @@ class ManualProvider(Ours):
 
     Settings: ClassVar[type[BaseModel]] = ManualSettings
     prefix: ClassVar[str] = "manual"
+    vouches: ClassVar[bool] = True
+    """What an operator has seen is worth what the level is, noted down or not."""
 
     __slots__ = ()

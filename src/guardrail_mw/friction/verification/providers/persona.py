@@ -106,6 +106,7 @@ class PersonaProvider:
 
     Settings: ClassVar[type[BaseModel]] = PersonaSettings
     webhook: ClassVar[bool] = True
+    hosts: ClassVar[Sequence[str]] = HOSTS
 
     __slots__ = ("_caller", "_levels", "_means", "_secrets", "settings")
 

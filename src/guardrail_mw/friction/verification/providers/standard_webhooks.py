@@ -112,25 +112,26 @@ class StandardWebhooksProvider:
     Settings: ClassVar[type[BaseModel]] = StandardWebhooksSettings
     webhook: ClassVar[bool] = True
 
-    __slots__ = ("_caller", "_hosts", "_keys", "_means", "settings")
+    __slots__ = ("_caller", "_keys", "_means", "hosts", "settings")
 
     def __init__(self, settings: StandardWebhooksSettings, means: Means, /) -> None:
         self.settings = settings
         self._means = means
         self._caller = Caller("The verification service", "", settings, means)
         self._keys = tuple(_key(secret) for secret in settings.secrets)
-        self._hosts = tuple(settings.hosts) or (urlsplit(settings.url).hostname or "",)
+        self.hosts = tuple(settings.hosts) or (urlsplit(settings.url).hostname or "",)
+        """See `Provider`."""
 
     async def start(self, begin: Begin, /) -> Started:
         """Ask for one."""
         wanted = {"case": begin.case, "level": begin.level, "return_url": begin.return_url}
         answer = await self._ask("POST", "", wanted, {"idempotency-key": begin.idempotency_key})
-        return started(text(answer, "id"), text(answer, "url"), self._hosts)
+        return started(text(answer, "id"), text(answer, "url"), self.hosts)
 
     async def resume(self, which: str, begin: Begin, /) -> Started:
         """Ask for another way there."""
         answer = await self._ask("POST", f"/{known(which)}/resume", {"return_url": begin.return_url})
-        return started(which, text(answer, "url"), self._hosts)
+        return started(which, text(answer, "url"), self.hosts)
 
     def parse_webhook(self, raw: bytes, headers: Mapping[str, str], /) -> Sequence[Report]:
         """One event."""

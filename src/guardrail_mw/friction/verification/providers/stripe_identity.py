@@ -97,6 +97,7 @@ class StripeIdentityProvider:
 
     Settings: ClassVar[type[BaseModel]] = StripeIdentitySettings
     webhook: ClassVar[bool] = True
+    hosts: ClassVar[Sequence[str]] = HOSTS
 
     __slots__ = ("_caller", "_means", "_secrets", "settings")
 

@@ -119,6 +119,7 @@ class SumsubProvider:
 
     Settings: ClassVar[type[BaseModel]] = SumsubSettings
     webhook: ClassVar[bool] = True
+    hosts: ClassVar[Sequence[str]] = HOSTS
 
     __slots__ = ("_caller", "_key", "_levels", "_means", "_secrets", "settings")
 

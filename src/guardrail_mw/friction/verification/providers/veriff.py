@@ -84,6 +84,7 @@ class VeriffProvider:
 
     Settings: ClassVar[type[BaseModel]] = VeriffSettings
     webhook: ClassVar[bool] = True
+    hosts: ClassVar[Sequence[str]] = HOSTS
 
     __slots__ = ("_caller", "_means", "_secrets", "settings")
 
