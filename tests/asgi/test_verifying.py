@@ -8,10 +8,13 @@ from typing import Any
 
 import pytest
 
+from guardrail_mw.engine.cases import history
+from guardrail_mw.errors import StoreError
+from guardrail_mw.policy import load
+
 from ..friction.verification.providers.standin import serving  # noqa: TID252 - a service that serves
 from .kit import policy
 from .verifying import (
-    FORM,
     HTML,
     KEY,
     NOW,
@@ -19,6 +22,7 @@ from .verifying import (
     PUBLIC,
     SAME,
     SECOND,
+    SECRET,
     Guarded,
     Own,
     ask,
@@ -223,18 +227,13 @@ async def test_a_change_of_the_level_asks_again_and_one_of_the_name_does_not(ser
     site = guarded(service)
     await approved(site, service)
     document = site.guardrail.policy.written()
-    document["verification"]["providers"]["ids"]["with"]["secrets"] = [SECRET_]
+    document["verification"]["providers"]["ids"]["with"]["secrets"] = [SECRET]
     document["friction"]["ladder"][0] |= {"name": "papers", "at": 55}
-    from guardrail_mw.policy import load
-
     site.guardrail.apply(load(document))
     assert (await ask(site)).status == 200
     document["friction"]["ladder"][0]["with"]["level"] = "basic"
     site.guardrail.apply(load(document))
     assert (await ask(site)).status == 403
-
-
-SECRET_ = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"  # noqa: S105 - as the kit has it
 
 
 async def test_the_page_of_another_site_begins_nothing(service: Own) -> None:
@@ -333,8 +332,6 @@ async def test_the_case_has_its_history(service: Own, notices: list[Any]) -> Non
     cases = site.guardrail.engine.cases
     assert cases is not None
     (name,) = await cases.files.listed("case", 10)
-    from guardrail_mw.engine.cases import history
-
     fields = await cases.files.pull("case", name)
     assert fields is not None
     assert [(what, when) for when, what, _ in history(fields)] == [("asked", at), ("reached", at), *expected[1:]]
@@ -391,8 +388,6 @@ async def test_an_operator_decides() -> None:
 
 
 async def test_a_store_that_fails_asks_for_the_webhook_again(service: Own, monkeypatch: pytest.MonkeyPatch) -> None:
-    from guardrail_mw.errors import StoreError
-
     site = guarded(service)
     await begin(site, await link(site))
     raw = event(service, "approved", document="P1")
@@ -413,4 +408,3 @@ async def test_forms_of_an_appeal_and_a_verification_are_not_one_anothers(servic
     appeal = path_of(said(answer)["appeal_url"])
     assert (await look(site, appeal.replace("appeal", "verify"))).json["code"] == "unknown_link"
     assert (await site.post(appeal, {"text": "We are an office."}, (b"content-type", b"application/json"))).status == 201
-    _ = FORM

@@ -15,7 +15,8 @@ from .kit import JSON, Answer, CountingStore, Guarded, Upstream, chat, policy
 
 __all__ = [
     "CHAT", "FORM", "HTML", "JSON", "KEY", "NOW", "OTHER_KEY", "PUBLIC", "ROBOT", "SAME", "SECOND", "SECRET", "Answer",
-    "CountingStore", "Guarded", "Own", "Service", "ask", "begin", "event", "guarded", "link", "path_of", "refused", "report", "said", "signed",
+    "CountingStore", "Guarded", "Own", "Service", "ask", "begin", "event", "guarded", "link", "look", "path_of", "refused",
+    "report", "said", "scope", "signed", "text_of",
 ]  # fmt: skip
 
 CHAT = "/v1/chat/completions"
@@ -128,8 +129,10 @@ def signed(raw: bytes, name: str = "msg_1", stamp: int = NOW, secret: str = SECR
     key = base64.b64decode(secret.removeprefix("whsec_"))
     made = base64.b64encode(hmac.new(key, f"{name}.{stamp}.".encode() + raw, "sha256").digest()).decode()
     return [
-        (b"webhook-id", name.encode()), (b"webhook-timestamp", str(stamp).encode()), (b"webhook-signature", f"v1,{made}".encode()),
-    ]  # fmt: skip
+        (b"webhook-id", name.encode()),
+        (b"webhook-timestamp", str(stamp).encode()),
+        (b"webhook-signature", f"v1,{made}".encode()),
+    ]
 
 
 async def report(site: Guarded, raw: bytes, name: str = "msg_1", *, provider: str = "ids", **more: Any) -> Answer:

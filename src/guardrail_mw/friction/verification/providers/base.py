@@ -189,8 +189,11 @@ class Provider(Protocol):
     """The model of what stands beside `use` in `with`."""
     webhook: ClassVar[bool]
     """Whether it sends any."""
-    hosts: Sequence[str]
-    """Where people are sent: these hosts, and those below them; none where the pages are ours."""
+
+    @property
+    def hosts(self) -> Sequence[str]:
+        """Where people are sent: these hosts, and those below them; none where the pages are ours."""
+        ...
 
     def __init__(self, settings: Any, means: Means, /) -> None: ...
 
