@@ -13,6 +13,7 @@ from typing import Any, Literal, NamedTuple, Protocol, TypeAlias
 
 __all__ = [
     "CLEARED",
+    "VOUCHED",
     "Allow",
     "Challenge",
     "Content",
@@ -248,6 +249,8 @@ class Subject:
         """For the engine: all of what it planned, once it is more than one thing."""
 
 
+VOUCHED = " vouched"
+"""Behind the budget, in a standing, of a cluster whose organisation was verified."""
 CLEARED = "cleared."
 """What the fields of a standing begin with that say until when, µs, something is passed that was asked for."""
 _WHOLE = re.compile(r"[0-9]{1,18}")

@@ -111,9 +111,9 @@ def test_a_part_is_charged_where_its_whole_is_until_that_ends() -> None:
     part = replace(cluster(5), material=NOW, budget=700, counters="d" * 12, until=NOW, shared=9)
     fields = standing(part)
     assert fields["counters"] == f"{'d' * 12} {NOW} 9"
-    assert counted(fields, NOW - 1) == (f"c:{'d' * 12}", 9)
-    assert counted(fields, NOW) == (f"c:{'c' * 12}", 700)
-    assert counted(standing(replace(part, counters="")), 0) == (f"c:{'c' * 12}", 700)
+    assert counted(fields, NOW - 1)[:2] == (f"c:{'d' * 12}", 9)
+    assert counted(fields, NOW)[:2] == (f"c:{'c' * 12}", 700)
+    assert counted(standing(replace(part, counters="")), 0)[:2] == (f"c:{'c' * 12}", 700)
 
 
 @pytest.mark.parametrize(
@@ -121,9 +121,9 @@ def test_a_part_is_charged_where_its_whole_is_until_that_ends() -> None:
 )
 def test_what_cannot_be_read_is_left_aside(text: str) -> None:
     fields = {"cluster": "c" * 12, "verdict": "none", "budget": "many", "counters": text}
-    assert counted(fields, 5) == (f"c:{'c' * 12}", 0)
-    assert counted({"counters": text, "budget": "7"}, 5) == ("", 7)
-    assert counted({}, 5) == ("", 0)
+    assert counted(fields, 5)[:2] == (f"c:{'c' * 12}", 0)
+    assert counted({"counters": text, "budget": "7"}, 5)[:2] == ("", 7)
+    assert counted({}, 5)[:2] == ("", 0)
 
 
 @pytest.mark.parametrize(

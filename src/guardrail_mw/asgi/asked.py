@@ -59,7 +59,7 @@ async def asked(exchange: Exchange, deny: Deny, scope: Scope) -> Deny | Answer:
             action=more["verification_url"],
             provider=provider,
             level=asks.level,
-            organisation=False,
+            organisation=cases.whose(exchange, asks) != subject.candidate,
             until=more["expires_at"],
             appeal=appeal,
             onward=cases.onward(asks.provider),

@@ -194,7 +194,7 @@ async def _click(visit: _Visit, outcome: str) -> Answer:
     fields = await cases.case(link)
     if visit.use != "simulated" or outcome not in {"approved", "declined"} or not fields.get("ref") or reports is None:
         raise Turned(problem(403, "not_simulated", "Nothing can be chosen here: a provider decides."))
-    name = cases.name(link.account, link.provider, link.level)
+    name = cases.named(link)
     await reports.decide(name, "approved" if outcome == "approved" else "declined", "clicked")
     return onward(visit.place) if is_form(visit.facts.headers) else plain(200, {"state": outcome})
 
@@ -220,7 +220,7 @@ def _consent(visit: _Visit) -> Answer:
         action=visit.place,
         provider=visit.provider,
         level=visit.link.level,
-        organisation=False,
+        organisation=visit.link.subject != visit.link.account,
         until=rfc3339(visit.link.until),
         decision=visit.link.decision,
         appeal="",

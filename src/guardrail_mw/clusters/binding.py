@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from guardrail_mw.stores.base import Change
+from guardrail_mw.values import VOUCHED
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -31,6 +32,8 @@ class Counted(NamedTuple):
     """`c:…`; empty for who is in no cluster."""
     budget: int
     """Tokens a UTC day that are shared there; 0 for none."""
+    binds: bool = False
+    """Whether what is beyond is refused: the cluster's organisation was verified, and this is what it has."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +76,8 @@ def standing(cluster: Cluster, was: str = "none") -> dict[str, str]:
     """Fields of a member's standing; an empty one is left out.
 
     A verdict that waits shows as `watched`, and `brake` holds it; whoever was bound before stays bound, else a campaign could
-    lift its own verdict by growing. `budget` is what all members have together, in tokens a UTC day, where it is material;
+    lift its own verdict by growing. `budget` is what all members have together, in tokens a UTC day, where it is material, and
+    `vouched` behind it where its organisation was verified;
     `counters`, in a part of another cluster, that one's id, the µs until which it is charged there, and the budget there.
 
     Args:
@@ -86,7 +90,7 @@ def standing(cluster: Cluster, was: str = "none") -> dict[str, str]:
         "verdict": "watched" if waits else cluster.verdict,
         "brake": cluster.verdict if waits else "",
         "families": ",".join(cluster.families),
-        "budget": str(cluster.allowance or ""),
+        "budget": f"{cluster.allowance}{VOUCHED}" if cluster.vouched else str(cluster.allowance or ""),
         "counters": f"{cluster.counters} {cluster.until} {cluster.shared}" if cluster.counters else "",
     }
 
@@ -94,11 +98,12 @@ def standing(cluster: Cluster, was: str = "none") -> dict[str, str]:
 def counted(fields: Mapping[str, str], now: int) -> Counted:
     """Where, as a member's standing says, its cluster is counted `now`. What cannot be read is left aside."""
     home, _, rest = fields.get("counters", "").partition(" ")
-    until, _, budget = rest.partition(" ")
-    if home and _is_whole(until) and _is_whole(budget) and now < int(until):
-        return Counted(f"c:{home}", int(budget))
+    until, _, there = rest.partition(" ")
     cluster, budget = fields.get("cluster", ""), fields.get("budget", "")
-    return Counted(f"c:{cluster}" if cluster else "", int(budget) if _is_whole(budget) else 0)
+    binds, budget = budget.endswith(VOUCHED), budget.removesuffix(VOUCHED)
+    if home and _is_whole(until) and _is_whole(there) and now < int(until):
+        return Counted(f"c:{home}", int(there), binds)
+    return Counted(f"c:{cluster}" if cluster else "", int(budget) if _is_whole(budget) else 0, binds)
 
 
 def _is_whole(text: str) -> bool:

@@ -16,10 +16,13 @@ if TYPE_CHECKING:
     from guardrail_mw.clusters.graph import Graph
     from guardrail_mw.clusters.kinds import Declared
 
-__all__ = ["GROWTH", "Materiality", "declared", "tokens_by_day"]
+__all__ = ["FIVE", "GROWTH", "Materiality", "declared", "tokens_by_day", "worth"]
 
 GROWTH: Final = 1.2
 """A material cluster's budget for a UTC day, in the largest of the seven days before it became so."""
+
+FIVE: Final = 5
+"""Accounts whose tokens a verified organisation has at least."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +67,13 @@ def declared(graph: Graph, cluster: NDArray[np.int32], clusters: int, known: Map
         number: organisation._replace(tokens=max(1, organisation.tokens * many // together[organisation]))
         for number, (many, organisation) in found.items()
     }
+
+
+def worth(activity: Activities) -> int:
+    """What `FIVE` accounts use in a day: on the day of the last seven when an account that called used most in the mean."""
+    mean = activity.tokens / np.maximum(1, activity.requests)
+    tokens, active = (activity.daily * mean[:, None]).sum(axis=0), (activity.daily > 0).sum(axis=0)
+    return round(FIVE * float((tokens / np.maximum(1, active)).max(initial=0.0)))
 
 
 def tokens_by_day(activity: Activities, cluster: NDArray[np.int32], clusters: int) -> NDArray[np.float64]:

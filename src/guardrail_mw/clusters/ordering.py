@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from guardrail_mw.clusters.settings import ClustersSettings
     from guardrail_mw.clusters.state import Cluster, Given, Order
 
-__all__ = ["Judging", "decided", "granted", "ordered", "orders_of"]
+__all__ = ["Judging", "decided", "granted", "ordered", "orders_of", "vouched"]
 
 _SAYS: Final[Mapping[str, Verdict | None]] = {"release": "none", "reject": "watched", "judge": None}
 """What each says of the verdict; `verdict` names one, and `approve` says nothing of it."""
@@ -57,6 +57,12 @@ def granted(orders: Sequence[Order]) -> int:
     return int(latest.value or 0) if latest is not None else 0
 
 
+def vouched(orders: Sequence[Order]) -> bool:
+    """Whether its organisation was verified, and that was not taken back."""
+    latest = next((order for order in reversed(orders) if order.what == "vouch"), None)
+    return latest is not None and latest.value == "1"
+
+
 def orders_of(given: Given, cluster: Cluster, splits: Sequence[Split], now: int) -> tuple[Order, ...]:
     """What holds for a cluster, the latest last: what was said of it, and of those that it descends from.
 
@@ -71,6 +77,8 @@ def orders_of(given: Given, cluster: Cluster, splits: Sequence[Split], now: int)
 def decided(cluster: Cluster, orders: Sequence[Order], judging: Judging, now: int, *, looked: int, cold: bool) -> Cluster:
     """The cluster with its verdict, whether that acts, and the budget that an operator gives it.
 
+    Of an organisation that was verified the model says nothing more, for it is known whom to ask; an operator's word holds.
+
     Args:
         cluster: with `suspect`, `approved` and `asked` as they were before.
         orders: what holds for it, the latest last.
@@ -79,12 +87,18 @@ def decided(cluster: Cluster, orders: Sequence[Order], judging: Judging, now: in
         looked: µs of the last rebuild. A verdict that was ordered since waits from when it was, not from when that is seen.
         cold: whether there is too little history yet to go beyond `watched`.
     """
-    word = ordered(orders)
-    says = None if word is None else cast("Verdict", word.value) if word.what == "verdict" else _SAYS[word.what]
+    word, verified = ordered(orders), vouched(orders)
+    says = (
+        ("none" if verified else None)
+        if word is None
+        else cast("Verdict", word.value)
+        if word.what == "verdict"
+        else _SAYS[word.what]
+    )
     case = Case(len(cluster.members), cluster.exchanges, cluster.score, cluster.suspect, says)
     verdict, since = judged(case, judging.judge, floor=judging.floor, now=now, cold=cold)
     asked = cluster.asked
     if asked is None and word is not None and word.what == "verdict" and word.at > looked:
         asked = min(word.at, now)
-    made = replace(cluster, verdict=verdict, suspect=since, asked=asked, granted=granted(orders))
+    made = replace(cluster, verdict=verdict, suspect=since, asked=asked, granted=granted(orders), vouched=verified)
     return bind(made, orders, judging.approval, now)

@@ -19,7 +19,7 @@ from guardrail_mw.clusters.features import FEATURES, Activities, features, tied
 from guardrail_mw.clusters.forming import Formed, form
 from guardrail_mw.clusters.graph import Graph, Holdings, Table
 from guardrail_mw.clusters.inheriting import inherited, merged, midnight, sharing, taken_along, without_parts
-from guardrail_mw.clusters.material import GROWTH, Materiality, declared, tokens_by_day
+from guardrail_mw.clusters.material import GROWTH, Materiality, declared, tokens_by_day, worth
 from guardrail_mw.clusters.ordering import Judging, decided, orders_of
 from guardrail_mw.clusters.reading import FAMILIES, FAMILY
 from guardrail_mw.clusters.scores import COUNTS
@@ -119,6 +119,7 @@ def rebuild(held: Holdings, activity: Activities, before: State, given: Given, r
         formed.cluster[formed.cluster >= 0], weights=activity.requests[formed.cluster >= 0], minlength=len(groups)
     )
     tokens = tokens_by_day(activity, formed.cluster, len(groups))
+    five = worth(activity)
     rests = _rests(graph, formed, len(groups))
     organisations = declared(graph, formed.cluster, len(groups), rules.organisations)
     first = _first(held, before, rules)
@@ -148,6 +149,7 @@ def rebuild(held: Holdings, activity: Activities, before: State, given: Given, r
             families=rests[number],
             **(along or _material(known, len(mine), tokens[number], tokens[-1], rules, now)),
             **_organised(organisations.get(number)),
+            worth=five,
             **({} if own else inherited(known, parent, now, rules.ends)),
             approved=sum(min(old[each].approved, came) for each, came in zip(found.ancestors, found.came, strict=True)),
         )

@@ -67,6 +67,10 @@ class Cluster:
     """The organisation of at least half of its members, where the policy knows it."""
     declared: int = 0
     """Its share of the tokens a UTC day that the policy gives that organisation."""
+    vouched: bool = False
+    """Whether somebody of its organisation has had that verified."""
+    worth: int = 0
+    """Tokens a UTC day that `FIVE` accounts use: the least that a verified organisation has, whatever it was before."""
     counters: str = ""
     """The cluster that it was split from, at whose counters it is charged; empty where it is charged at its own."""
     until: int = 0
@@ -77,12 +81,14 @@ class Cluster:
     @property
     def allowance(self) -> int:
         """Tokens a UTC day that hold; 0 where it is neither material nor a known organisation's, or none were ever counted."""
-        return self.granted or self.declared or self.budget if self.shares else 0
+        if not self.shares:
+            return 0
+        return self.granted or self.declared or (max(self.budget, self.worth) if self.vouched else self.budget)
 
     @property
     def shares(self) -> bool:
         """Whether its members share a budget."""
-        return self.material is not None or self.declared > 0
+        return self.material is not None or self.declared > 0 or self.vouched
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +96,8 @@ class Order:
     """What an operator says of a cluster, and of whatever descends from it."""
 
     what: str
-    """`verdict`, `release`, `approve`, `reject`, `judge` (the model judges again), or `budget`."""
+    """`verdict`, `release`, `approve`, `reject`, `judge` (the model judges again), `budget`, or `vouch`: its organisation was
+    verified (`value` is 1), or that was taken back (0); no operator's word."""
     value: str
     until: int
     """µs; 0 is for good."""

@@ -11,7 +11,7 @@ import json
 import logging
 from collections.abc import Mapping, Sequence
 from hashlib import blake2b
-from typing import TYPE_CHECKING, Final, Literal, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Final, Literal, NamedTuple, Protocol, TypeAlias
 
 from guardrail_mw.errors import StoreError
 from guardrail_mw.friction.memory import rung as remembered_rung
@@ -45,6 +45,7 @@ __all__ = [
     "Cases",
     "Ground",
     "Link",
+    "Vouch",
     "files_of",
     "history",
     "noted",
@@ -64,6 +65,7 @@ KEPT: Final = 400 * _DAY
 _TRIES_FOR: Final = 30 * _DAY
 _ASKED: Final = 65_536
 """Cases of which a process remembers that it has filed them."""
+_BINDS: Final = frozenset({"suspect", "confirmed"})
 _VERSION: Final = 1
 
 Begun: TypeAlias = Literal["approved", "many", "unavailable", "over"]
@@ -73,8 +75,10 @@ Begun: TypeAlias = Literal["approved", "many", "unavailable", "over"]
 class Link(NamedTuple):
     """What the address of a verification says."""
 
+    subject: str
+    """Home of who is verified: an account, or a cluster, `c:…`, for its organisation."""
     account: str
-    """Home of who is verified."""
+    """Home of the account that was asked."""
     provider: str
     level: str
     rung: str
@@ -98,6 +102,24 @@ class Link(NamedTuple):
         return cls(*rest) if version == _VERSION else None
 
 
+class Vouch(Protocol):
+    """Tells that the organisation behind a cluster was verified, or that this was taken back."""
+
+    async def __call__(self, cluster: str, *, verified: bool, until: int, why: str) -> bool:
+        """False where there is no such cluster any more.
+
+        Args:
+            cluster: its id.
+            verified: or taken back.
+            until: µs at which that ends.
+            why: a line.
+
+        Raises:
+            StoreError: the store failed.
+        """
+        ...
+
+
 class Ground(NamedTuple):
     """What cases and appeals stand on."""
 
@@ -114,6 +136,8 @@ class Ground(NamedTuple):
     clock: Clock
     notices: Notices
     """Hear what happens."""
+    vouch: Vouch | None = None
+    """Tells that the organisation behind a cluster was verified; None where the policy has no clusters."""
 
 
 def files_of(store: Store) -> Files:
@@ -169,6 +193,7 @@ class Cases:
         self.clock = ground.clock
         self.notices = ground.notices
         self.store = ground.store
+        self.vouch = ground.vouch
         self._key = ground.key
         endpoints, keys = ground.endpoints, ground.keys
         self.base = f"{endpoints.public_url or ''}{endpoints.prefix}{VERIFY}/"
@@ -187,10 +212,14 @@ class Cases:
     def _token(self, kind: str, value: str) -> str:
         return blake2b(value.encode(), digest_size=16, key=self._key, person=kind.encode()[:16]).hexdigest()
 
-    def name(self, account: str, provider: str, level: str) -> str:
+    def name(self, subject: str, provider: str, level: str) -> str:
         """What the record of a case is called."""
-        said = f"{account}\0{provider}\0{level}"
+        said = f"{subject}\0{provider}\0{level}"
         return blake2b(said.encode(), digest_size=12, key=self._key, person=b"case").hexdigest()
+
+    def named(self, link: Link) -> str:
+        """Likewise of a link's."""
+        return self.name(link.subject, link.provider, link.level)
 
     # Asking
 
@@ -206,7 +235,15 @@ class Cases:
         subject, now = exchange.subject, self.clock.now()
         assert subject is not None  # noqa: S101 - a rung acts
         link = Link(
-            subject.candidate, asks.provider, asks.level, rung.name, exchange.id, now, now + self.settings.link.us, who
+            self.whose(exchange, asks),
+            subject.candidate,
+            asks.provider,
+            asks.level,
+            rung.name,
+            exchange.id,
+            now,
+            now + self.settings.link.us,
+            who,
         )
         try:
             await self._file(link, exchange.standing.fields)
@@ -215,8 +252,9 @@ class Cases:
         return self.base + self._links.seal(link.pack()), link.until
 
     async def _file(self, link: Link, fields: Mapping[str, str]) -> None:
-        name, now = self.name(link.account, link.provider, link.level), link.since
-        held = entries(fields).get(code_of(link.provider, link.level))
+        name, now = self.named(link), link.since
+        alone = link.subject == link.account
+        held = entries(fields).get(code_of(link.provider, link.level)) if alone else None
         mark = f"{name} {held.order if held is not None else 0} {fields.get('since', '')}"  # a standing may be forgotten
         if self._filed.get(mark):
             return
@@ -226,6 +264,7 @@ class Cases:
             CASE,
             name,
             [
+                Change("first", "subject", link.subject),
                 Change("first", "account", link.account),
                 Change("first", "provider", link.provider),
                 Change("first", "level", link.level),
@@ -236,14 +275,16 @@ class Cases:
             ],
             now + KEPT,
         )
-        if held is None and known.get("state") == "approved" and now < whole(known.get("until")):
+        if alone and held is None and known.get("state") == "approved" and now < whole(known.get("until")):
             await self._restore(name, link, known)
         again = held is not None and whole(known.get("asked")) <= held.at
         if again or known.get("asked") == str(now):
             said = [noted(reached, "reached", link.rung), noted(now, "asked", link.decision)]
             anew = [Change("set", "asked", str(now)), Change("set", "deadline", str(deadline))] if again else []
             await self.files.file(CASE, name, [*said, *anew], now + KEPT)
-            self.notices.tell("asked", now, case=name, account=link.account, rung=link.rung, deadline=deadline)
+            self.notices.tell(
+                "asked", now, case=name, account=link.account, subject=link.subject, rung=link.rung, deadline=deadline
+            )
         self._filed.put(mark, True)  # noqa: FBT003 - a value
 
     async def _restore(self, name: str, link: Link, known: Mapping[str, str]) -> None:
@@ -251,6 +292,14 @@ class Cases:
         at, until = whole(known.get("at")), whole(known.get("until"))
         entry = Entry("approved", at, until, known.get("ial", ""), known.get("acr", ""), link.provider, name)
         await self.store.remember(link.account, raised({}, code_of(link.provider, link.level), entry))
+
+    @staticmethod
+    def whose(exchange: Exchange, asks: Asking) -> str:
+        """Who is verified: where an organisation's word is enough, the suspect cluster that the account is in."""
+        subject, fields = exchange.subject, exchange.standing.fields
+        assert subject is not None  # noqa: S101 - a rung acts
+        cluster = fields.get("cluster", "") if asks.organisation and fields.get("verdict") in _BINDS else ""
+        return f"c:{cluster}" if cluster else subject.candidate
 
     # Looking
 
@@ -261,7 +310,7 @@ class Cases:
 
     def begun(self, link: Link, sealed: str) -> Begin:
         """What a provider is told of it, but for the idempotency key."""
-        name = self.name(link.account, link.provider, link.level)
+        name = self.named(link)
         return Begin(self._references.seal(name.encode()), link.level, self.base + sealed, "")
 
     def referred(self, reference: str) -> str:
@@ -275,7 +324,7 @@ class Cases:
         Raises:
             StoreError: it cannot be known.
         """
-        return await self.files.pull(CASE, self.name(link.account, link.provider, link.level)) or {}
+        return await self.files.pull(CASE, self.named(link)) or {}
 
     # Beginning
 
@@ -286,7 +335,7 @@ class Cases:
             StoreError: the store failed; what began at the provider may be begun again.
         """
         provider, now = self.providers.get(link.provider), self.clock.now()
-        name = self.name(link.account, link.provider, link.level)
+        name = self.named(link)
         fields = await self.files.pull(CASE, name)
         if provider is None or fields is None:  # erased, or from another policy
             return "over"
@@ -309,7 +358,7 @@ class Cases:
         )
 
     async def _start(self, provider: Provider, link: Link, sealed: str, begin: Begin, count: int) -> str | Begun:
-        name, now = self.name(link.account, link.provider, link.level), self.clock.now()
+        name, now = self.named(link), self.clock.now()
         try:
             started = await provider.start(begin._replace(idempotency_key=f"{name}-{count}"))
         except ProviderError as error:
@@ -341,10 +390,6 @@ class Cases:
         provider = self.providers.get(name)
         hosts = provider.hosts if provider is not None else ()
         return [f"https://{each}{host}" for host in hosts for each in ("", "*.")]
-
-    def entry(self, link: Link) -> Entry | None:
-        """What the account's standing says, as far as this process knows it."""
-        return entries(self.standings.get(link.account).fields).get(code_of(link.provider, link.level))
 
 
 def _referring(provider: str, which: str) -> str:

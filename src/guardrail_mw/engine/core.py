@@ -16,7 +16,7 @@ from guardrail_mw.engine import refusals
 from guardrail_mw.engine.accounts import ruled
 from guardrail_mw.engine.appeals import Appeals
 from guardrail_mw.engine.budgets import Budgets
-from guardrail_mw.engine.cases import Cases, Ground
+from guardrail_mw.engine.cases import Cases, Ground, Vouch
 from guardrail_mw.engine.clearing import Clearing
 from guardrail_mw.engine.exchange import NOTHING, Exchange
 from guardrail_mw.engine.identifiers import identifiers
@@ -108,6 +108,7 @@ class Engine:
         gathering: what is learned of accounts beside their requests; None where the policy has no clusters.
         keys: what challenges and clearances are signed with; needed where the policy's ladder asks for something.
         notices: hear of cases and appeals; needed where the policy has `verification`.
+        vouch: tells of organisations that were verified; None where the policy has no clusters.
     """
 
     def __init__(  # noqa: PLR0913 - what an engine is made of
@@ -127,6 +128,7 @@ class Engine:
         gathering: Gathering | None = None,
         keys: Keyring | None = None,
         notices: Notices | None = None,
+        vouch: Vouch | None = None,
     ) -> None:
         self.policy = policy
         self.mode = mode
@@ -158,7 +160,7 @@ class Engine:
         self.appeals: Appeals | None = None
         """Who objects."""
         if policy.verification is not None and keys is not None and notices is not None:
-            ground = Ground(policy.endpoints, store, standings, keys, key, clock, notices)
+            ground = Ground(policy.endpoints, store, standings, keys, key, clock, notices, vouch)
             self.cases = Cases(policy.verification, ground)
             self.reports = Reports(self.cases, policy.identity.assurance)
             self.appeals = Appeals(policy.verification, ground)
@@ -280,7 +282,7 @@ class Engine:
             device=_device(subject, account),
             seen=subject.device_kind == "seen",
         )
-        plan = self.planner.plan(route.limits, traits, metered=route.metered, budget=where.budget)
+        plan = self.planner.plan(route.limits, traits, metered=route.metered, budget=where.budget, binds=where.binds)
         return plan.tariff(place, exchange.model, route.label), authenticated, traits
 
     # Charge

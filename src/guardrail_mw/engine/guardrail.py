@@ -228,6 +228,7 @@ class Guardrail:
             gathering=self._gathering,
             keys=self.secrets.keys,
             notices=self.notices,
+            vouch=self._vouch if policy.clusters is not None else None,
         )
 
     def _gather(self, policy: Policy) -> Gathering | None:
@@ -454,6 +455,17 @@ class Guardrail:
         reports = self.engine.reports
         if reports is not None:
             await reports.look()
+
+    async def _vouch(self, cluster: str, *, verified: bool, until: int, why: str) -> bool:
+        """See `Vouch`."""
+        graph, settings = linking.graph_of(self), self.policy.clusters
+        desk = plugins.load("services", "clusters")(graph, settings, clock=self._clock)
+        try:
+            await desk.order(cluster, "vouch", "1" if verified else "0", why, until)
+        except ValueError as error:  # it is no more
+            logger.warning("An organisation was verified, and its cluster %s is not found: %s", cluster, error)
+            return False
+        return True
 
     async def renew(self) -> None:
         """Renew what is open in this loop now; it happens by itself every 10 s."""

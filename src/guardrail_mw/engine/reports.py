@@ -41,6 +41,7 @@ Heard: TypeAlias = Literal["noted", "again", "unknown"]
 
 class _About(NamedTuple):
     name: str
+    subject: str
     account: str
     provider: str
     level: str
@@ -111,7 +112,7 @@ class Reports:
         if fields is None or fields.get("provider") != provider:
             logger.info("A report of %s is of no case that is known.", provider)
             return None
-        return _About(name, fields["account"], provider, fields["level"], fields)
+        return _about(name, provider, fields)
 
     async def _approved(self, about: _About, report: Report) -> tuple[Report, str]:
         """An approval as it counts, and why it does not where it does not."""
@@ -125,16 +126,26 @@ class Reports:
             if more is not None and more.state == "approved":
                 report = report._replace(document=more.document, person=more.person)
         for kind, token in (("document", report.document), ("person", report.person)):
-            if token and not await self._first(kind, token, about.account):
+            if token and not await self._first(kind, token, about.subject):
                 return report._replace(state="declined", until=None, ial="", acr=""), "duplicate"
         if not (report.document or report.person or getattr(made, "vouches", False)):
             report = report._replace(ial=_less(report.ial), acr=self._below(report.acr))
         return report, ""
 
-    async def _first(self, kind: str, token: str, account: str) -> bool:
-        """Whether a document, or a person, has not verified too many accounts lately: any provider's count together."""
-        until = self._cases.clock.now() + _REMEMBERED
-        return await tally_of(self._cases.store).take(f"{kind}:{token}", account, self._cases.settings.duplicates, until)
+    async def _first(self, kind: str, token: str, subject: str) -> bool:
+        """Whether a document, or a person, has not verified too many lately, whichever provider looked.
+
+        That is one organisation and nobody else, or so many accounts.
+        """
+        tally, until = tally_of(self._cases.store), self._cases.clock.now() + _REMEMBERED
+        budget, most = f"{kind}:{token}", self._cases.settings.duplicates
+        if not subject.startswith("c:"):
+            return await tally.take(budget, subject, most, until)
+        if not await tally.take(budget, f"{subject} 1", 1, until):
+            return False
+        for place in range(2, most + 1):
+            await tally.take(budget, f"{subject} {place}", most, until)
+        return True
 
     def _below(self, acr: str) -> str:
         """The authentication context below one; none below the lowest, or where no order has it."""
@@ -153,12 +164,16 @@ class Reports:
             about.provider,
             about.name,
         )
-        code, known = code_of(about.provider, about.level), cases.standings.get(about.account).fields
-        await cases.store.remember(about.account, raised(known, code, entry))
+        latest = entry.order >= whole(about.fields.get("order"))
+        if about.subject == about.account:
+            code, known = code_of(about.provider, about.level), cases.standings.get(about.account).fields
+            await cases.store.remember(about.account, raised(known, code, entry))
+        elif latest and not await self._vouched(about, entry):
+            why = "gone"
         outcome = "duplicate" if why == "duplicate" else report.state
         line = noted(now, outcome, f"{report.at} {why}".rstrip())
         said: list[Change] = [line]
-        if entry.order >= whole(about.fields.get("order")):  # what requests go by is in the standing; this is for people
+        if latest:  # what requests go by is in the standing; this is for people
             said += [
                 Change("set", "order", str(entry.order)),
                 Change("set", "state", report.state),
@@ -171,6 +186,17 @@ class Reports:
         until = max(now, entry.until) + KEPT
         await cases.files.file(CASE, about.name, said, until)
         cases.notices.tell(outcome, now, case=about.name, account=about.account, provider=about.provider)
+
+    async def _vouched(self, about: _About, entry: Entry) -> bool:
+        """Have an organisation's approval, or its end, hold for its cluster; False where there is none any more."""
+        if self._cases.vouch is None:
+            return False
+        was = about.fields.get("state") == "approved"
+        if entry.state != "approved" and not was:
+            return True
+        why = f"verified by {about.provider}" if entry.state == "approved" else f"{entry.state} by {about.provider}"
+        cluster = about.subject.removeprefix("c:")
+        return await self._cases.vouch(cluster, verified=entry.state == "approved", until=entry.until, why=why)
 
     # Operators, and providers that are ours
 
@@ -202,7 +228,7 @@ class Reports:
             report: Report = made.decide(begin, which, state, at, document=document, person=person)
         else:
             report = self._own(provider, fields["level"], which, state, at)
-        about = _About(name, fields["account"], provider, fields["level"], fields)
+        about = _about(name, provider, fields)
         why = ""
         if report.state == "approved":
             report, why = await self._decided(about, report)
@@ -213,7 +239,7 @@ class Reports:
     async def _decided(self, about: _About, report: Report) -> tuple[Report, str]:
         """An operator's approval: duplicates of what was noted count; it is worth what the level is, whoever looked."""
         for kind, token in (("document", report.document), ("person", report.person)):
-            if token and not await self._first(kind, token, about.account):
+            if token and not await self._first(kind, token, about.subject):
                 return report._replace(state="declined", until=None, ial="", acr=""), "duplicate"
         return report, ""
 
@@ -255,6 +281,11 @@ class Reports:
             kept = await cases.files.file(CASE, name, [Change("first", mark, token), noted(now, what)], now + KEPT)
             if kept.get(mark) == token:
                 cases.notices.tell(what, now, case=name, account=fields.get("account", ""), deadline=deadline)
+
+
+def _about(name: str, provider: str, fields: Mapping[str, str]) -> _About:
+    account = fields["account"]
+    return _About(name, fields.get("subject", account), account, provider, fields["level"], fields)
 
 
 def _less(ial: str) -> str:

@@ -16,9 +16,11 @@ CODE: Final = digest(NAME, 4)
 """Its field. The figure is not in it: a day's count goes on when an operator, or a rebuild, changes the budget."""
 
 
-def cluster_budget(tokens: int) -> Limit:
-    """At most so many tokens a UTC day of all members together. It is in shadow whatever the policy's mode is."""
+def cluster_budget(tokens: int, *, binds: bool = False) -> Limit:
+    """At most so many tokens a UTC day of all members together. Unless it `binds` it is in shadow, whatever the policy's mode."""
     figure = Budget.parse(f"{min(max(tokens, 1), int(MOST))}/day")
-    limit = Limit(LimitSettings(name=NAME, per=["cluster"], unit="tokens", budget=figure), None, shadow=True, strict=False)
+    limit = Limit(
+        LimitSettings(name=NAME, per=["cluster"], unit="tokens", budget=figure), None, shadow=not binds, strict=False
+    )
     limit.code = CODE
     return limit

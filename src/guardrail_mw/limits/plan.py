@@ -70,13 +70,13 @@ class Planner:
         """Whether one of the named limits needs to know a request's model or size before it can be charged."""
         return not self._reading.isdisjoint(names)
 
-    def plan(self, names: frozenset[str], traits: Traits, *, metered: bool, budget: int = 0) -> Plan:
+    def plan(self, names: frozenset[str], traits: Traits, *, metered: bool, budget: int = 0, binds: bool = False) -> Plan:
         """The limits that hold for requests of these traits where the route allows `names`.
 
         `budget` is that of the material cluster that the account is in, in tokens a UTC day; 0 for none. It holds on every
-        metered route.
+        metered route, in shadow unless it `binds`.
         """
-        key = (names, metered, traits.route, budget, *[getattr(traits, name) for name in self._asked])
+        key = (names, metered, traits.route, budget, binds, *[getattr(traits, name) for name in self._asked])
         found = self._plans.get(key)
         if found is None:
             if len(self._plans) >= _KEPT:  # tiers and organisations come from claims
@@ -84,7 +84,7 @@ class Planner:
             watched = [watch for watch, when in self.watches if when is None or when(traits)]
             holding = self._holding(names, traits)
             if budget and metered:
-                holding.append(cluster_budget(budget))
+                holding.append(cluster_budget(budget, binds=binds))
             found = self._plans[key] = Plan(holding, watched, metered=metered)
         return found
 

@@ -51,6 +51,8 @@ _ORDERED: Final = {
     "approve": "approved",
     "reject": "rejected: its verdict stays watched",
     "judge": "the model judges again",
+    "vouch 1": "its organisation was verified",
+    "vouch 0": "that its organisation was verified was taken back",
 }
 
 
@@ -124,6 +126,8 @@ def tell(cluster: Cluster, orders: Sequence[Order], splits: Sequence[Split], des
     if cluster.shares:
         since = f"material since {utc(cluster.material)}: " if cluster.material is not None else ""
         holds = "It refuses nobody yet: it is in shadow, as the limit cluster-budget"
+        if cluster.vouched:
+            holds = "Its organisation was verified: what is beyond is refused, by the limit cluster-budget"
         yield _line("Budget", f"{since}its members share {budgeted(cluster)}. {holds}")
     if cluster.counters:
         yield _line("Counters", f"those of {cluster.counters}, which it was split from, until {utc(cluster.until)}")
@@ -145,6 +149,8 @@ def budgeted(cluster: Cluster) -> str:
     whose = ""
     if cluster.granted:
         whose = f", which an operator gave ({cluster.declared or cluster.budget:,} {_otherwise(cluster)})"
+    elif cluster.vouched and not cluster.declared:
+        whose = ", which its organisation has since it was verified"
     elif cluster.declared:
         whose = f", which the policy gives {cluster.organisation}"
     return f"{cluster.allowance:,} tokens a UTC day{whose}"
@@ -176,7 +182,7 @@ def _scored(cluster: Cluster, judge: Judge, floor: tuple[int, int], *, cold: boo
 
 def _acting(cluster: Cluster, orders: Sequence[Order], desk: Desk, now: int) -> Iterator[str]:
     for order in orders:
-        said = _ORDERED.get(order.what) or f"{order.what} {order.value or 'as it was worked out'}"
+        said = _ORDERED.get(f"{order.what} {order.value}".strip()) or f"{order.what} {order.value or 'as it was worked out'}"
         yield _line("Ordered", f"{said} {until(order.until)}, {utc(order.at)}: {order.why}")
     if cluster.asked is None:
         return

@@ -22,6 +22,8 @@ class Asking(NamedTuple):
     provider: str
     """A key of `verification.providers`."""
     level: str
+    organisation: bool = False
+    """Whether once is enough for everybody of a cluster."""
 
 
 class Wanted(NamedTuple):

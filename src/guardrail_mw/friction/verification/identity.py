@@ -8,13 +8,14 @@ the level, not to the rung's name or place: nobody shows a passport again becaus
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import BaseModel, Field
 
 from guardrail_mw.friction.verification.assurance import code_of, passed
 from guardrail_mw.friction.verification.base import Asking, Wanted
 from guardrail_mw.settings import Settings, Slug
+from guardrail_mw.values import VOUCHED
 
 if TYPE_CHECKING:
     from guardrail_mw.friction.step import Person
@@ -29,6 +30,9 @@ class IdentitySettings(Settings):
     """A key of `verification.providers`."""
     level: str = Field(min_length=1, max_length=64)
     """What is to be checked: one of the provider's `levels`."""
+    whose: Literal["account", "organisation"] = "account"
+    """Who is verified: each account alone; or once whoever stands behind the account's cluster, which then has a budget that binds.
+    An account that is in no suspect cluster is verified alone."""
 
 
 class IdentityVerifier:
@@ -45,12 +49,13 @@ class IdentityVerifier:
 
     def __init__(self, settings: IdentitySettings, assurance: Sequence[str], /) -> None:
         self._code = code_of(settings.provider, settings.level)
-        self.asks = Asking(settings.provider, settings.level)
+        self.asks = Asking(settings.provider, settings.level, settings.whose == "organisation")
         """Where that begins, whoever keeps cases says."""
 
     def passed(self, person: Person, /) -> bool:
         """Whether a provider's approval holds."""
-        return passed(person.fields, self._code, person.now)
+        vouched = self.asks.organisation and person.fields.get("budget", "").endswith(VOUCHED)
+        return vouched or passed(person.fields, self._code, person.now)
 
     def wanted(self, person: Person, /) -> Wanted:
         """No token: see `asks`."""
