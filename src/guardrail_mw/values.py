@@ -285,9 +285,7 @@ class Standing(NamedTuple):
         )
 
 
-PLAN_FIELDS = frozenset(
-    {"proved", "cluster", "verdict", "tier", "acr", "ial", "verified", "override", "budget", "counters", "cases"}
-)
+PLAN_FIELDS = frozenset({"proved", "cluster", "verdict", "tier", "override", "budget", "counters", "cases"})
 """Fields of a standing that a plan can depend on: changing one makes a new version."""
 
 

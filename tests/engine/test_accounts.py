@@ -10,6 +10,8 @@ from guardrail_mw.engine import accounts
 from guardrail_mw.engine.accounts import MisuseError, Ruled, decode, home_of, line_of, moment, ruled, slug_of, told_tier
 from guardrail_mw.quantities import Duration
 
+from .kit import shown
+
 NOW = 1_767_225_600_000_000
 NOTHING: dict[str, Any] = {
     "proved": False,
@@ -22,6 +24,7 @@ NOTHING: dict[str, Any] = {
     "tier_why": "",
     "acr": "",
     "ial": "",
+    "verifications": [],
     "rung": None,
     "override": None,
     "labels": [],
@@ -33,13 +36,11 @@ def test_a_standing_of_which_all_is_known() -> None:
     fields = {
         "proved": "1",
         "since": "17",
-        "verified": "1",
+        **shown("2", "silver", NOW + 9),
         "verdict": "suspect",
         "cluster": "abc",
         "tier": f"gold {NOW + 1}",
         "tier.why": "their launch",
-        "acr": "silver",
-        "ial": "2",
         "rung": "slow 23 cut",
         "met": "4",
         "heat": "99",
@@ -64,6 +65,7 @@ def test_a_standing_of_which_all_is_known() -> None:
         "tier_why": "their launch",
         "acr": "silver",
         "ial": "2",
+        "verifications": [{"case": "c1", "provider": "ids", "state": "approved", "at": 7, "until": NOW + 9}],
         "rung": {"name": "slow", "since": 23, "met": 4},
         "override": {"what": "deny", "until": NOW + 2, "why": "seen in a campaign"},
         "labels": [
@@ -83,7 +85,7 @@ def test_a_standing_of_which_all_is_known() -> None:
     ("fields", "more"),
     [
         ({}, {}),
-        ({"proved": "0", "verified": "0", "since": "0", "heat": "5", "met": "3"}, {}),
+        ({"proved": "0", "cases": "1", "case.x.17": "[]", "case.x.y": "1", "since": "0", "heat": "5", "met": "3"}, {}),
         ({"since": "long ago"}, {}),
         ({"tier": f"gold {NOW}", "tier.why": "over"}, {}),
         ({"tier": "gold"}, {"tier": "gold"}),

@@ -17,6 +17,7 @@ from guardrail_mw.testing.clock import FakeClock
 from guardrail_mw.values import Estimate, Facts, Standing, Subject
 
 from ..asgi.kit import KEY, CountingStore, Guarded, Upstream, chat, policy  # noqa: TID252 - the kit of the pipeline's tests
+from .kit import shown
 
 pytestmark = pytest.mark.anyio
 
@@ -72,9 +73,9 @@ async def test_what_rules_may_ask_of_a_request() -> None:
         route=("/v1/**", "/v1/**"), method="POST", model="large", tier="tin", organisation="acme", acr="1", ial="2",
         source="jwt",
     )  # fmt: skip
-    remembered = {"proved": "1", "verified": "1", "tier": "gold 0", "verdict": "suspect", "acr": "3", "ial": "4"}
+    remembered = {"proved": "1", "tier": "gold 0", "verdict": "suspect", **shown("4", "3")}
     known = usual._replace(authenticated=True, verified=True, tier="gold", verdict="suspect", acr="3", ial="4")
-    for fields, expected in (({}, usual), (remembered, known), ({"verified": "0", "proved": "0"}, usual)):
+    for fields, expected in (({}, usual), (remembered, known), ({**shown("4", "3", until=1), "proved": "0"}, usual)):
         engine._standings.put("a:one", Standing(len(fields) + 1, fields))
         exchange = engine.begin(engine.router.find(CHAT, "POST"), Facts("POST", CHAT, []))
         exchange.model = "large"

@@ -21,6 +21,7 @@ from guardrail_mw.values import Facts
 
 from ..asgi.kit import Guarded, Upstream, policy  # noqa: TID252 - the kit of the pipeline's tests
 from ..telemetry.kit import denied, event  # noqa: TID252 - the kit of events
+from .kit import shown
 
 pytestmark = pytest.mark.anyio
 
@@ -146,7 +147,7 @@ async def test_an_event_says_what_the_standing_does() -> None:
         Upstream(), policy({"name": "a", "rate": "9/minute"}, friction={"ladder": [{"at": 90, "do": "delay"}]})
     )
     await guarded.post("/v1/x")
-    await guarded.store.remember(guarded.bills[0].candidate, [Change("set", "ial", "2"), Change("set", "acr", "gold")])
+    await guarded.store.remember(guarded.bills[0].candidate, [Change("set", *each) for each in shown("2", "gold").items()])
     await guarded.post("/v1/x")
     found = guarded.guardrail.recorder.latest(1)[0]
     assert (found["ial"], found["acr"]) == ("2", "gold")

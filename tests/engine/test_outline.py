@@ -14,6 +14,7 @@ from guardrail_mw.stores.base import Change
 from guardrail_mw.telemetry.event import validate
 
 from ..asgi.kit import JSON, KEY, OTHER_KEY, Guarded, Upstream, chat, policy  # noqa: TID252 - the kit of the pipeline's tests
+from .kit import shown
 
 pytestmark = pytest.mark.anyio
 
@@ -83,8 +84,9 @@ async def test_what_is_remembered_of_an_account_is_told(both: list[Any]) -> None
     guarded = Guarded(Upstream(), policy(*LIMITS, **JUDGING))
     await guarded.post(CHAT, chat())
     account = both[0][0]["account"]
-    for change in (Change("set", "tier", 'gold "%s"'), Change("set", "acr", "urn:x"), Change("unset", "tier")):
-        await guarded.store.remember(account, [change])
+    verified = [Change("set", *each) for each in shown(acr="urn:x").items()]
+    for changes in ([Change("set", "tier", 'gold "%s"')], verified, [Change("unset", "tier")]):
+        await guarded.store.remember(account, changes)
         await guarded.post(CHAT, chat())
     assert [short["tier"] for _, short in both] == ["", 'gold "%s"', 'gold "%s"', ""]
     assert [short["acr"] for _, short in both] == ["", "", "urn:x", "urn:x"]

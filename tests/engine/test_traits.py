@@ -13,6 +13,7 @@ from guardrail_mw.stores.base import Bill, Change, Receipt
 from guardrail_mw.testing.clock import FakeClock
 
 from ..asgi.kit import CountingStore, Guarded, Upstream, chat, policy  # noqa: TID252 - the kit of the pipeline's tests
+from .kit import shown
 
 pytestmark = pytest.mark.anyio
 
@@ -21,21 +22,21 @@ USAGE = b'{"usage": {"prompt_tokens": 1000, "completion_tokens": 200}}'
 
 
 @pytest.mark.parametrize(
-    ("field", "value", "when"),
+    ("fields", "when"),
     [
-        ("verified", "1", {"verified": True}),
-        ("verdict", "suspect", {"verdict": "suspect"}),
-        ("acr", "gold", {"acr": "gold"}),
-        ("ial", "2", {"ial": "2"}),
+        (shown(), {"verified": True}),
+        ({"verdict": "suspect"}, {"verdict": "suspect"}),
+        (shown(acr="gold"), {"acr": "bronze"}),
+        (shown("3"), {"ial": "2"}),
     ],
 )
-async def test_a_standing_says_what_holds(field: str, value: str, when: dict[str, Any]) -> None:
+async def test_a_standing_says_what_holds(fields: dict[str, str], when: dict[str, Any]) -> None:
     document = policy({"name": "a", "when": when, "rate": "9/minute"})
     document["identity"]["assurance"] = ["bronze", "gold"]
     guarded = Guarded(Upstream(), document)
     await guarded.post(CHAT)
     assert sum(len(entry.steps) for entry in guarded.bills[-1].entries) == 0
-    await guarded.store.remember(guarded.bills[0].candidate, [Change("set", field, value)])
+    await guarded.store.remember(guarded.bills[0].candidate, [Change("set", *each) for each in fields.items()])
     await guarded.post(CHAT)
     assert sum(len(entry.steps) for entry in guarded.bills[-1].entries) == 1
 
@@ -105,7 +106,7 @@ class Alone(CountingStore):
     fails = False
 
     async def charge(self, bill: Bill) -> Receipt:
-        await self.remember(bill.candidate, [Change("set", "verified", str(len(self.bills)))])
+        await self.remember(bill.candidate, [Change("add", "cases", "1")])
         return await super().charge(bill)
 
     async def alone(self, bill: Bill, error: StoreError) -> Receipt:

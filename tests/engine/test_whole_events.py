@@ -22,6 +22,7 @@ from guardrail_mw.telemetry.event import validate
 from guardrail_mw.values import Allow, Challenge, Delay, Deny, Facts, Refusal, Subject, Trim, Verify
 
 from ..asgi.kit import KEY, Guarded, Upstream, chat, policy  # noqa: TID252 - the kit of the pipeline's tests
+from .kit import shown
 
 pytestmark = pytest.mark.anyio
 
@@ -306,9 +307,9 @@ async def test_who_was_not_planned_for_is_who_it_says() -> None:
     )  # fmt: skip
     event = record(exchange, "failed", status=500, usage=None, now=17, took=1_500)
     assert (event["at"], event["outcome"], event["status"], event["duration_ms"]) == (17, "failed", 500, 1.5)
-    assert recording.subject_of(exchange, {"acr": "gold", "ial": "3", "cluster": "abc"}) == {
+    assert recording.subject_of(exchange, {**shown("3", "gold"), "cluster": "abc"}) == {
         "account": "a:one", "candidate": "a:two", "network": "n:three", "organisation": "o:four", "cluster": "abc",
-        "device": "d:five", "device_kind": "seen", "tier": "", "acr": "gold", "ial": "3", "authenticated": False,
+        "device": "d:five", "device_kind": "seen", "tier": "", "acr": "silver", "ial": "2", "authenticated": False,
         "verified": True, "source": "jwt",
     }  # fmt: skip
 

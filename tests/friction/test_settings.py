@@ -92,7 +92,10 @@ def test_a_plugin_that_is_missing_is_named() -> None:
             "ladder.0.challenge.with.use",
             f"names `riddle`, a plugin that is missing among the challenges; installed: {there}.",
         ),
-        ("ladder.1.verify.with.use", "names `oracle`, a plugin that is missing among the verifiers; installed: step_up."),
+        (
+            "ladder.1.verify.with.use",
+            "names `oracle`, a plugin that is missing among the verifiers; installed: identity, step_up.",
+        ),
     ]
 
 

@@ -88,13 +88,9 @@ def decided(cluster: Cluster, orders: Sequence[Order], judging: Judging, now: in
         cold: whether there is too little history yet to go beyond `watched`.
     """
     word, verified = ordered(orders), vouched(orders)
-    says = (
-        ("none" if verified else None)
-        if word is None
-        else cast("Verdict", word.value)
-        if word.what == "verdict"
-        else _SAYS[word.what]
-    )
+    says: Verdict | None = "none" if verified else None
+    if word is not None:
+        says = cast("Verdict", word.value) if word.what == "verdict" else _SAYS[word.what]
     case = Case(len(cluster.members), cluster.exchanges, cluster.score, cluster.suspect, says)
     verdict, since = judged(case, judging.judge, floor=judging.floor, now=now, cold=cold)
     asked = cluster.asked

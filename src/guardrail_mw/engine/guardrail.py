@@ -7,6 +7,7 @@ import logging
 import multiprocessing
 import os
 from collections.abc import Mapping
+from contextlib import suppress
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any, get_args
 from weakref import WeakKeyDictionary
@@ -308,6 +309,8 @@ class Guardrail:
         self._lasting.resize(policy)
         self.engine = self._compile(policy)
         self._resolver.forget()
+        with suppress(RuntimeError, KeyError):  # no loop runs: then a request begins it
+            self._look_often(self._keepers[asyncio.get_running_loop()])
         if self._worker is not None:
             self._worker.limits = policy.limits
         self.counts.count("policy.applied")
@@ -348,8 +351,7 @@ class Guardrail:
                 keeper.often("activity", LEARN_EVERY, self.report)
                 if self.policy.clusters is not None and self.policy.clusters.rebuild == "here":
                     keeper.start("clusters", self.worker().run())
-            if isinstance(self._clock, SystemClock):
-                keeper.often("cases", CASES_EVERY, self.look)
+            self._look_often(keeper)
             if self._console is not None:
                 keeper.start("console", self._console.run())
             if isinstance(self._source, (str, os.PathLike)):
@@ -445,6 +447,10 @@ class Guardrail:
         """
         if self._gathering is not None and isinstance(self.store, Graph):
             await self._gathering.flush(self.store)
+
+    def _look_often(self, keeper: Keeper) -> None:
+        if self.policy.verification is not None and isinstance(self._clock, SystemClock) and not keeper.runs("cases"):
+            keeper.often("cases", CASES_EVERY, self.look)
 
     async def look(self) -> None:
         """Remind of the deadlines of cases, where the policy has `verification`. Every minute.

@@ -76,6 +76,10 @@ class Keeper:
         self._tasks[name] = task
         task.add_done_callback(lambda done: self._ended(name, done))
 
+    def runs(self, name: str) -> bool:
+        """Whether a task of that name is under way."""
+        return name in self._tasks
+
     def often(self, name: str, seconds: float, look: Callable[[], Awaitable[object]]) -> None:
         """Look every so many seconds, whatever goes wrong with a look."""
 

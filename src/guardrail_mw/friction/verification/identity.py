@@ -31,8 +31,8 @@ class IdentitySettings(Settings):
     level: str = Field(min_length=1, max_length=64)
     """What is to be checked: one of the provider's `levels`."""
     whose: Literal["account", "organisation"] = "account"
-    """Who is verified: each account alone; or once whoever stands behind the account's cluster, which then has a budget that binds.
-    An account that is in no suspect cluster is verified alone."""
+    """Who is verified: each account alone; or once whoever stands behind the account's cluster, which then has a budget that
+    binds. An account that is in no suspect cluster is verified alone."""
 
 
 class IdentityVerifier:

@@ -236,7 +236,7 @@ local function after(before, now)
   return fmt(NUM, now > before and now or before + 1)
 end
 local PLANNED = {
-  proved = 1, cluster = 1, verdict = 1, tier = 1, acr = 1, ial = 1, verified = 1, override = 1, budget = 1, counters = 1,
+  proved = 1, cluster = 1, verdict = 1, tier = 1, override = 1, budget = 1, counters = 1,
   cases = 1,
 }
 local function change(key, now, first, last)
