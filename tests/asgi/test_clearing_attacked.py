@@ -65,6 +65,15 @@ async def test_answers_that_were_good_once_and_those_too_late_are_counted_among_
     assert said == [first] + [403] * (60 if first == 200 else 59) + [429] * (1 if first == 200 else 2)
 
 
+async def test_wrong_answers_are_counted_by_the_clock_of_the_guardrail() -> None:
+    """The middleware was given a guardrail: another clock than that one's would never forgive a test, or a simulation."""
+    site = guarded()
+    challenge = challenge_of(await robot(site))
+    assert [(await hand_in(site, challenge, "x")).status for _ in range(61)] == [403] * 60 + [429]
+    site.clock.advance(60)
+    assert (await hand_in(site, challenge, solve(challenge))).status == 200
+
+
 async def test_answers_that_are_held_back_until_they_can_come_at_once_are_counted() -> None:
     site = guarded()
     challenge = challenge_of(await robot(site))

@@ -17,7 +17,6 @@ from guardrail_mw.asgi.endpoints import Endpoints
 from guardrail_mw.asgi.http import Http
 from guardrail_mw.asgi.pages import Words
 from guardrail_mw.asgi.websocket import WebSocket
-from guardrail_mw.clock import SystemClock
 from guardrail_mw.engine import Guardrail
 from guardrail_mw.errors import GuardrailError, PluginError, PolicyError
 
@@ -85,7 +84,7 @@ class GuardrailMiddleware:
         self._budget = BodyBudget(self.guardrail.policy.inspect.budget.bytes)
         self._http = Http(app, self.guardrail, dialects, self._budget)
         self._websocket = WebSocket(app, self.guardrail, dialects)
-        self._endpoints = Endpoints(self.guardrail, clock or SystemClock())
+        self._endpoints = Endpoints(self.guardrail, self.guardrail.clock)
 
     async def __call__(
         self, scope: Any, receive: Any, send: Any

@@ -292,6 +292,11 @@ class Guardrail:
         """The policy that runs."""
         return self.engine.policy
 
+    @property
+    def clock(self) -> Clock:
+        """What time is read of: the one that it was given, else the machine's."""
+        return self._clock
+
     def apply(self, policy: Policy) -> None:
         """Run another policy from the next request on. What is under way ends on the one that it began with."""
         before = self.engine.policy

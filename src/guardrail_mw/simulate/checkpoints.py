@@ -55,7 +55,7 @@ class _Pickler(pickle.Pickler):
         if type(value) is Guardrail:
             value.engine.resolver.forget()
             parts = {name: getattr(value, name) for name in _PARTS}
-            return _guardrail, (value.policy, getattr(value, "_clock"), self._environ, parts)  # noqa: B009 - its own, and shared
+            return _guardrail, (value.policy, value.clock, self._environ, parts)
         return NotImplemented
 
 
