@@ -247,6 +247,16 @@ async def test_a_head_request_for_the_endpoint_has_no_body() -> None:
     assert (found.status, found.body) == (405, b"")
 
 
+@pytest.mark.parametrize("path", [CHALLENGE, "/.guardrail/live"])
+async def test_a_preflight_is_the_apps_to_answer_and_free(path: str) -> None:
+    """An app's CORS middleware that stands inside ours knows which origins it allows; a 405 of ours would end their `fetch`."""
+    site = guarded()
+    asked = [(b"origin", b"https://app.example"), (b"access-control-request-method", b"POST")]
+    found = await site.ask(scope_of(path, "OPTIONS", asked), b"")
+    assert (found.status, site.app.scopes[0]["path"], site.bills) == (200, path, [])
+    assert (await site.ask(scope_of(path, "OPTIONS", asked[:1]), b"")).status == 405
+
+
 @pytest.mark.parametrize(
     ("public", "origin"),
     [

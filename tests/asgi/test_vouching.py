@@ -84,7 +84,7 @@ async def test_beyond_its_budget_it_is_refused(service: Own) -> None:
     await report(site, event(service, "approved", document="P1"))
     codes = [(await ask(site, key=key)).json.get("error", {}).get("code") for key in (KEY, OTHER_KEY) * 3]
     # each asks for 100 + 1,024 tokens, and uses 100: before the fifth 1,100 are left
-    assert codes == [None] * 4 + ["rate_limited"] * 2
+    assert codes == [None] * 4 + ["insufficient_quota"] * 2
     site.clock.advance(86_400)
     assert (await ask(site)).status == 200
 

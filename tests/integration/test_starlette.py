@@ -79,6 +79,7 @@ def starlette(document: Any, **more: Any) -> Starlette:
         middleware=[
             *more.pop("outside", ()),
             Middleware(GuardrailMiddleware, policy=document, clock=FakeClock()),
+            *more.pop("inside", ()),
         ],
         **more,
     )
@@ -182,6 +183,23 @@ def test_behind_cors_a_refusal_can_be_read_and_a_preflight_is_free() -> None:
         refused = client.get("/v1/stream", headers=KEY | origin)
         assert refused.status_code == 429
         assert refused.headers["access-control-allow-origin"] == "*"
+
+
+@pytest.mark.parametrize("outside", [True, False])
+def test_a_script_of_an_allowed_origin_may_send_an_answer_wherever_cors_stands(*, outside: bool) -> None:
+    """What it is told it can read where CORS stands outside; inside, ours never passes it."""
+    cors = Middleware(CORSMiddleware, allow_origins=["https://x.example"], allow_methods=["*"], allow_headers=["*"])
+    document = policy(REQUESTS, friction={"ladder": [{"at": 50, "do": "challenge", "with": {"use": "altcha"}}]})
+    with TestClient(starlette(document, **{"outside" if outside else "inside": [cors]})) as client:
+        wanted = {"access-control-request-method": "POST", "access-control-request-headers": "content-type"}
+        for origin, status in (("https://x.example", 200), ("https://evil.example", 400)):
+            asked = client.options("/.guardrail/challenge", headers={"origin": origin, **wanted})
+            allowed = asked.headers.get("access-control-allow-origin") == origin
+            assert (asked.status_code, allowed) == (status, status == 200)
+        sent = client.post(
+            "/.guardrail/challenge", json={"case": "x", "answer": "y"}, headers={"origin": "https://x.example"}
+        )
+        assert (sent.status_code, "access-control-allow-origin" in sent.headers) == (400, outside)
 
 
 def test_two_clients_and_two_threads_share_one_guardrail() -> None:

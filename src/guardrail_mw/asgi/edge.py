@@ -23,10 +23,11 @@ if TYPE_CHECKING:
     from guardrail_mw.engine import Exchange, Guardrail
     from guardrail_mw.limits.tariff import Shape
 
-__all__ = ["Edge", "facts_of", "own_path"]
+__all__ = ["Edge", "facts_of", "is_preflight", "own_path"]
 
 logger = logging.getLogger("guardrail_mw")
 
+_PREFLIGHT = b"access-control-request-method"
 _STRIPPED = (b"x-guardrail", b"x_guardrail")
 _CUT = 512
 _REMEMBERED = 256
@@ -52,6 +53,11 @@ def facts_of(scope: Scope, path: str, kind: Literal["http", "websocket"]) -> Fac
         headers = scope["headers"] = [header for header in headers if not header[0].startswith(_STRIPPED)]
     client = scope.get("client")
     return Facts(scope.get("method", "GET"), path, headers, peer=(client[0] if client else "") or "unix", kind=kind)
+
+
+def is_preflight(facts: Facts) -> bool:
+    """Whether a browser asks what a script of another origin may send: it is free, and the app's to answer, wherever it goes."""
+    return facts.method == "OPTIONS" and any(name == _PREFLIGHT for name, _ in facts.headers)
 
 
 class Edge:

@@ -4,7 +4,7 @@
 turns the guard off must not take the servers out of service. Nothing is charged or recorded for them, and they tell nobody which
 policy or version runs. Where the guard is not off, `challenge` takes answers where the policy's ladder has challenges; `verify`,
 `appeal`, `webhooks` and `status` are there where it has `verification`. Whatever else lies there is the app's, guarded as any
-path.
+path; so are CORS preflights, which its own CORS middleware answers for every path.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final
 
 from guardrail_mw.asgi.appealing import Appealing
 from guardrail_mw.asgi.clearing import CHALLENGE, Answers
-from guardrail_mw.asgi.edge import facts_of, own_path
+from guardrail_mw.asgi.edge import facts_of, is_preflight, own_path
 from guardrail_mw.asgi.reporting import STATUS, WEBHOOKS, Reporting
 from guardrail_mw.asgi.respond import Answer, send_answer
 from guardrail_mw.asgi.verifying import Verifying
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from guardrail_mw.asgi.types import Receive, Scope, Send
     from guardrail_mw.clock import Clock
     from guardrail_mw.engine import Guardrail
+    from guardrail_mw.values import Facts
 
 __all__ = ["LIVE", "READY", "Endpoints"]
 
@@ -85,13 +86,15 @@ class Endpoints:
         prefix = engine.policy.endpoints.prefix
         if not path.startswith(prefix):
             return False
-        what = path[len(prefix) :]
+        what, facts = path[len(prefix) :], facts_of(scope, path, "http")
+        if is_preflight(facts):
+            return False
         if what == CHALLENGE and engine.clearing is not None and engine.mode != "off":
-            found = await self._answers.answer(scope, receive, facts_of(scope, path, "http"))
+            found = await self._answers.answer(scope, receive, facts)
             await send_answer(send, found, head=scope["method"] == "HEAD")
             return True
         if engine.cases is not None and engine.mode != "off":
-            told = await self._told(what, scope, receive, path)
+            told = await self._told(what, scope, receive, facts)
             if told is not None:
                 await send_answer(send, told, head=scope["method"] == "HEAD")
                 return True
@@ -108,10 +111,9 @@ class Endpoints:
             await _send(send, 503, _PROBLEM, _NOT_READY, head=method == "HEAD")
         return True
 
-    async def _told(self, what: str, scope: Scope, receive: Receive, path: str) -> Answer | None:
+    async def _told(self, what: str, scope: Scope, receive: Receive, facts: Facts) -> Answer | None:
         """The response of an endpoint of `verification`; None where it is none."""
         place, slash, rest = what[1:].partition("/")
-        facts = facts_of(scope, path, "http")
         if f"/{place}" == STATUS and not slash:
             return await self._reporting.status(scope, facts)
         if not rest or "/" in rest:

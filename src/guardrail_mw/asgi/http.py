@@ -7,7 +7,7 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING
 
 from guardrail_mw.asgi.body import BodyReader, Unread
-from guardrail_mw.asgi.edge import Edge, facts_of, own_path
+from guardrail_mw.asgi.edge import Edge, facts_of, is_preflight, own_path
 from guardrail_mw.asgi.inspect import inspect, refuse_encoded, should_offload
 from guardrail_mw.asgi.trimming import rewritten, trim
 from guardrail_mw.asgi.usage import Meter
@@ -40,7 +40,6 @@ OURS = frozenset(
     ]
 )
 """Fields that we may add. Where the app sends one that we send too (a proxy's upstream did), ours stands alone."""
-_PREFLIGHT = b"access-control-request-method"
 _MARK = "guardrail_mw"
 """In the scopes of requests that were charged."""
 
@@ -58,7 +57,7 @@ class Http(Edge):
         method = scope["method"]
         route = engine.router.find(path, method)
         facts = facts_of(scope, path, "http")
-        if route.exempt or (method == "OPTIONS" and any(name == _PREFLIGHT for name, _ in facts.headers)):
+        if route.exempt or is_preflight(facts):
             await self.app(scope, receive, send)
             return
         exchange = engine.begin(route, facts)
