@@ -10,6 +10,7 @@ import pytest
 
 from guardrail_mw.engine.callers import browses
 from guardrail_mw.engine.explaining import WHY, explain
+from guardrail_mw.engine.judgement import Judge
 from guardrail_mw.policy import loads
 from guardrail_mw.stores.base import Change
 from guardrail_mw.testing.clock import FakeClock
@@ -147,6 +148,27 @@ async def test_who_moved_to_another_network_or_lost_his_cookie_solves_the_next()
     bare = await hand_in(site, first, solve(first))
     last = challenge_of(bare)
     assert (await hand_in(site, last, solve(last), jar(cookies(bare)))).status == 200
+
+
+@pytest.mark.parametrize("key", [KEY, None])
+async def test_what_somebody_has_passed_is_worked_out_once_a_request(key: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two signatures, where it stands in a cookie; scorers, ladder, budget and verifier ask for it."""
+    site = guarded()
+    refused = await robot(site, HTML, key=key)
+    challenge, kept = challenge_of(refused), cookies(refused)
+    kept |= cookies(await hand_in(site, challenge, solve(challenge), jar(kept)))
+    site.clock.advance(1_800)
+    seen: list[Any] = []
+    found = Judge._current
+
+    def looking(judge: Judge, standing: Any) -> Any:
+        seen.append(standing)
+        return found(judge, standing)
+
+    monkeypatch.setattr(Judge, "_current", looking)
+    for total in (1, 2):
+        assert (await robot(site, HTML, jar(kept), key=key)).status == 403
+        assert len(seen) == total
 
 
 async def test_a_case_is_not_renewed_for_ever() -> None:

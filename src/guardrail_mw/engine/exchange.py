@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from guardrail_mw.engine.core import Engine
     from guardrail_mw.engine.judgement import Judgement
     from guardrail_mw.engine.routes import Route
+    from guardrail_mw.friction.ladder import Person
     from guardrail_mw.limits.tariff import Tariff
     from guardrail_mw.stores.base import Receipt
     from guardrail_mw.values import Decision, Facts, Subject
@@ -46,7 +47,8 @@ class Exchange:
 
     __slots__ = (
         "authenticated", "began", "decision", "delayed", "dialect", "engine", "estimate", "facts", "id", "judgement", "model",
-        "receipt", "route", "settled", "standing", "subject", "tariff", "token", "traits", "trimmed", "turn", "would",
+        "person", "receipt", "route", "settled", "shown", "standing", "subject", "tariff", "token", "traits", "trimmed", "turn",
+        "would",
     )  # fmt: skip
 
     def __init__(self, engine: Engine, identity: str, route: Route, facts: Facts) -> None:
@@ -59,6 +61,10 @@ class Exchange:
         self.authenticated = False
         """Whether the credential was proved, by a source or by the app's answers so far."""
         self.standing = UNKNOWN
+        self.shown: Standing | None = None
+        """The standing as it is judged by, once that was looked at: with what a cookie shows that its caller has passed."""
+        self.person: Person | None = None
+        """Who stands before the ladder, likewise."""
         self.estimate = NOTHING
         self.model = "other"
         self.tariff: Tariff | None = None

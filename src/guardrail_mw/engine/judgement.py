@@ -108,7 +108,7 @@ class Judge:
         context = RiskContext(
             exchange.facts,
             subject,
-            exchange.standing if self._callers is None else self._standing(exchange, self._callers),
+            self._standing(exchange),
             _counts(tariff.shape, receipt),
             receipt.now,
             authenticated=exchange.authenticated,
@@ -137,8 +137,14 @@ class Judge:
             step = self.ladder.lower(person._replace(fields=fields), step)
         return judgement._replace(step=step._replace(why=("store", *step.why)))
 
-    def _standing(self, exchange: Exchange, callers: Callers) -> Standing:
-        """The account's; of who has none, what its cookie says that it has passed."""
+    def _standing(self, exchange: Exchange) -> Standing:
+        """The account's; of who has none, what its cookie says that it has passed. Worked out once a request."""
+        if exchange.shown is None:
+            callers = self._callers
+            exchange.shown = exchange.standing if callers is None else self._looked_at(exchange, callers)
+        return exchange.shown
+
+    def _looked_at(self, exchange: Exchange, callers: Callers) -> Standing:
         subject, tariff, receipt = exchange.subject, exchange.tariff, exchange.receipt
         assert subject is not None  # noqa: S101 - see `judge`
         assert tariff is not None  # noqa: S101 - likewise
@@ -175,6 +181,11 @@ class Judge:
         What was proved once is: else whoever gets a 401 out of the app, for a model that his key may not use, is rid of his
         rung and of an operator's override for the request after it.
         """
+        if exchange.person is None:
+            exchange.person = self._person(exchange)
+        return exchange.person
+
+    def _person(self, exchange: Exchange) -> Person:
         subject, receipt, tariff = exchange.subject, exchange.receipt, exchange.tariff
         assert subject is not None  # noqa: S101 - see `judge`
         assert receipt is not None  # noqa: S101 - likewise
@@ -184,7 +195,7 @@ class Judge:
         if callers is None:
             return Person(tariff.payer, candidate, exchange.traits, exchange.standing.fields, receipt.now)
         solves = callers.solves(exchange.facts, account=bool(candidate))
-        fields = self._standing(exchange, callers).fields
+        fields = self._standing(exchange).fields
         return Person(tariff.payer, candidate, exchange.traits, fields, receipt.now, subject.signed_in or 0, solves)
 
     def cookies(self, facts: Facts, network: str, now: int) -> Mapping[str, str]:
