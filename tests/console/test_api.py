@@ -9,14 +9,15 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from guardrail_mw.algorithms import keys
+from guardrail_mw.cli.reach import Near
 from guardrail_mw.engine.desk import ACTS
 from guardrail_mw.errors import StoreError
-from guardrail_mw.stores.base import Bill, Receipt
+from guardrail_mw.stores.base import Bill, Change, Receipt
 from guardrail_mw.stores.memory import MemoryStore
 from guardrail_mw.telemetry.event import validate
 from guardrail_mw.testing.clock import FakeClock
 
-from .kit import BEARER, CHAT, JSON, KEY, WHY, Operated, problem
+from .kit import BEARER, CHAT, JSON, KEY, LADDER, WHY, Operated, problem
 
 pytestmark = pytest.mark.anyio
 
@@ -119,6 +120,28 @@ async def test_an_account_and_its_limits() -> None:
         ("daily", "100/day", 99),
     ]
     assert (await operated.see(f"/v1/accounts/{account}/limits?route=/v1/models"))["limits"] == []  # `limits: []` there
+
+
+async def test_what_an_account_has_passed_and_until_when() -> None:
+    """By the rung's name, where the policy still asks for that."""
+    rung = {"at": 60, "do": "challenge", "name": "puzzle", "with": {"use": "altcha"}}
+    operated = Operated(friction={"ladder": [LADDER[0], rung]})
+    account = await operated.account()
+    code = operated.guardrail.engine.judge.ladder.rungs[1].code
+    now = operated.clock.now()
+    changes = [Change("max", f"cleared.{code}", str(now + 60_000_000)), Change("max", "cleared.old", str(now + 90_000_000))]
+    await operated.store.remember(account, [*changes, Change("max", "cleared.over", str(now))])
+    shown = await operated.see(f"/v1/accounts/{account}")
+    assert shown["cleared"] == [
+        {"rung": "puzzle", "code": code, "until": now + 60_000_000},
+        {"rung": "", "code": "old", "until": now + 90_000_000},
+    ]
+    told = (await operated.see(f"/v1/accounts/{account}/explanation"))["lines"]
+    assert [line for line in told if line.startswith("Passed")] == [
+        "Passed   puzzle, until 2026-01-01 00:01:00 UTC",
+        "Passed   what the policy does not ask for now (old), until 2026-01-01 00:01:30 UTC",
+    ]
+    assert (await Near(operated.guardrail).show(account))["cleared"] == shown["cleared"]
 
 
 async def test_who_never_called_is_shown_as_unknown() -> None:

@@ -68,6 +68,7 @@ WORDS: Final = {
     "Standing.risk": "What is left of the risk that is remembered.",
     "Standing.rung": "`{name, since, met}`: the rung that it is on, since when, how many requests it met (`up`); or null.",
     "Standing.rungs": "`[{name, do, at, shadow}]`: the ladder, with the thresholds that this account has.",
+    "Standing.cleared": "`[{rung, code, until}]`: what it has passed; `rung` is empty where the policy asks for that no more.",
     "Standing.override": "`{what, until, why}`, or null; `until` is null for good.",
     "Standing.labels": "`[{label, until, why}]`.",
     "Standing.done": "`[{at, verb, what, why}]`: the last 20 acts upon it, the newest first.",

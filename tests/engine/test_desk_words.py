@@ -386,8 +386,7 @@ async def test_an_account_as_it_is_shown() -> None:
     assert shown == {
         "account": kit.account, "now": kit.now, "known": True, "proved": False, "since": kit.now, "verified": False,
         "verdict": "none", "cluster": "", "tier": "", "tier_until": None, "tier_why": "", "acr": "", "ial": "",
-        "verifications": [],
-        "rung": None, "override": None, "labels": [], "done": [], "risk": 0.0,
+        "verifications": [], "rung": None, "cleared": [], "override": None, "labels": [], "done": [], "risk": 0.0,
         "rungs": [
             {"name": "slow", "do": "delay", "at": round(thresholds[0], 2), "shadow": False},
             {"name": "deny", "do": "deny", "at": round(thresholds[1], 2), "shadow": False},

@@ -209,6 +209,10 @@ def test_an_account() -> None:
             {"name": "delay", "do": "delay", "at": 24.0, "shadow": True},
             {"name": "deny", "do": "deny", "at": 91.0, "shadow": False},
         ],
+        "cleared": [
+            {"rung": "challenge", "code": "c" * 16, "until": AT + 60_000_000},
+            {"rung": "", "code": "a" * 16, "until": AT + 1_000_000},
+        ],
         "labels": [{"label": "vip", "until": None, "why": "by mail"}],
         "done": [{"at": AT, "verb": "refill", "what": "requests", "why": "our mistake"}], "decisions": [denied()],
     }  # fmt: skip
@@ -219,6 +223,8 @@ def test_an_account() -> None:
         "Rung delay, since 2025-12-31 23:59:00 UTC (1 min), and has met 1 request",
         "delay begins at 24, 29.2 below what is remembered, in shadow",
         "deny begins at 91, 37.8 away",
+        "Passed challenge, until 2026-01-01 00:01:00 UTC",
+        "Passed what the policy does not ask for now (aaaaaaaaaaaaaaaa), until 2026-01-01 00:00:01 UTC",
         "Override deny until 2026-01-01 00:00:00 UTC: seen",
         "Tier pro until 2026-01-01 00:00:00 UTC: their launch",
         "Label vip for good: by mail",

@@ -264,6 +264,7 @@ SHOWN: dict[str, Any] = {
         {"name": "trim", "do": "trim", "at": 53.45, "shadow": False},
         {"name": "deny", "do": "deny", "at": 91.0, "shadow": False},
     ],
+    "cleared": [{"rung": "puzzle", "code": "c1ea", "until": AT}, {"rung": "", "code": "c0de", "until": AT}],
     "labels": [{"label": "vip", "until": None, "why": "by mail"}, {"label": "new", "until": AT, "why": "a b"}],
     "done": [{"at": AT, "verb": "refill", "what": "requests", "why": "our mistake"}],
     "decisions": [],
@@ -293,6 +294,8 @@ def test_an_account_of_which_all_is_known() -> None:
         "  delay                  begins at 53.2, 0 below what is remembered, in shadow",
         "  trim                   begins at 53.45, 0.25 away",
         "  deny                   begins at 91, 37.8 away",
+        f"Passed   puzzle, until {NOON}",
+        f"Passed   what the policy does not ask for now (c0de), until {NOON}",
         "Override deny for good: seen",
         f"Tier     pro until {NOON}: a launch",
         "Label    vip for good: by mail",
@@ -311,7 +314,8 @@ def test_an_account_of_which_all_is_known() -> None:
 
 def test_an_account_of_which_less_is_known() -> None:
     bare = {**SHOWN, "proved": False, "verified": False, "since": None, "cluster": "", "acr": "", "ial": "", "rung": None,
-            "rungs": [], "override": None, "tier_until": None, "tier_why": "", "labels": [], "done": []}  # fmt: skip
+            "rungs": [], "cleared": [], "override": None, "tier_until": None, "tier_why": "", "labels": [],
+            "done": []}  # fmt: skip
     assert explain_account(bare) == [
         f"Account  {ACCOUNT}, {NOON}",
         "Standing known, verdict watched",

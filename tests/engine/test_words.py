@@ -112,7 +112,7 @@ def shown(**more: Any) -> dict[str, Any]:
     return {
         "account": ACCOUNT, "now": AT, "known": False, "proved": False, "since": 0, "verified": False, "verdict": "none",
         "cluster": "", "tier": "", "tier_until": None, "tier_why": "", "acr": "", "ial": "", "risk": 0.0, "rung": None,
-        "rungs": [], "override": None, "labels": [], "done": [], "decisions": [],
+        "rungs": [], "cleared": [], "override": None, "labels": [], "done": [], "decisions": [],
     } | more  # fmt: skip
 
 

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
-from typing import Any, Final, NamedTuple
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from guardrail_mw.friction import memory
 from guardrail_mw.friction.verification.assurance import assured, entries
 from guardrail_mw.quantities import Duration, QuantityError
+from guardrail_mw.values import CLEARED
+
+if TYPE_CHECKING:
+    from guardrail_mw.friction.ladder import Rung
 
 __all__ = [
     "KEPT",
@@ -19,6 +23,7 @@ __all__ = [
     "home_of",
     "line_of",
     "moment",
+    "named",
     "ruled",
     "slug_of",
     "told_tier",
@@ -131,9 +136,10 @@ def told_tier(fields: Mapping[str, str], told: str) -> str:
 
 
 def decode(fields: Mapping[str, str], now: int, assurance: Sequence[str] = ()) -> dict[str, Any]:
-    """A standing in words and figures; what has run out of labels, overrides and tiers is left out.
+    """A standing in words and figures; what has run out of labels, overrides, tiers and clearances is left out.
 
-    `assurance` is the order of authentication contexts, lowest first.
+    It says of a clearance only the code of a rung's settings: `named` tells which rung that is. `assurance` is the order of
+    authentication contexts, lowest first.
     """
     on = memory.rung(fields)
     override = memory.override(fields, now)
@@ -152,6 +158,7 @@ def decode(fields: Mapping[str, str], now: int, assurance: Sequence[str] = ()) -
         "ial": shown.ial,
         "verifications": _verifications(fields),
         "rung": {"name": on.name, "since": on.since, "met": memory.whole(fields.get("met"))} if on.name else None,
+        "cleared": _cleared(fields, now),
         "override": None
         if override is None
         else {"what": override.what, "until": override.until or None, "why": fields.get("override.why", "")},
@@ -167,6 +174,23 @@ def _verifications(fields: Mapping[str, str]) -> list[dict[str, Any]]:
         for each in entries(fields).values()
     ]
     return sorted(found, key=lambda each: -each["at"])
+
+
+def named(shown: Mapping[str, Any], rungs: Iterable[Rung]) -> dict[str, Any]:
+    """What `Operator.show` says, with the names of the rungs that were passed: none where the policy asks for no such thing."""
+    names = {rung.code: rung.name for rung in rungs}
+    cleared = [{**each, "rung": names.get(each["code"], "")} for each in shown["cleared"]]
+    return {**shown, "cleared": sorted(cleared, key=lambda each: not each["rung"])}
+
+
+def _cleared(fields: Mapping[str, str], now: int) -> list[dict[str, Any]]:
+    """What was passed and still holds, the longest first."""
+    found = [
+        {"rung": "", "code": name.removeprefix(CLEARED), "until": memory.whole(until)}
+        for name, until in sorted(fields.items())
+        if name.startswith(CLEARED) and now < memory.whole(until)
+    ]
+    return sorted(found, key=lambda each: -each["until"])
 
 
 def _labels(fields: Mapping[str, str], now: int) -> list[dict[str, Any]]:

@@ -229,6 +229,9 @@ def _account(shown: Mapping[str, Any], limits: Iterable[Mapping[str, Any]] | Non
         far = rung["at"] - shown["risk"]
         side = f"{number(far)} away" if far > 0 else f"{number(abs(far))} below what is remembered"
         yield f"  {rung['name']:<22} begins at {number(rung['at'])}, {side}{', in shadow' if rung['shadow'] else ''}"
+    for passed in shown["cleared"]:
+        what = passed["rung"] or f"what the policy does not ask for now ({passed['code']})"
+        yield f"Passed   {what}, until {utc(passed['until'])}"
     ruled = shown["override"]
     if ruled is not None:
         yield f"Override {ruled['what']} {_until(ruled['until'])}: {ruled['why']}"
