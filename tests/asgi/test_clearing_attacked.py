@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from guardrail_mw.engine.callers import browses
+from guardrail_mw.engine.desk import Operator
 from guardrail_mw.engine.explaining import WHY, explain
 from guardrail_mw.engine.judgement import Judge
 from guardrail_mw.policy import loads
@@ -192,6 +193,33 @@ async def test_a_browser_whose_challenge_cannot_be_given_again_goes_where_it_was
     found = await hand_in_form(site, {"case": form["case"], "answer": "x", "form": form["form"]})
     assert (found.status, 'name="x" value="1"' in found.body.decode()) == (200, True)
     assert (await robot(site)).status == 403
+
+
+async def test_an_account_that_was_erased_stays_so_whatever_is_answered() -> None:
+    site = guarded()
+    challenge, fields = challenge_of(await robot(site)), shown(await filled_in(site, b"x=1"))
+    account = site.store.bills[0].candidate
+    operator = Operator(site.guardrail)
+    assert (await operator.erase(account, "they asked"))["erased"]
+    found = await hand_in(site, challenge, solve(challenge))
+    assert (found.status, found.json["code"], "challenge" in found.json) == (403, "challenge_over", False)
+    assert (await hand_in(site, challenge, solve(challenge))).json["code"] == "challenge_spent"
+    onward = await hand_in_form(site, {"case": fields["case"], "answer": solve(fields), "form": fields["form"]})
+    assert (onward.status, 'name="x" value="1"' in onward.body.decode()) == (200, True)
+    assert not (await operator.show(account))["known"]
+    assert site.guardrail.counts.read()["challenges.over"] == 2
+    again = challenge_of(await robot(site))
+    assert (await hand_in(site, again, solve(again))).status == 200
+    assert (await robot(site)).status == 200
+
+
+async def test_what_holds_against_an_account_that_was_erased_is_not_eased_by_an_answer_from_before() -> None:
+    site = await overridden(guarded())
+    challenge = challenge_of(await robot(site))
+    account = site.store.bills[0].candidate
+    assert (await Operator(site.guardrail).erase(account, "they asked"))["kept"] == ["override"]
+    assert (await hand_in(site, challenge, solve(challenge))).json["code"] == "challenge_over"
+    assert (await site.store.export(account))["standing"]["fields"] == {"override": "challenge"}
 
 
 @pytest.mark.parametrize("mode", ["enforce", "shadow"])

@@ -69,6 +69,7 @@ _WORDS: Final[Mapping[Said, tuple[int, str, str]]] = {
     "expired": (403, "challenge_expired", "It was solved too late, or what is asked for has changed."),
     "spent": (403, "challenge_spent", "It was solved before, or by somebody else's store. Solve this one."),
     "cookies": (403, "cookies_needed", "It was given to another browser or network, or cookies are not kept."),
+    "over": (403, "challenge_over", "What was asked for is over. Send the request again that it was asked for."),
     "unreadable": (400, "unreadable_answer", "Send JSON or a form with `case` and `answer`, as they were given."),
     "unavailable": (503, "unavailable", "It cannot be judged at the moment. Try again."),
 }
@@ -188,14 +189,14 @@ class Answers:
     ) -> Answer:
         """Say why, with another challenge where one can be given: on a page again where it was on one.
 
-        Where none can, because the policy has changed or it is too long ago, a browser goes where it was going: what is asked
-        for now, it is asked there.
+        Where none can, because it is over, the policy has changed or it is too long ago, a browser goes where it was going: what
+        is asked for now, it is asked there.
         """
-        clearing, looks = engine.clearing, bool(case.back) and is_form(facts.headers) and why in _SHOWN
-        if clearing is None or why == "unavailable":
+        clearing, looks = engine.clearing, bool(case.back) and is_form(facts.headers)
+        if clearing is None or why not in {*_SHOWN, "over"}:
             return self._refused(why)
         try:
-            given = await clearing.again(case, facts, subject)
+            given = await clearing.again(case, facts, subject) if why in _SHOWN else None
         except StoreError as error:
             logger.info("No other challenge could be given: %s", error)
             return self._refused(why)

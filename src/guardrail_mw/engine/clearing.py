@@ -14,11 +14,12 @@ from secrets import token_urlsafe
 from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, TypeAlias
 
 from guardrail_mw.engine.callers import Callers
+from guardrail_mw.engine.identifiers import identifiers
 from guardrail_mw.friction import clearance
 from guardrail_mw.friction.challenges import Asked, Means
 from guardrail_mw.friction.memory import whole
 from guardrail_mw.friction.sealing import Sealer
-from guardrail_mw.stores.base import Change
+from guardrail_mw.stores.base import Bill, Change, Entry
 from guardrail_mw.values import CLEARED
 
 if TYPE_CHECKING:
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
 
     from guardrail_mw.clock import Clock
     from guardrail_mw.engine.exchange import Exchange
-    from guardrail_mw.engine.standings import Standings
     from guardrail_mw.friction.challenges import Challenger
     from guardrail_mw.friction.ladder import Ladder, Rung
     from guardrail_mw.identity.keys import Keyring
@@ -47,8 +47,8 @@ one without end would never meet the harder one that a greater risk asks for."""
 _SLACK: Final = 3_600_000_000
 """µs that a spent token is remembered beyond its case: by so much clocks of processes may differ."""
 
-Said: TypeAlias = Literal["failed", "expired", "spent", "cookies", "unreadable", "unavailable"]
-"""Why an answer clears nothing."""
+Said: TypeAlias = Literal["failed", "expired", "spent", "cookies", "over", "unreadable", "unavailable"]
+"""Why an answer clears nothing. Who is told `over` is given no other challenge: what asks for it must ask anew."""
 
 
 class Case(NamedTuple):
@@ -125,18 +125,14 @@ class Clearing:
     Args:
         ladder: its rungs that ask for something to be solved have a challenger each.
         store: where tokens are spent, and standings are.
-        standings: what this process knows of them.
         keys: what cases and cookies are sealed and signed with.
         clock: for what expires.
         observer: hears `challenges.*`.
     """
 
-    def __init__(
-        self, ladder: Ladder, *, store: Store, standings: Standings, keys: Keyring, clock: Clock, observer: Observer
-    ) -> None:
+    def __init__(self, ladder: Ladder, *, store: Store, keys: Keyring, clock: Clock, observer: Observer) -> None:
         self.callers = Callers(keys)
         self._store = store
-        self._standings = standings
         self._clock = clock
         self._observer = observer
         self._sealer = Sealer(keys.derive("case"))
@@ -268,10 +264,9 @@ class Clearing:
         if not await self._store.spend(case.token, kind.expires + _SLACK, case.epoch):
             return self._said("spent")
         until = now + kind.immunity
-        self._observer.count("challenges.solved")
         if case.account:
-            await self._store.remember(case.account, self._changes(case, until, now))
-            return Cleared(until, b"")
+            return await self._remember(case, until, now)
+        self._observer.count("challenges.solved")
         fields = self.callers.cleared(facts, case.network, now) | {clearance.field(case.code): str(until)}
         return Cleared(until, self.callers.clear(fields, bytes.fromhex(case.device), case.network, now))
 
@@ -279,12 +274,27 @@ class Clearing:
         visitor = self.callers.visitor(facts, now)
         return visitor.known and visitor.device.hex() == case.device and subject.network == case.network
 
-    def _changes(self, case: Case, until: int, now: int) -> tuple[Change, ...]:
+    async def _remember(self, case: Case, until: int, now: int) -> Cleared | Said:
+        """Note the clearance of an account that is still known: one that was erased since it was asked must stay so.
+
+        Whoever was asked had made a proved request, which is noted (`since`). Looking and noting are two commands: what is erased
+        in the moment between keeps a standing of this clearance alone, for as long as any standing is kept.
+        """
+        account = case.account
+        known = await self._store.peek(Bill(identifiers(), (Entry(account, ()),), account, account))
+        fields = known.standing.fields if known.standing is not None else {}
+        if "since" not in fields:
+            return self._said("over")
+        await self._store.remember(account, self._changes(case, fields, until, now))
+        self._observer.count("challenges.solved")
+        return Cleared(until, b"")
+
+    def _changes(self, case: Case, known: Mapping[str, str], until: int, now: int) -> tuple[Change, ...]:
         """The clearance; what has run out of other settings makes room, or every change of a policy would leave one behind.
 
         What the ladder asks for stays: another process may have renewed it meanwhile.
         """
-        known, asked = self._standings.get(case.account).fields, {clearance.field(code) for code in self._kinds}
+        asked = {clearance.field(code) for code in self._kinds}
         over = [name for name, ends in known.items() if name.startswith(CLEARED) and whole(ends) <= now]
         gone = [Change("unset", name) for name in over if name not in asked]
         return (Change("max", clearance.field(case.code), str(until)), *gone)

@@ -150,9 +150,7 @@ class Engine:
         self.clearing: Clearing | None = None
         """Gives out challenges and takes answers; None where the policy's ladder has none."""
         if keys is not None and any(rung.do == "challenge" for rung in self.judge.ladder.rungs):
-            self.clearing = Clearing(
-                self.judge.ladder, store=store, standings=standings, keys=keys, clock=clock, observer=observer
-            )
+            self.clearing = Clearing(self.judge.ladder, store=store, keys=keys, clock=clock, observer=observer)
         self.cases: Cases | None = None
         """Who is to be verified by whom; None where the policy has no `verification`."""
         self.reports: Reports | None = None
