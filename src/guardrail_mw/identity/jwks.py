@@ -13,8 +13,7 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Final
 
-import httpx2
-
+from guardrail_mw import fetching
 from guardrail_mw.clock import Clock
 from guardrail_mw.identity.jwk import KeySet, read_jwks
 from guardrail_mw.recent import Recent
@@ -39,6 +38,7 @@ BUDGET: Final = 5
 REFILL: Final = 12_000_000
 KIDS: Final = 1024
 """Unknown `kid`s remembered in a generation."""
+_HEADERS: Final = {"accept": "application/jwk-set+json, application/json"}
 
 
 class FetchError(Exception):
@@ -51,31 +51,13 @@ async def fetch(url: str) -> bytes:
     Raises:
         FetchError: whatever went wrong.
     """
-    headers = {
-        "accept": "application/jwk-set+json, application/json",
-        "accept-encoding": "identity",
-        "user-agent": "guardrail_mw",
-    }
     try:
-        async with (
-            asyncio.timeout(DEADLINE),
-            httpx2.AsyncClient(follow_redirects=False, timeout=DEADLINE, headers=headers) as client,
-            client.stream("GET", url) as response,
-        ):
-            if response.status_code != httpx2.codes.OK:
-                raise FetchError(f"status {response.status_code}; redirects are not followed")
-            if response.headers.get("content-encoding", "identity") != "identity":
-                raise FetchError("a compressed answer, which was not asked for")
-            body = bytearray()
-            async for chunk in response.aiter_raw():
-                body += chunk
-                if len(body) > LARGEST:
-                    raise FetchError(f"more than {LARGEST} bytes")
-            return bytes(body)
-    except TimeoutError as error:
-        raise FetchError(f"no whole answer within {DEADLINE:g} s") from error
-    except (httpx2.HTTPError, httpx2.InvalidURL, OSError) as error:
-        raise FetchError(f"{type(error).__name__}: {error}") from error
+        found = await fetching.fetch("GET", url, deadline=DEADLINE, longest=LARGEST, headers=_HEADERS)
+    except fetching.NoAnswerError as error:
+        raise FetchError(str(error)) from error
+    if found.status != 200:  # noqa: PLR2004 - nothing else is a key set
+        raise FetchError(f"status {found.status}; redirects are not followed")
+    return found.body
 
 
 class RemoteKeys:

@@ -11,19 +11,18 @@ server side"; Google, "Verifying the user's response" of reCAPTCHA v2.
 
 from __future__ import annotations
 
-import asyncio
 import json
 import logging
 from collections.abc import Mapping
 from hashlib import sha256
 from typing import Any, ClassVar, Final, TypeAlias
-from urllib.parse import urlsplit
+from urllib.parse import urlencode, urlsplit
 from uuid import NAMESPACE_URL, uuid5
 
-import httpx2
 from pydantic import BaseModel, Field, field_validator
 
 from guardrail_mw.errors import Problem
+from guardrail_mw.fetching import NoAnswerError, fetch
 from guardrail_mw.friction.challenges.base import Asked, ChallengerSettings, Means, Outcome
 from guardrail_mw.quantities import Duration
 from guardrail_mw.settings import refuse
@@ -165,21 +164,24 @@ class _Service:
 
     async def _ask(self, fields: Mapping[str, str], attempt: int) -> Body | None:
         """One call; None where nothing came of it."""
-        deadline = self.settings.deadline.us / 1_000_000
         try:
-            async with (
-                asyncio.timeout(deadline),
-                httpx2.AsyncClient(follow_redirects=False, timeout=deadline, headers=_HEADERS) as client,
-                client.stream("POST", self.settings.url or self.place, data=fields) as response,
-            ):
-                found = json.loads(await _read(response))
-        except (TimeoutError, httpx2.HTTPError, httpx2.InvalidURL, OSError, ValueError, RecursionError) as error:
-            logger.warning("%s did not judge an answer (try %d): %s", self.name, attempt + 1, type(error).__name__)
+            said = await fetch(
+                "POST",
+                self.settings.url or self.place,
+                deadline=self.settings.deadline.us / 1_000_000,
+                longest=LONGEST,
+                headers=_FORM,
+                content=urlencode(fields).encode(),
+            )
+            found = json.loads(said.body)
+        except (NoAnswerError, ValueError, RecursionError) as error:
+            kind = error.kind if isinstance(error, NoAnswerError) else type(error).__name__
+            logger.warning("%s did not judge an answer (try %d): %s", self.name, attempt + 1, kind)
             return None
         return found if isinstance(found, dict) else None
 
 
-_HEADERS: Final = {"accept": "application/json", "accept-encoding": "identity", "user-agent": "guardrail_mw"}
+_FORM: Final = {"content-type": "application/x-www-form-urlencoded"}
 
 
 class TurnstileChallenger(_Service):
@@ -218,20 +220,6 @@ class RecaptchaChallenger(_Service):
     Settings: ClassVar[type[BaseModel]] = RecaptchaSettings
     name = "reCAPTCHA"
     place = "https://www.google.com/recaptcha/api/siteverify"
-
-
-async def _read(response: httpx2.Response) -> bytes:
-    """The body, as it comes.
-
-    Raises:
-        ValueError: it is longer than any such answer.
-    """
-    body = bytearray()
-    async for chunk in response.aiter_raw():
-        body += chunk
-        if len(body) > LONGEST:
-            raise ValueError(f"more than {LONGEST} bytes")
-    return bytes(body)
 
 
 def _binding(case: str) -> str:

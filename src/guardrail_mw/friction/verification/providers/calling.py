@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import logging
 from collections.abc import Mapping
@@ -10,8 +9,7 @@ from datetime import UTC
 from email.utils import parsedate_to_datetime
 from typing import Any, Final, NamedTuple
 
-import httpx2
-
+from guardrail_mw.fetching import Fetched, NoAnswerError, UnfitAnswerError, fetch
 from guardrail_mw.friction.verification.providers.base import Means, ProviderError, ProviderSettings, Started, Trouble
 from guardrail_mw.friction.verification.providers.places import way
 from guardrail_mw.friction.verification.providers.reading import LONGEST, is_id, moment
@@ -23,7 +21,6 @@ logger = logging.getLogger("guardrail_mw")
 TRIES: Final = 2
 """Calls, where the service knows that they are one."""
 _NONE: Final[Trouble] = "unavailable"
-_HEADERS: Final = {"accept": "application/json", "accept-encoding": "identity", "user-agent": "guardrail_mw"}
 _TROUBLE: Final[Mapping[int, Trouble]] = {
     400: "rejected", 401: "refused", 402: "refused", 403: "refused", 404: "unknown", 408: "unavailable", 409: "rejected",
     410: "unknown", 422: "rejected", 429: "unavailable",
@@ -75,18 +72,22 @@ class Caller:
         typed = {"content-type": f"application/{kind}"} if body else {}
         for attempt in range(TRIES if again else 1):
             try:
-                async with (
-                    asyncio.timeout(self._deadline),
-                    httpx2.AsyncClient(follow_redirects=False, timeout=self._deadline, headers=_HEADERS) as client,
-                    client.stream(method, self.place + path, headers={**headers, **typed}, content=body) as response,
-                ):
-                    said = await _read(response)
-            except (TimeoutError, httpx2.HTTPError, httpx2.InvalidURL, OSError) as error:
-                trouble, detail = _NONE, type(error).__name__
+                said = await fetch(
+                    method,
+                    self.place + path,
+                    deadline=self._deadline,
+                    longest=LONGEST,
+                    headers={**headers, **typed},
+                    content=body,
+                )
+            except UnfitAnswerError as error:
+                raise ProviderError("unreadable", str(error)) from None
+            except NoAnswerError as error:
+                trouble, detail = _NONE, error.kind
             else:
-                if response.is_success:
-                    return Answer(_object(said), self._date(response))
-                trouble, detail = _trouble(response.status_code), str(response.status_code)
+                if said.ok:
+                    return Answer(_object(said.body), self._date(said))
+                trouble, detail = _trouble(said.status), str(said.status)
             logger.warning("%s did not answer a %s (try %d): %s", self.name, method, attempt + 1, detail)
             if trouble != "unavailable":
                 break
@@ -94,7 +95,7 @@ class Caller:
             logger.error("%s refuses our keys (%s). Nobody can be verified there.", self.name, detail)
         raise ProviderError(trouble, detail)
 
-    def _date(self, response: httpx2.Response) -> int:
+    def _date(self, response: Fetched) -> int:
         """When it was answered: what it says was so then."""
         now = self._means.clock.now()
         try:
@@ -144,17 +145,3 @@ def _object(said: bytes) -> Mapping[str, Any]:
     if not isinstance(found, dict):
         raise ProviderError("unreadable", "no object")
     return found
-
-
-async def _read(response: httpx2.Response) -> bytes:
-    """The body, as it comes.
-
-    Raises:
-        ProviderError: it is longer than any such answer.
-    """
-    body = bytearray()
-    async for chunk in response.aiter_raw():
-        body += chunk
-        if len(body) > LONGEST:
-            raise ProviderError("unreadable", f"more than {LONGEST} bytes")
-    return bytes(body)
