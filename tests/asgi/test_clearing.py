@@ -178,14 +178,21 @@ async def test_a_body_that_is_too_long_and_a_method_that_is_none() -> None:
 
 
 async def test_wrong_answers_of_a_network_are_counted_and_right_ones_are_not() -> None:
+    """Right ones of theirs go on to clear; wrong ones are told no reason, and given no other challenge."""
     site = guarded()
-    challenge = challenge_of(await robot(site))
-    for _ in range(60):
-        assert (await hand_in(site, challenge, "x")).status == 403
-    found = await hand_in(site, challenge, solve(challenge))
+    for _ in range(12):
+        challenge = challenge_of(await robot(site))
+        assert [(await hand_in(site, challenge, "x")).status for _ in range(5)] == [403] * 5
+    challenge = challenge_of(await robot(site, key=OTHER_KEY))
+    found = await hand_in(site, challenge, "x")
     assert (found.status, found.json["code"], found.field("retry-after")) == (429, "too_many_answers", "60")
-    elsewhere = await hand_in(site, challenge, solve(challenge), client=("203.0.113.5", 1))
-    assert elsewhere.status == 200
+    assert "challenge" not in found.json
+    elsewhere = await hand_in(site, challenge, "x", client=("203.0.113.5", 1))
+    assert (elsewhere.status, "challenge" in elsewhere.json) == (403, True)
+    assert (await hand_in(site, challenge, solve(challenge))).status == 200
+    assert (await robot(site, key=OTHER_KEY)).status == 200
+    site.clock.advance(1)  # one a second comes back
+    assert [(await hand_in(site, challenge_of(await robot(site)), "x")).status for _ in range(2)] == [403, 429]
 
 
 async def test_who_cannot_solve_it_meets_what_the_rung_says_otherwise() -> None:

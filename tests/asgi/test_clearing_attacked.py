@@ -12,6 +12,7 @@ from guardrail_mw.engine.callers import browses
 from guardrail_mw.engine.desk import Operator
 from guardrail_mw.engine.explaining import WHY, explain
 from guardrail_mw.engine.judgement import Judge
+from guardrail_mw.errors import StoreError
 from guardrail_mw.policy import loads
 from guardrail_mw.stores.base import Change
 from guardrail_mw.testing.clock import FakeClock
@@ -70,10 +71,85 @@ async def test_answers_that_were_good_once_and_those_too_late_are_counted_among_
 async def test_wrong_answers_are_counted_by_the_clock_of_the_guardrail() -> None:
     """The middleware was given a guardrail: another clock than that one's would never forgive a test, or a simulation."""
     site = guarded()
-    challenge = challenge_of(await robot(site))
-    assert [(await hand_in(site, challenge, "x")).status for _ in range(61)] == [403] * 60 + [429]
+    sent = scope_of(CHALLENGE, headers=[JSON])
+    assert [(await site.ask(dict(sent), b"{}")).status for _ in range(61)] == [400] * 60 + [429]
     site.clock.advance(60)
+    assert [(await site.ask(dict(sent), b"{}")).status for _ in range(61)] == [400] * 60 + [429]
+
+
+async def test_a_case_that_was_answered_wrongly_five_times_is_over_its_renewals_included() -> None:
+    site = guarded()
+    first = latest = challenge_of(await robot(site))
+    for _ in range(5):
+        found = await hand_in(site, latest, "x")
+        latest = challenge_of(found)
+    for each in (first, latest):
+        found = await hand_in(site, each, solve(each))
+        assert (found.status, found.json["code"], "challenge" in found.json) == (403, "challenge_over", False)
+    again = challenge_of(await robot(site))
+    assert (await hand_in(site, again, solve(again))).status == 200
+    counts = site.guardrail.counts.read()
+    assert [counts[f"challenges.{name}"] for name in ("failed", "over", "solved")] == [5, 2, 1]
+
+
+async def test_what_is_wrong_with_cookies_store_or_time_is_no_wrong_answer() -> None:
+    site = guarded()
+    refused = await robot(site, HTML, key=None)
+    challenge, kept = challenge_of(refused), cookies(refused)
+    work = solve(challenge)
+    assert {(await hand_in(site, challenge, work)).json["code"] for _ in range(9)} == {"cookies_needed"}
+    spend = site.store.spend
+
+    async def failing(*_: object) -> bool:
+        raise StoreError("It is down.")
+
+    site.store.spend = failing
+    assert {(await hand_in(site, challenge, work, jar(kept))).status for _ in range(9)} == {503}
+    site.store.spend = spend
+    assert (await hand_in(site, challenge, work, jar(kept))).status == 200
+
+
+async def test_what_takes_no_work_keeps_no_right_answer_out() -> None:
+    site = guarded()
+    challenge = challenge_of(await robot(site))
+    spent = challenge_of(await robot(site))
+    for _ in range(5):
+        await hand_in(site, spent, "x")
+    said = [(await hand_in(site, spent, "x")).status for _ in range(700)]
+    said += [(await site.ask(scope_of(CHALLENGE, headers=[JSON]), b"{}")).status for _ in range(700)]
+    assert said == [403] * 55 + [429] * 1_345
     assert (await hand_in(site, challenge, solve(challenge))).status == 200
+
+
+async def test_work_for_nothing_is_bounded_in_all() -> None:
+    """600 a minute, five of a case; a tenth of a second later there is room for one more."""
+    site = guarded()
+    challenge, other = challenge_of(await robot(site)), challenge_of(await robot(site))
+    for _ in range(120):
+        case = challenge_of(await robot(site))
+        for _ in range(5):
+            await hand_in(site, case, "x")
+    read: list[str] = []
+
+    async def receive() -> Any:
+        read.append("read")
+        return {"type": "http.request", "body": b"{}", "more_body": False}
+
+    assert (await site.ask(scope_of(CHALLENGE, headers=[JSON]), receive=receive)).status == 429
+    assert read == []
+    assert (await hand_in(site, challenge, solve(challenge))).status == 429
+    site.clock.advance(0.1)
+    for each in (challenge, other):
+        assert (await hand_in(site, each, solve(each))).status == 200
+
+
+async def test_a_form_without_a_case_of_ours_is_not_decoded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A hundred thousand bytes of `%` take milliseconds, and anybody can send them."""
+    monkeypatch.setattr("guardrail_mw.asgi.clearing.unquote_plus", None)
+    site = guarded()
+    for case in (b"case=x&", b"case=%41&", b"case=" + b"A" * 9_000 + b"&", b""):
+        found = await site.ask(scope_of(CHALLENGE, headers=[FORM]), case + b"answer=x&form=" + b"%25" * 60_000)
+        assert (found.status, found.json["code"]) == (400, "unreadable_answer")
 
 
 async def test_answers_that_are_held_back_until_they_can_come_at_once_are_counted() -> None:
@@ -96,6 +172,8 @@ async def test_answers_that_come_at_once_are_no_more_than_those_that_come_one_by
     answers = await gather(*[hand_in(site, challenge, work) for _ in range(80)])
     said = [each.status for each in answers]
     assert (said.count(200), said.count(403), said.count(429)) == (1, 59, 20)
+    counts = site.guardrail.counts.read()
+    assert (counts["challenges.spent"], counts["challenges.over"]) == (4, 75)
 
 
 async def test_right_answers_that_come_at_once_leave_nothing_counted() -> None:

@@ -11,7 +11,7 @@ import logging
 import re
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
-from urllib.parse import parse_qsl, quote
+from urllib.parse import quote, unquote_plus
 
 from guardrail_mw.asgi.browsing import (
     FORM,
@@ -30,11 +30,11 @@ from guardrail_mw.asgi.browsing import (
     words_of,
 )
 from guardrail_mw.asgi.fields import rfc3339
+from guardrail_mw.asgi.patience import Patience
 from guardrail_mw.asgi.respond import Answer
 from guardrail_mw.engine.callers import browses
 from guardrail_mw.engine.clearing import Cleared
 from guardrail_mw.errors import StoreError
-from guardrail_mw.identity.failures import Failures
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from guardrail_mw.asgi.types import Receive, Scope
     from guardrail_mw.clock import Clock
     from guardrail_mw.engine import Engine, Exchange, Guardrail
-    from guardrail_mw.engine.clearing import Case, Given, Said
+    from guardrail_mw.engine.clearing import Case, Clearing, Given, Said
     from guardrail_mw.policy.endpoints import EndpointsSettings
     from guardrail_mw.values import Deny, Facts, Subject
 
@@ -58,9 +58,8 @@ SHORT: Final = 32_768
 """Bytes of a body with an answer alone."""
 LONGEST: Final = 3 * FORM + SHORT
 """Bytes of a form with an answer, and the form that was held up, which is encoded once more."""
-FAILURES: Final = 60
-"""Answers a minute, of a network, that may clear nothing: what was solved once costs nobody but us a second time. Right ones cost
-whoever gives them more than us."""
+_FIELDS: Final = 16
+"""Of an answer."""
 
 Header = tuple[bytes, bytes]
 
@@ -74,6 +73,7 @@ _WORDS: Final[Mapping[Said, tuple[int, str, str]]] = {
     "unavailable": (503, "unavailable", "It cannot be judged at the moment. Try again."),
 }
 _MANY: Final = (429, "too_many_answers", "Too many answers that clear nothing came from this network. Wait a minute.")
+_SENT: Final = ("answer", "form")
 _WHOLE: Final = re.compile(r"[^\ud800-\udfff]*")
 """Text that has bytes: JSON can hold half a character."""
 _MINUTE: Final = [(b"retry-after", b"60")]
@@ -128,11 +128,11 @@ class Answers:
         clock: for how many may be wrong.
     """
 
-    __slots__ = ("_failures", "_guardrail")
+    __slots__ = ("_guardrail", "_patience")
 
     def __init__(self, guardrail: Guardrail, clock: Clock) -> None:
         self._guardrail = guardrail
-        self._failures = Failures(clock, FAILURES)
+        self._patience = Patience(clock)
 
     async def answer(self, scope: Scope, receive: Receive, facts: Facts) -> Answer:
         """The response to a request for the endpoint, by the policy that runs when it begins.
@@ -146,8 +146,7 @@ class Answers:
             return _problem(*_METHOD, headers=[(b"allow", b"POST")])
         engine = self._guardrail.engine
         subject = engine.resolver.fallback(facts)
-        home, parent = subject.network, subject.network_parent or subject.network
-        if self._failures.spent(home, parent):
+        if self._patience.exhausted(*_where(subject)):
             return _problem(*_MANY, headers=_MINUTE)
         if is_form(facts.headers) and not same_origin(facts.headers, engine.policy.endpoints):
             return _problem(*_FOREIGN)
@@ -156,33 +155,38 @@ class Answers:
 
     async def _counted(self, engine: Engine, scope: Scope, facts: Facts, subject: Subject, body: bytes) -> Answer:
         """The response to an answer, which is counted until it has cleared something."""
-        home, parent = subject.network, subject.network_parent or subject.network
-        if self._failures.spent(home, parent):  # bodies that were held back until all could come at once
+        clearing, patience, where = engine.clearing, self._patience, _where(subject)
+        assert clearing is not None  # noqa: S101 - the caller asks first
+        if patience.exhausted(*where):  # bodies that were held back until all could come at once
             return _problem(*_MANY, headers=_MINUTE)
-        self._failures.add(home, parent)
-        case, found, form = await self._judged(engine, facts, subject, body)
+        told, sent = patience.told(*where), _sent(facts, body)
+        case, form = clearing.read(sent.get("case", "")), ""
+        found: Cleared | Said = "unreadable"
+        if case is not None:
+            answer, form = [
+                unquote_plus(sent.get(name, "")) if is_form(facts.headers) else sent.get(name, "") for name in _SENT
+            ]
+            found = await self._judged(clearing, case, sent["case"], answer, facts, subject, told=told)
         if not isinstance(found, str):
-            self._failures.give_back(home, parent)
             return _cleared(found, facts, case, form, words_of(engine.policy.endpoints.words))
+        if not told:
+            return _problem(*_MANY, headers=_MINUTE)
         return self._refused(found) if case is None else await self._again(engine, case, found, scope, facts, subject, form)
 
-    @staticmethod
     async def _judged(
-        engine: Engine, facts: Facts, subject: Subject, body: bytes
-    ) -> tuple[Case | None, Cleared | Said, str]:
-        """The case, what its answer comes to, and the form that was held up."""
-        clearing = engine.clearing
-        assert clearing is not None  # noqa: S101 - the caller asks first
-        sealed, answer, form = _parsed(facts, body)
-        case = clearing.read(sealed)
-        if case is None:
-            return None, "unreadable", form
+        self, clearing: Clearing, case: Case, sealed: str, answer: str, facts: Facts, subject: Subject, *, told: bool
+    ) -> Cleared | Said:
+        """What an answer comes to."""
+        where = _where(subject)
+        if not self._patience.tries(*where, case.id):
+            return clearing.said("over")
         try:
-            return case, await clearing.answer(sealed, case, answer, facts, subject), form
+            found = await clearing.answer(sealed, case, answer, facts, subject)
         except StoreError as error:
             logger.info("An answer to a challenge could not be judged: %s", error)
-            clearing.unavailable()
-            return case, "unavailable", form
+            found = clearing.said("unavailable")
+        self._patience.settle(*where, case.id, found, told=told)
+        return found
 
     async def _again(
         self, engine: Engine, case: Case, why: Said, scope: Scope, facts: Facts, subject: Subject, form: str
@@ -264,20 +268,26 @@ def _fields(kind: bytes, body: bytes) -> list[Header]:
     return [(b"content-type", kind), (b"content-length", b"%d" % len(body)), (b"cache-control", b"no-store")]
 
 
-def _parsed(facts: Facts, body: bytes) -> tuple[str, str, str]:
-    """Case, answer and the form that was held up; empty where they cannot be read."""
+def _where(subject: Subject) -> tuple[str, str]:
+    """The network of an answer, and that network's."""
+    return subject.network, subject.network_parent or subject.network
+
+
+def _sent(facts: Facts, body: bytes) -> Mapping[str, str]:
+    """Case, answer and the form that was held up, as they came; nothing where they cannot be read.
+
+    Those of a form are still encoded. A case is of letters that need no encoding; the rest may be long, and takes a hundred times
+    as long to decode as to send, so it is not before the case is known to be one of ours.
+    """
     try:
         text = body.decode()
         if is_form(facts.headers):
-            found: dict[str, Any] = dict(parse_qsl(text, max_num_fields=16, strict_parsing=True))
-        else:
-            found = json.loads(text)
-            if not isinstance(found, dict):
-                return "", "", ""
+            pairs = [each.partition("=") for each in text.split("&", _FIELDS)]
+            return (
+                {name: value for name, _, value in pairs} if len(pairs) <= _FIELDS and all(each[1] for each in pairs) else {}
+            )
+        found = json.loads(text)
     except (ValueError, RecursionError):
-        return "", "", ""
-    said = [found.get(name, "") for name in ("case", "answer", "form")]
-    if not all([isinstance(each, str) and _WHOLE.fullmatch(each) for each in said]):
-        return "", "", ""
-    case, answer, form = said
-    return case, answer, form
+        return {}
+    said = {name: found.get(name, "") for name in ("case", *_SENT)} if isinstance(found, dict) else {}
+    return said if all([isinstance(each, str) and _WHOLE.fullmatch(each) for each in said.values()]) else {}

@@ -254,15 +254,15 @@ class Clearing:
         now = self._clock.now()
         kind = self._kinds.get(case.code)
         if kind is None or now >= case.until:
-            return self._said("expired")
+            return self.said("expired")
         if not case.account and not self._same(case, facts, subject, now):
-            return self._said("cookies")
+            return self.said("cookies")
         found = kind.challenger.verify(self._asked(sealed, case), answer)
         outcome = await found if isawaitable(found) else found
         if outcome != "solved":
-            return self._said(outcome)
+            return self.said(outcome)
         if not await self._store.spend(case.token, kind.expires + _SLACK, case.epoch):
-            return self._said("spent")
+            return self.said("spent")
         until = now + kind.immunity
         if case.account:
             return await self._remember(case, until, now)
@@ -284,7 +284,7 @@ class Clearing:
         known = await self._store.peek(Bill(identifiers(), (Entry(account, ()),), account, account))
         fields = known.standing.fields if known.standing is not None else {}
         if "since" not in fields:
-            return self._said("over")
+            return self.said("over")
         await self._store.remember(account, self._changes(case, fields, until, now))
         self._observer.count("challenges.solved")
         return Cleared(until, b"")
@@ -299,11 +299,8 @@ class Clearing:
         gone = [Change("unset", name) for name in over if name not in asked]
         return (Change("max", clearance.field(case.code), str(until)), *gone)
 
-    def unavailable(self) -> None:
-        """The store did not take an answer."""
-        self._said("unavailable")
-
-    def _said(self, why: Said) -> Said:
+    def said(self, why: Said) -> Said:
+        """Count why an answer clears nothing."""
         self._observer.count(f"challenges.{why}")
         return why
 
