@@ -103,6 +103,20 @@ async def test_refused_solved_and_let_through() -> None:
     assert (await robot(site)).status == 403
 
 
+async def test_a_rung_below_goes_on_acting() -> None:
+    """Solving satisfies the rung that asked, for as long as it holds; what is below acts on whoever's risk has come to it."""
+    rungs = [{"at": 30, "do": "trim"}, {"at": 50, "do": "challenge", "with": EASY}]
+    risk = {"scorers": [{"use": "automation", "with": {"headless": 80, "solved": "100%"}}]}
+    site = Guarded(Upstream(), policy(LIMIT, risk=risk, friction={"ladder": rungs}))
+    challenge = challenge_of(await robot(site))
+    assert (await hand_in(site, challenge, solve(challenge))).status == 200
+    found = await site.post(CHAT, chat(logprobs=True), KEY, ROBOT, JSON, SOLVES)
+    assert (found.status, found.field("x-guardrail-trimmed")) == (200, "logprobs")
+    event = site.guardrail.recorder.find(found.decision)
+    assert event is not None
+    assert (event["rung"], event["why"]) == ("trim", ["cleared"])
+
+
 async def test_it_clears_nobody_else_and_no_sibling() -> None:
     site = guarded()
     challenge = challenge_of(await robot(site))

@@ -218,5 +218,33 @@ def test_a_context_that_is_not_in_the_order() -> None:
     assert minded(**stepping_up({**tokens(), "assurance": ["silver", "gold"]})) == []
 
 
+@pytest.mark.parametrize(
+    ("below", "instead", "worth"),
+    [
+        ("trim", "trim", False),
+        ("trim", "delay", False),
+        ("trim", "allow", False),
+        ("trim", "deny", True),
+        ("trim", None, True),
+        ("delay", "trim", True),
+        ("delay", "delay", False),
+        (None, "allow", True),
+    ],
+)
+def test_a_challenge_that_is_not_worth_solving(below: str | None, instead: str | None, *, worth: bool) -> None:
+    """The rung below acts on who has solved it, as on anybody."""
+    sections = judged(scorer=False, rungs=(False, False))
+    challenge = {"at": 60, "do": "challenge", "with": {"use": "altcha"}} | ({"otherwise": instead} if instead else {})
+    ladder = [*([{"at": 30, "do": below}] if below else []), challenge]
+    said = (
+        f"Solving `challenge` gets nobody anything: who cannot solve it meets `otherwise: {instead}`, and who has solved it the "
+        f"rung below it, `{below}`. Take that rung away, or put something stricter in `otherwise`."
+    )
+    assert minded(**{**sections, "friction": {"ladder": ladder}}) == ([] if worth else [said])
+    if below:
+        ladder[0]["shadow"] = True
+        assert minded(**{**sections, "friction": {"ladder": ladder}}) == []
+
+
 def test_policies_that_ship_are_as_they_are_meant() -> None:
     assert [list(mind(load(name))) for name in ("guardrail:balanced", "guardrail:watch")] == [[], []]

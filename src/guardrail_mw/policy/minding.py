@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from itertools import pairwise
 from typing import TYPE_CHECKING, Final
 
+from guardrail_mw.friction.rung import SEVERITY
 from guardrail_mw.friction.verification.step_up import StepUpSettings
 from guardrail_mw.policy.identifying import gives, trusts_app
 
@@ -29,6 +30,7 @@ def mind(policy: Policy) -> Iterator[str]:
     yield from _unclimbed(policy)
     yield from _overtaking(policy)
     yield from _unpassable(policy)
+    yield from _worthless(policy)
 
 
 def _strangers(policy: Policy) -> Iterator[str]:
@@ -142,4 +144,20 @@ def _unpassable(policy: Policy) -> Iterator[str]:
             yield (
                 f"The rung `{rung.label}` asks for an `acr` that `identity.assurance` does not have, so that only itself will "
                 f"do: {settings.acr}. Was one of these meant: {', '.join(order)}?"
+            )
+
+
+def _worthless(policy: Policy) -> Iterator[str]:
+    """Challenges that are not worth solving: a rung below, which goes on acting, does no less than what stands in `otherwise`."""
+    below: tuple[str, str] | None = None
+    for rung in policy.friction.ladder:
+        if rung.shadow:
+            continue
+        if rung.do in {"delay", "trim"}:
+            below = (rung.do, rung.label)
+        instead = rung.otherwise if rung.do == "challenge" else None
+        if below is not None and instead is not None and SEVERITY[instead] <= SEVERITY[below[0]]:
+            yield (
+                f"Solving `{rung.label}` gets nobody anything: who cannot solve it meets `otherwise: {instead}`, and who has "
+                f"solved it the rung below it, `{below[1]}`. Take that rung away, or put something stricter in `otherwise`."
             )
