@@ -60,7 +60,9 @@ class _Row(NamedTuple):
     last: int
 
 
-async def look_through(path: Path, guardrail: Guardrail, *, history: bool, skip: bool) -> dict[str, Facts]:
+async def look_through(
+    path: Path, guardrail: Guardrail, *, history: bool, skip: bool, now: int | None = None
+) -> dict[str, Facts]:
     """Read all of a file, and say everything that is wrong with it.
 
     Args:
@@ -68,6 +70,7 @@ async def look_through(path: Path, guardrail: Guardrail, *, history: bool, skip:
         guardrail: its policy knows the kinds.
         history: whether its times count.
         skip: whether bad lines are passed over.
+        now: µs, what comes after it lies ahead; the machine's time unless given.
 
     Returns:
         Of each account, what the file says.
@@ -81,7 +84,7 @@ async def look_through(path: Path, guardrail: Guardrail, *, history: bool, skip:
     with _bar(size(path), "Looking") as bar:
         for number, row in rows(path, bar.update):
             try:
-                _add(found, await _read(linker, row, history=history))
+                _add(found, await _read(linker, row, history=history, now=now))
             except MisuseError as error:
                 bad.append(f"{path.name}:{number}: {error.argument} {error.text}")
             except _BadRow as error:
@@ -134,7 +137,7 @@ class _BadRow(Exception):  # noqa: N818 - a row is bad
     """A row that is none."""
 
 
-async def _read(linker: Linker, row: dict[str, Any] | str, *, history: bool) -> _Row:
+async def _read(linker: Linker, row: dict[str, Any] | str, *, history: bool, now: int | None) -> _Row:
     if isinstance(row, str):
         raise _BadRow(row)
     known = (*KNOWN, *SEEN) if history else KNOWN
@@ -150,7 +153,7 @@ async def _read(linker: Linker, row: dict[str, Any] | str, *, history: bool) -> 
     since, last = (moment_of(name, row.get(name)) or 0 for name in SEEN)
     if since and last and last < since:
         raise _BadRow("last_seen lies before first_seen")
-    if max(found.created or 0, since, last) > SystemClock().now():
+    if max(found.created or 0, since, last) > (SystemClock().now() if now is None else now):
         raise _BadRow("it speaks of a time that lies ahead")
     return _Row(*found, since, last)
 

@@ -12,13 +12,20 @@ from guardrail_mw.clusters.history import Showing, backfill, dated
 from guardrail_mw.engine.linking import graph_of
 
 if TYPE_CHECKING:
+    from guardrail_mw.clock import Clock
     from guardrail_mw.engine import Guardrail
 
 __all__ = ["import_history"]
 
 
-async def import_history(guardrail: Guardrail, path: Path, *, skip: bool) -> Fed:
+async def import_history(guardrail: Guardrail, path: Path, *, skip: bool, clock: Clock | None = None) -> Fed:
     """Write a file's evidence as of the times that it tells; what tells none is of now, and what is too old is left out.
+
+    Args:
+        guardrail: whose store it is written to.
+        path: of the file.
+        skip: whether bad lines are passed over.
+        clock: the guardrail's, where that is not the machine's.
 
     Raises:
         Cannot: a line is bad, or the store failed.
@@ -26,8 +33,8 @@ async def import_history(guardrail: Guardrail, path: Path, *, skip: bool) -> Fed
     """
     graph = graph_of(guardrail)
     dated(graph)
-    found = await look_through(path, guardrail, history=True, skip=skip)
-    now = SystemClock().now()
+    now = (clock or SystemClock()).now()
+    found = await look_through(path, guardrail, history=True, skip=skip, now=now)
     known: dict[str, bytes] = {}
     async for batch in graph.read(0):
         known |= {each.account: each.edges for each in batch if each.account in found}

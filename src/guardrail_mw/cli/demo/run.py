@@ -26,8 +26,8 @@ __all__ = ["drive", "policy", "serve"]
 
 
 def policy() -> Policy:
-    """The demo's policy."""
-    text = (files("guardrail_mw.cli.demo") / "policy.yaml").read_bytes()
+    """The served demo's policy."""
+    text = (files("guardrail_mw.cli.demo") / "serving.yaml").read_bytes()
     return loads(text, source="guardrail-mw demo", environ={})
 
 
@@ -46,7 +46,7 @@ async def serve(listener: socket.socket, seconds: float | None) -> int:
         click.echo(f"A guarded model server runs at {base}, on the embedded store. Ctrl-C stops it.")
         click.echo("Try, in another terminal:\n")
         click.echo(hints.text(base))
-        click.echo("\nIts policy:  guardrail-mw demo --policy")
+        click.echo("\nIts policy:  guardrail-mw demo --serve --policy")
         click.echo("What happens is shown here:\n")
         await stop.within(seconds)
     click.echo("Stopped.")
@@ -68,7 +68,7 @@ async def drive(listener: socket.socket, seconds: float) -> int:
             await _both(driver.run(), stop.within(seconds))
         took = time.monotonic() - started
     click.echo("\n" + "\n".join(paragraph(line) for line in board.summary(driver.tallies, took)))
-    click.echo("\nTo try it yourself: guardrail-mw demo")
+    click.echo("\nTo try it yourself: guardrail-mw demo --serve")
     return PROBLEM if any(each.unexpected for each in driver.tallies) else 0
 
 

@@ -46,7 +46,7 @@ def listen(port: int) -> socket.socket:
 
 
 def _why(port: int, error: OSError) -> str:
-    cure = f"Choose another: guardrail-mw demo --port {port + 1 if 1024 <= port < 65535 else 8081}"  # noqa: PLR2004
+    cure = f"Choose another: guardrail-mw demo --serve --port {port + 1 if 1024 <= port < 65535 else 8081}"  # noqa: PLR2004
     if error.errno == errno.EADDRINUSE:
         return f"Port {port} is taken: something else listens there. {cure} (or --port 0 for any that is free)"
     if error.errno == errno.EACCES:
