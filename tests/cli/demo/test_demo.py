@@ -1,4 +1,4 @@
-"""`guardrail-mw demo` as a newcomer runs it: a process, a port, real HTTP, Ctrl-C."""
+"""`guardrail-mw demo --serve` as a newcomer runs it: a process, a port, real HTTP, Ctrl-C."""
 
 from __future__ import annotations
 
@@ -47,7 +47,16 @@ def start(tmp_path: Path) -> Iterator[Callable[..., Demo]]:
     running: list[subprocess.Popen[bytes]] = []
 
     def started(*options: str) -> Demo:
-        command = [sys.executable, "-c", "from guardrail_mw.cli import main; main()", "demo", "--port", "0", *options]
+        command = [
+            sys.executable,
+            "-c",
+            "from guardrail_mw.cli import main; main()",
+            "demo",
+            "--serve",
+            "--port",
+            "0",
+            *options,
+        ]
         environment = {**os.environ, "GUARDRAIL_STORE": "redis://nowhere", "GUARDRAIL_MODE": "off"}  # it minds neither
         pipe = subprocess.PIPE
         # Unbuffered, so that reading the first line takes nothing of what `communicate` is to read after it.
@@ -155,15 +164,15 @@ def test_a_taken_port_is_said_with_the_cure(run: Run) -> None:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = taken.getsockname()[1]
-        result = run("demo", "--port", str(port))
+        result = run("demo", "--serve", "--port", str(port))
     assert result.exit_code == 2
     assert result.stdout == ""
     assert result.stderr.startswith(f"Port {port} is taken: something else listens there.")
-    assert f"guardrail-mw demo --port {port + 1}" in result.stderr
+    assert f"guardrail-mw demo --serve --port {port + 1}" in result.stderr
 
 
 def test_its_policy_is_shown(run: Run) -> None:
-    result = run("demo", "--policy")
+    result = run("demo", "--serve", "--policy")
     assert result.exit_code == 0
     assert "name: spend, per: [account], unit: usd, budget: 0.02/day" in result.stdout
     assert run("try", "-", "-").exit_code == 1

@@ -45,7 +45,7 @@ class Board:
     """
 
     def __init__(self, console: Console) -> None:
-        self._console = console
+        self.console = console
         self._walk: Walk | None = None
         utf = (console.encoding or "").lower().startswith("utf")
         self._blocks = _BLOCKS if utf else _ASCII
@@ -53,43 +53,43 @@ class Board:
     def tell(self, moment: Moment) -> None:
         """Something happened."""
         head, text = line(moment)
-        if not self._console.is_terminal:
+        if not self.console.is_terminal:
             self._plain(head + text)
             return
-        width = min(self._console.width, 100)
+        width = min(self.console.width, 100)
         whole = fill(head + text, width, subsequent_indent=" " * len(head), break_on_hyphens=False)
         said = Text(whole)
         said.stylize("dim", 0, len(head) - 10)
         said.stylize(_STYLES[moment.side], len(head) - 10, len(head))
-        self._console.print(said)
+        self.console.print(said)
 
     def look(self) -> None:
         """A moment to say how things stand, where nothing is alive."""
         walk = self._walk
-        if walk is None or self._console.is_terminal:
+        if walk is None or self.console.is_terminal:
             return
         parts = [f"{each.name} {each.served:,} served of {each.asked:,}" for each in walk.tales.values()]
         now = walk.pacer
         self._plain(f"{utc(now.clock.now())[11:19]}  {now.here:5.1f} s  so far    {'; '.join(parts)}")
 
     def _plain(self, text: str) -> None:
-        self._console.print(text, highlight=False, markup=False, soft_wrap=True)
+        self.console.print(text, highlight=False, markup=False, soft_wrap=True)
 
     @asynccontextmanager
     async def showing(self, walk: Walk) -> AsyncIterator[None]:
         """Show it for as long as the context lasts."""
         self._walk = walk
-        if not self._console.is_terminal:
+        if not self.console.is_terminal:
             yield
             return
-        with Live(self.drawn(), console=self._console, auto_refresh=False, transient=True) as live:
+        with Live(self.drawn(), console=self.console, auto_refresh=False, transient=True) as live:
             task = asyncio.create_task(self._repeat(live))
             try:
                 yield
             finally:
                 task.cancel()
                 await asyncio.wait({task})
-        self._console.print(self.drawn())
+        self.console.print(self.drawn())
 
     async def _repeat(self, live: Live) -> None:
         while True:
@@ -109,7 +109,7 @@ class Board:
         return Text.assemble((clock, "bold"), here)
 
     def _table(self, walk: Walk) -> Table:
-        table = Table(pad_edge=False, box=None, header_style="dim")
+        table = Table(pad_edge=False, box=None, header_style="dim", padding=(0, 1, 0, 0))
         for name in _COLUMNS:
             table.add_column(name, justify="left" if name in {"", "verdict"} else "right", no_wrap=True)
         for each in walk.tales.values():

@@ -51,7 +51,7 @@ def _code(body: bytes) -> str:
     """Why it was refused, in either dialect."""
     try:
         error = json.loads(body).get("error", {})
-        return str(error.get("code") or (error.get("details") or {}).get("code") or error.get("type") or "")
+        return str(error.get("code") or error.get("details", {}).get("error_code") or "")
     except (ValueError, AttributeError):
         return ""
 

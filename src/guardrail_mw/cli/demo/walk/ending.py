@@ -44,9 +44,10 @@ def figures(walk: Walk) -> Iterator[str]:
     if tale.last_served is not None:
         yield f"The last one was served at {utc(tale.last_served)[11:19]}; it ended at {utc(walk.scene.end)[11:19]}."
     met = tale.met
+    names = " and ".join(f"`{each}`" for each in sorted(tale.limits)) or "any limit"
     yield (
         f"It met {plural(met['challenged'], 'challenge')} and solved {met['solved']:,}, was asked to verify "
-        f"{plural(met['verify'], 'time')}, and refused {plural(met['limited'], 'time')} by the limit that its accounts share."
+        f"{plural(met['verify'], 'time')}, and was refused {plural(met['limited'], 'time')} by {names}."
     )
     noticed = "nothing" if not office.refused and not office.met["challenged"] else "something"
     yield (

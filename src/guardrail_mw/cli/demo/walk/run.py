@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tempfile
 from pathlib import Path
 from textwrap import fill
@@ -21,27 +22,35 @@ from guardrail_mw.simulate.clock import WorldClock
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-__all__ = ["tour"]
+__all__ = ["show", "tour"]
 
 _WIDE: Final = 80
+_LABELS: Final = 32
+"""Characters that stand before the last column of a line, at most."""
 
 
-async def tour(seed: int, folder: Path | None, *, console: Console | None = None, pacer: Pacer | None = None) -> int:
-    """Walk through it, and say what came of it. Returns the exit code.
+async def tour(seed: int, folder: Path | None) -> int:
+    """Walk through it at sixty times the machine's pace, and say what came of it. Returns the exit code.
 
     Args:
         seed: of everybody who takes part.
         folder: where the pictures go; a temporary one unless given.
-        console: where it is shown; standard output unless given.
-        pacer: of a clock that stands at the scene's beginning; the machine's time at sixty times its pace unless given.
     """
-    console = console or Console(highlight=False)
-    scene = Scene(seed)
-    walk_pacer = pacer or Pacer(WorldClock(scene.begin))
-    board = Board(console)
-    _say(console, _opening(scene))
+    board, scene = Board(Console(highlight=False)), Scene(seed)
+    return await show(Walk(scene, Pacer(WorldClock(scene.begin)), board.tell, board.look), board, folder)
+
+
+async def show(walk: Walk, board: Board, folder: Path | None) -> int:
+    """Have a walk run and ended, shown on a board. Returns the exit code.
+
+    Args:
+        walk: what is to be shown, not yet begun.
+        board: that it tells.
+        folder: where the pictures go; a temporary one unless given.
+    """
+    console = board.console
+    _say(console, _opening(walk.scene))
     with quiet():
-        walk = Walk(scene, walk_pacer, board.tell, board.look)
         try:
             await walk.remember()
             async with board.showing(walk):
@@ -95,5 +104,8 @@ def _list(console: Console, lines: Iterable[str]) -> None:
 
 def _hung(text: str, width: int) -> str:
     """A line of columns or of a list, its rest below its last column."""
-    indent = len(text) - len(text.lstrip()) + 2
+    columns = [each.end() for each in re.finditer(r"\s{2,}", text) if each.end() <= _LABELS]
+    listed = len(text) - len(text.lstrip())
+    indent = max(columns, default=0)
+    indent = indent if indent > listed else listed + 2
     return fill(text, width, subsequent_indent=" " * indent, break_long_words=False, break_on_hyphens=False)

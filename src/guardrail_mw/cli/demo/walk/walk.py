@@ -52,6 +52,7 @@ class Walk:
         pacer: of the demo's clock, which stands at the scene's beginning.
         tell: is told what happens as it does.
         look: is called after each rebuild: a moment to look at the figures.
+        under: the policy, in place of the demo's.
     """
 
     def __init__(
@@ -60,9 +61,11 @@ class Walk:
         pacer: Pacer,
         tell: Callable[[Moment], None] = lambda _: None,
         look: Callable[[], None] = lambda: None,
+        *,
+        under: Policy | None = None,
     ) -> None:
         self.scene, self.pacer, self._look = scene, pacer, look
-        self.guardrail = Guardrail(policy(), clock=pacer.clock, environ=secrets_of(scene.world.seed))
+        self.guardrail = Guardrail(under or policy(), clock=pacer.clock, environ=secrets_of(scene.world.seed))
         settings = self.guardrail.policy.clusters
         assert settings is not None  # noqa: S101 - the policy has some
         self.desk = Desk(graph_of(self.guardrail), settings, clock=pacer.clock)
