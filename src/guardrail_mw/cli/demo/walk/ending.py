@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["contained", "figures", "pages", "reasons", "times", "write"]
 
 _DRAWN: Final[tuple[Side, ...]] = ("campaign", "office")
-_LONG: Final = 15
+_LONG: Final = 10
 """Minutes without an exchange after which a campaign is contained."""
 
 

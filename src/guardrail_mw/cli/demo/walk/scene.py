@@ -14,10 +14,9 @@ from guardrail_mw.simulate.world.world import World
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from guardrail_mw.simulate.world.accounts import Link
     from guardrail_mw.simulate.world.batch import Batch
 
-__all__ = ["DAYS", "MINUTES", "SIDES", "Scene", "Side", "evidence", "scenario"]
+__all__ = ["DAYS", "MINUTES", "SIDES", "Scene", "Side", "scenario"]
 
 Side: TypeAlias = Literal["campaign", "office", "others"]
 SIDES: Final[tuple[Side, ...]] = get_args(Side)
@@ -93,9 +92,9 @@ class Scene:
             addresses.append(batch.address)
             times.append(batch.at)
         for link in self.world.links(0, self.begin):
-            if evidence(link):
+            if link.value not in FREE_MAIL:  # anybody can have an address there
                 yield {
-                    "account": self.key(link),
+                    "account": self.world.accounts.name(link.account),
                     "kind": link.kind,
                     "value": link.value,
                     "created": link.created,
@@ -116,17 +115,7 @@ class Scene:
                 "last_seen": until,
             }
 
-    def calls(self) -> tuple[Batch, list[Link]]:
-        """The calls of that time, in order, and what becomes known of accounts that are opened in it. To be taken once, next."""
+    def calls(self) -> Batch:
+        """The calls of that time, in order: to be taken once, next."""
         batch = next(self.world.batches())
-        shown = int(np.searchsorted(batch.at, self.end))
-        return batch.take(slice(shown)), list(self.world.links(self.begin, self.end))
-
-    def key(self, link: Link) -> str:
-        """The key of the account that something is known of."""
-        return self.world.accounts.name(link.account)
-
-
-def evidence(link: Link) -> bool:
-    """Whether it is any: a domain where anybody can have an address is none."""
-    return link.value not in FREE_MAIL
+        return batch.take(slice(int(np.searchsorted(batch.at, self.end))))

@@ -24,8 +24,9 @@ __all__ = ["Moment", "Story"]
 _FIRST: Final = {
     "challenged": "Challenged: 403 with a proof of work to be done",
     "solved": "A client solves its challenge and sends the request again: served",
-    "verify": "Who went on without solving is asked to verify: 403 with the place to do it. Nobody does",
+    "verify": "Asked to verify: 403 with the place to do it. Nobody does",
 }
+_WENT_ON: Final = "Who went on without solving is asked to verify: 403 with the place to do it. Nobody does"
 
 
 class Moment(NamedTuple):
@@ -79,7 +80,8 @@ class Story:
             self._once("campaign", "begins", "Begins: one task, cut up among many accounts, none of them fast")
         for each in answers:
             if each.what in _FIRST:
-                self._once(tale.name, each.what, _FIRST[each.what])
+                went_on = each.what == "verify" and tale.verdict == "suspect"
+                self._once(tale.name, each.what, _WENT_ON if went_on else _FIRST[each.what])
             elif each.what == "limited":
                 self._once(tale.name, each.by, self._limited(each.by))
             elif each.what in {"refused", "failed"}:

@@ -14,7 +14,7 @@ from guardrail_mw.asgi.middleware import GuardrailMiddleware
 from guardrail_mw.cli.clusters.history import import_history
 from guardrail_mw.cli.demo.app import model_server
 from guardrail_mw.cli.demo.walk.calling import Clients
-from guardrail_mw.cli.demo.walk.scene import SIDES, evidence
+from guardrail_mw.cli.demo.walk.scene import SIDES
 from guardrail_mw.cli.demo.walk.sides import Tale
 from guardrail_mw.cli.demo.walk.story import Story
 from guardrail_mw.cli.feeding import Fed
@@ -108,9 +108,8 @@ class Walk:
 
     def _agenda(self) -> Iterator[tuple[int, str, int]]:
         """What is to be done when, in order."""
-        self._batch, self._links = self.scene.calls()
-        due = [(each.created, "open", number) for number, each in enumerate(self._links)]
-        due += [(at, "call", number) for number, at in enumerate(self._batch.at.tolist())]
+        self._batch = self.scene.calls()
+        due = [(at, "call", number) for number, at in enumerate(self._batch.at.tolist())]
         due += self._regular("report", _OFTEN)
         due += self._regular("rebuild", self._every)
         yield from sorted(due, key=lambda each: each[0])
@@ -127,10 +126,8 @@ class Walk:
             await self._call(number)
         elif what == "report":
             await self.guardrail.report()
-        elif what == "rebuild":
+        else:
             await self._rebuild()
-        elif evidence(link := self._links[number]):
-            await self.guardrail.link(self.scene.key(link), link.kind, link.value, created=link.created)
 
     async def _call(self, number: int) -> None:
         account = int(self._batch.account[number])
