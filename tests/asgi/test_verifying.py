@@ -408,3 +408,23 @@ async def test_forms_of_an_appeal_and_a_verification_are_not_one_anothers(servic
     appeal = path_of(said(answer)["appeal_url"])
     assert (await look(site, appeal.replace("appeal", "verify"))).json["code"] == "unknown_link"
     assert (await site.post(appeal, {"text": "We are an office."}, (b"content-type", b"application/json"))).status == 201
+
+
+async def test_a_limit_for_who_is_not_verified_says_the_way_out(service: Own) -> None:
+    """Limits come before the ladder: who is refused by one would never hear of the rung."""
+    site = guarded(
+        service, limits=[{"name": "unshown", "when": {"verified": False}, "rate": "1/day"}, {"name": "all", "rate": "9/day"}]
+    )
+    assert (await ask(site)).status == 200
+    answer = await ask(site)
+    assert answer.status == 429
+    error = said(answer)
+    assert error["code"] == "rate_limit_exceeded"
+    assert error["expires_at"] == "2026-01-08T00:00:00Z"
+    assert (await begin(site, path_of(error["verification_url"]))).status == 303
+    assert (await look(site, path_of(error["appeal_url"]))).json["state"] == "none"
+    await report(site, event(service, "approved", document="P1"))
+    for _ in range(8):
+        assert (await ask(site)).status == 200
+    answer = await ask(site)
+    assert (answer.status, "verification_url" in said(answer)) == (429, False)

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 from guardrail_mw.asgi.browsing import is_form
 from guardrail_mw.asgi.fields import rfc3339
-from guardrail_mw.asgi.pages.verifying import By, consent_page, decide_page, state_page, waiting_page
+from guardrail_mw.asgi.pages.verifying import consent_page, decide_page, state_page, waiting_page
 from guardrail_mw.asgi.problems import onward, plain, problem
 from guardrail_mw.asgi.respond import Answer
-from guardrail_mw.asgi.visiting import Gate, Turned, given, only, reading, turned
+from guardrail_mw.asgi.visiting import BY, Gate, Turned, given, only, reading, turned
 from guardrail_mw.engine.callers import browses
 from guardrail_mw.errors import StoreError
 from guardrail_mw.friction.memory import whole
@@ -40,7 +40,6 @@ _ASKED: Final = 4_096
 _SHOWN: Final = {"": "started", "pending": "pending"}
 _RETRY: Final = b"again"
 """The query that asks for the page of consent once more."""
-_BY: Final[Mapping[str, By]] = {"simulated": "simulated", "manual": "manual"}
 _OVER: Final = {"declined", "expired", "withdrawn", "duplicate"}
 _HELD_UP: Final[Mapping[str, tuple[str, int, str]]] = {
     "approved": ("approved", 200, ""),
@@ -225,7 +224,7 @@ def _consent(visit: _Visit) -> Answer:
         decision=visit.link.decision,
         appeal="",
         onward=visit.cases.onward(visit.link.provider),
-        by=_BY.get(visit.use, "service"),
+        by=BY.get(visit.use, "service"),
         **visit.named(),
     )
     return Answer(200, *made)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import parse_qsl
 
 from guardrail_mw.asgi.browsing import is_form, languages, read, same_origin, words_of
-from guardrail_mw.asgi.pages.verifying import closed_page
+from guardrail_mw.asgi.pages.verifying import By, closed_page
 from guardrail_mw.asgi.problems import problem
 from guardrail_mw.asgi.respond import Answer
 from guardrail_mw.engine.callers import browses
@@ -22,10 +22,12 @@ if TYPE_CHECKING:
     from guardrail_mw.engine import Engine
     from guardrail_mw.values import Facts
 
-__all__ = ["VISITS", "Gate", "Turned", "given", "only", "reading", "turned"]
+__all__ = ["BY", "VISITS", "Gate", "Turned", "given", "only", "reading", "turned"]
 
 VISITS: Final = 120
 """Requests a minute, of a network, for these pages."""
+BY: Final[Mapping[str, By]] = {"simulated": "simulated", "manual": "manual"}
+"""Who checks, by plugin, where that is no service."""
 _BODY: Final = 16_384
 _CLOSED: Final[Mapping[str, tuple[int, str, str]]] = {
     "unknown": (404, "unknown_link", "This link is damaged, or of another service. A new one comes with a refusal."),

@@ -163,6 +163,10 @@ class Engine:
             self.reports = Reports(self.cases, policy.identity.assurance)
             self.appeals = Appeals(policy.verification, ground)
         self._assurance = policy.identity.assurance
+        self.freeing = frozenset(
+            [each.name for each in policy.limits if each.when is not None and each.when.verified is False]
+        )
+        """Limits that hold for nobody who is verified: to be verified is the way out."""
         self._recorder = recorder
         self._records = not self.judge.idle or bool({"telemetry", "console"} & policy.model_fields_set)
         """Whether every decision is recorded, not only what was refused."""

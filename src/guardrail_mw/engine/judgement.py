@@ -81,6 +81,9 @@ class Judge:
             if rung.do == "verify":
                 made, settings = rung.plugin("verifiers")
                 self._verifiers[rung.code] = made(settings, policy.identity.assurance)
+        ways = [(rung, wanted) for rung in self.ladder.rungs if (wanted := self.asks(rung)) is not None]
+        self.way: tuple[Rung, Asking] | None = ways[0] if ways else None
+        """The lowest rung that has a provider verify somebody, and what."""
         asks = any(rung.do in {"challenge", "verify"} for rung in self.ladder.rungs)
         self._callers = Callers(keys) if asks and keys is not None else None
         self._fields = frozenset([field(rung.code) for rung in self.ladder.rungs])
