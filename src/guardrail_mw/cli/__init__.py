@@ -8,6 +8,8 @@ from __future__ import annotations
 import click
 
 from guardrail_mw.cli.accounts import accounts
+from guardrail_mw.cli.appeals import appeals
+from guardrail_mw.cli.cases import cases
 from guardrail_mw.cli.check import check
 from guardrail_mw.cli.clusters import clusters
 from guardrail_mw.cli.demo import demo
@@ -41,6 +43,8 @@ for _command in (
     attempt,
     explain,
     accounts,
+    cases,
+    appeals,
     clusters,
     link,
     worker,

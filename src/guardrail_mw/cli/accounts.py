@@ -157,15 +157,18 @@ def _export(account: str, url: str | None, policy: str | None) -> None:
 @_reason
 @reachable
 def _erase(account: str, reason: str, url: str | None, policy: str | None) -> None:
-    """Forget ACCOUNT: counters, standing and the reasons in it. What was decided against it stays.
+    """Forget ACCOUNT: counters, standing and the reasons in it, cases and appeals. What was decided against it stays.
 
-    An override other than allow, and a verdict, are kept: take those back first where they are to go too. Budgets begin anew. By
+    Providers of verification are asked to forget it too; which of them did not is said, with their ids of it. An override other than allow, and a verdict, are kept: take those back first where they are to go too. Budgets begin anew. By
     the operator's port the reason is in the server's log; by the store it is kept nowhere, for nothing is kept of the account.
     """
     found = _act("erase", account, url, policy, reason=reason)
     click.echo(f"{account} is forgotten." if found["erased"] else f"Nothing was kept of {account}.")
     if found["kept"]:
         click.echo(f"Left, because it holds against the account: {', '.join(found['kept'])}.")
+    for each in found["left"]:
+        said = f"{each['provider']} may still have its verification {each['verification']} ({each['why']}). Have it erased there."
+        click.echo(said)
 
 
 @accounts.command("id", short_help="Print the account of a credential from standard input.")

@@ -11,6 +11,7 @@ from urllib.parse import quote, urlsplit
 
 import click
 
+from guardrail_mw.cli.far_casework import Deciding, FarCasework
 from guardrail_mw.cli.output import Cannot, quiet
 from guardrail_mw.engine import Guardrail
 from guardrail_mw.engine.accounts import named
@@ -28,14 +29,20 @@ __all__ = ["Far", "Near", "Reach", "Where", "here", "json_option", "reach", "rea
 _T = TypeVar("_T")
 _CALLED: Final = {
     "account": "ACCOUNT",
+    "appeal": "ID",
+    "case": "ID",
     "credential": "The credential",
+    "document": "--document",
+    "granted": "The decision",
     "limit": "--limit",
     "mode": "The mode",
+    "person": "--person",
     "reason": "--reason",
     "route": "--route",
     "rule": "--rule",
     "slug": "LABEL",
     "source": "--source",
+    "state": "The state",
     "tier": "TIER",
     "until": "--until",
     "what": "What is decided,",
@@ -44,12 +51,19 @@ _CALLED: Final = {
 _OTHER: Final = "The port is where the policy's `console.listen` says, not the app's own; --url names it."
 _PATIENCE: Final = Duration.parse("5s")
 """A command may take longer than a request."""
+_WORK: Final = Duration.parse("2m")
+"""What is done at an operator's port may go on to others: providers of verification, who are asked to forget."""
 _UNUSED_KEY: Final = "-" * 64
 """Where nothing that is done depends on a digest or a signature: to switch a mode nobody should have to find the keys."""
 
 
 class Reach(Protocol):
     """What can be asked, wherever it is; see `Operator`."""
+
+    @property
+    def casework(self) -> Deciding:
+        """Cases and appeals."""
+        ...
 
     async def show(self, account: str) -> dict[str, Any]:
         """See `Operator.show`."""
@@ -109,6 +123,7 @@ class Far:
 
     def __init__(self, client: httpx2.AsyncClient) -> None:
         self._client = client
+        self.casework = FarCasework(self._ask)
 
     async def show(self, account: str) -> dict[str, Any]:
         """See `Operator.show`."""
@@ -126,7 +141,7 @@ class Far:
 
     async def act(self, verb: str, account: str, given: Mapping[str, Any]) -> dict[str, Any]:
         """See `Operator.act`."""
-        return await self._ask("POST", f"{_of(account)}/{verb}", json=dict(given))
+        return await self._ask("POST", f"{_of(account)}/{verb}", json=dict(given), timeout=_WORK.seconds)
 
     async def modes(self) -> dict[str, Any]:
         """See `Operator.modes`."""
@@ -172,7 +187,7 @@ class Far:
         said = said if isinstance(said, dict) else {}
         if answer.status_code == httpx2.codes.UNAUTHORIZED and said.get("code") in {"no_token", "invalid_token"}:
             raise Cannot("The operator's port does not accept the token. Set GUARDRAIL_OPERATOR_TOKEN to the server's.")
-        if said.get("code") == "misuse" and said.get("argument") in _CALLED:
+        if said.get("code") in {"misuse", "unknown_case", "unknown_appeal"} and said.get("argument") in _CALLED:
             argument = said["argument"]
             raise Cannot(_called(argument, str(said.get("detail")).removeprefix(f"`{argument}` ")))
         if "code" not in said:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 from starlette.exceptions import HTTPException
@@ -63,6 +63,12 @@ class Api:
             Route(f"{account}/limits", self.limits),
             Route(f"{account}/export", self.export),
             Route("/v1/mode", self.mode, methods=["GET", "PUT"]),
+            Route("/v1/cases", self.cases),
+            Route("/v1/cases/{case}", self.case),
+            Route("/v1/cases/{case}/decide", self.decide_case, methods=["POST"]),
+            Route("/v1/appeals", self.appeals),
+            Route("/v1/appeals/{appeal}", self.appeal),
+            Route("/v1/appeals/{appeal}/decide", self.decide_appeal, methods=["POST"]),
         ]
         done = [Route(f"{account}/{verb}", self._act(verb), methods=["POST"], name=verb) for verb in ACTS]
         return [*seen, *done]
@@ -164,7 +170,37 @@ class Api:
         """The mode, and what is switched; PUT switches."""
         return answer(await (self._operator.modes() if request.method != "PUT" else self._switch(request)))
 
+    async def cases(self, request: Request) -> Response:
+        """Cases of verification, open ones first."""
+        n, state = _number(request, "n", _USUAL, MOST), request.query_params.get("state", "")
+        return answer(await self._operator.casework.cases(n, state))
+
+    async def case(self, request: Request) -> Response:
+        """One with its history."""
+        return answer(await self._operator.casework.case(request.path_params["case"]))
+
+    async def appeals(self, request: Request) -> Response:
+        """Appeals, open ones first."""
+        n, state = _number(request, "n", _USUAL, MOST), request.query_params.get("state", "")
+        return answer(await self._operator.casework.appeals(n, state))
+
+    async def appeal(self, request: Request) -> Response:
+        """One with what was written."""
+        return answer(await self._operator.casework.appeal(request.path_params["appeal"]))
+
     # Doing
+
+    async def decide_case(self, request: Request) -> Response:
+        """Decide a case, whoever its provider is."""
+        given = _known(await _body(request), {"state", "reason", "document", "person"}, {"state", "reason"})
+        return answer(await self._operator.casework.decide_case(request.path_params["case"], **given))
+
+    async def decide_appeal(self, request: Request) -> Response:
+        """Grant an appeal, or refuse it."""
+        given = _known(await _body(request), {"granted", "reason", "until"}, {"granted", "reason"})
+        if not isinstance(given.get("until", ""), str | None):
+            raise _misuse("until", "is not text.")
+        return answer(await self._operator.casework.decide_appeal(request.path_params["appeal"], **given))
 
     async def _switch(self, request: Request) -> dict[str, Any]:
         """Switch everything or one rule; a null mode takes the switch away."""
@@ -198,12 +234,15 @@ def _number(request: Request, name: str, usual: int, most: int) -> int:
     return int(text)
 
 
-def _known(given: dict[str, Any], names: set[str]) -> dict[str, Any]:
-    """What was given, if all of it is known."""
+def _known(given: dict[str, Any], names: set[str], required: Collection[str] = ()) -> dict[str, Any]:
+    """What was given, if all of it is known and what is required is there."""
     for name in given:
         if name not in names:
             *others, last = sorted(names)
             raise _misuse(name, f"is not known here. There are {', '.join(others)} and {last}.")
+    for name in sorted(required):
+        if name not in given:
+            raise _misuse(name, "is missing.")
     return given
 
 

@@ -15,6 +15,7 @@ from guardrail_mw.console.api import Api
 from guardrail_mw.console.gate import Gate
 from guardrail_mw.console.problems import ProblemError, problem
 from guardrail_mw.engine.desk import MisuseError
+from guardrail_mw.engine.records import MissingError
 from guardrail_mw.errors import StoreError
 
 if TYPE_CHECKING:
@@ -47,6 +48,7 @@ def app(guardrail: Guardrail, token: str, *, clock: Clock | None = None) -> App:
     """
     handlers: dict[Any, Any] = {
         ProblemError: _problem,
+        MissingError: _missing,
         MisuseError: _misuse,
         StoreError: _store,
         404: _http,
@@ -64,6 +66,11 @@ async def _problem(_request: Request, error: ProblemError) -> Response:
 
 async def _misuse(_request: Request, error: MisuseError) -> Response:
     return problem(422, "misuse", f"`{error.argument}` {error.text}", argument=error.argument)
+
+
+async def _missing(_request: Request, error: MissingError) -> Response:
+    code = "unknown_case" if error.argument == "case" else "unknown_appeal"
+    return problem(404, code, f"`{error.argument}` {error.text}", argument=error.argument)
 
 
 async def _store(_request: Request, error: StoreError) -> Response:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from guardrail_mw.friction.verification.settings import VerificationSettings
     from guardrail_mw.stores.base import Files
 
-__all__ = ["APPEAL", "APPEALS", "LONGEST", "Appeal", "Appealed", "Appeals", "Plea"]
+__all__ = ["APPEAL", "APPEALS", "LONGEST", "Appeal", "Appealed", "Appeals", "Plea", "item_of"]
 
 APPEALS: Final = "/appeal"
 """Below the prefix."""
@@ -172,7 +172,7 @@ class Appeals:
             StoreError: it cannot be known.
         """
         fields = await self._files.pull(APPEAL, name)
-        return _item(name, fields) if fields is not None and fields.get("subject") else None
+        return item_of(name, fields) if fields is not None and fields.get("subject") else None
 
     async def listed(self, most: int = 500) -> list[Appeal]:
         """Items, those that are open and the oldest of them first.
@@ -201,10 +201,11 @@ class Appeals:
         ]
         fields = await self._files.file(APPEAL, name, said, now + _KEPT)
         self._notices.tell(state, now, appeal=name, subject=item.subject)
-        return _item(name, fields)
+        return item_of(name, fields)
 
 
-def _item(name: str, fields: Mapping[str, str]) -> Appeal:
+def item_of(name: str, fields: Mapping[str, str]) -> Appeal:
+    """What an item's record says."""
     texts = []
     for field, said in fields.items():
         if field.startswith("t."):

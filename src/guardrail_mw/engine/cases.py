@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Final, Literal, NamedTuple, Protocol, TypeAlias
 
+from guardrail_mw.engine.states import decided
 from guardrail_mw.errors import StoreError
 from guardrail_mw.friction.memory import rung as remembered_rung
 from guardrail_mw.friction.memory import whole
@@ -49,6 +50,7 @@ __all__ = [
     "files_of",
     "history",
     "noted",
+    "referring",
     "tally_of",
 ]
 
@@ -199,8 +201,9 @@ class Cases:
         self.base = f"{endpoints.public_url or ''}{endpoints.prefix}{VERIFY}/"
         self._links = Sealer(keys.derive("verify"))
         self._references = Sealer(keys.derive("reference"))
-        means = Means(ground.clock, self._token, self.base)
-        self.providers: dict[str, Provider] = {name: each.build(means) for name, each in settings.providers.items()}
+        self.means = Means(ground.clock, self._token, self.base)
+        """What providers may use."""
+        self.providers: dict[str, Provider] = {name: each.build(self.means) for name, each in settings.providers.items()}
         """By their names in the policy."""
         self._filed: Recent[str, bool] = Recent(_ASKED)
 
@@ -277,11 +280,12 @@ class Cases:
         )
         if alone and held is None and known.get("state") == "approved" and now < whole(known.get("until")):
             await self._restore(name, link, known)
-        again = held is not None and whole(known.get("asked")) <= held.at
+        again = decided(known, now)
         if again or known.get("asked") == str(now):
             said = [noted(reached, "reached", link.rung), noted(now, "asked", link.decision)]
-            anew = [Change("set", "asked", str(now)), Change("set", "deadline", str(deadline))] if again else []
-            await self.files.file(CASE, name, [*said, *anew], now + KEPT)
+            anew = {"asked": str(now), "deadline": str(deadline), "anew": known.get("order", "")} if again else {}
+            said += [Change("set", *each) for each in anew.items()]
+            await self.files.file(CASE, name, said, now + KEPT)
             self.notices.tell(
                 "asked", now, case=name, account=link.account, subject=link.subject, rung=link.rung, deadline=deadline
             )
@@ -367,9 +371,9 @@ class Cases:
         said = {"ref": started.id, "url": started.url, "state": "", "until": "", "why": "", "started": str(now)}
         changes = [Change("set", field, value) for field, value in said.items()]
         until = now + KEPT
-        await self.files.file(REFERENCE, _referring(link.provider, started.id), [Change("set", "case", name)], until)
+        await self.files.file(REFERENCE, referring(link.provider, started.id), [Change("set", "case", name)], until)
         await self.files.file(
-            CASE, name, [*changes, Change("max", "round", str(count)), noted(now, "started", link.provider)], until
+            CASE, name, [*changes, Change("max", "round", str(count)), noted(now, "started", started.id)], until
         )
         self.notices.tell("started", now, case=name, account=link.account, provider=link.provider)
         return self._ours(started.url, sealed)
@@ -392,5 +396,6 @@ class Cases:
         return [f"https://{each}{host}" for host in hosts for each in ("", "*.")]
 
 
-def _referring(provider: str, which: str) -> str:
+def referring(provider: str, which: str) -> str:
+    """The name of the record that says whose case a provider's verification is."""
     return f"{provider}:{which}"

@@ -14,7 +14,9 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from guardrail_mw.clusters.binding import APART
 from guardrail_mw.engine import naming
-from guardrail_mw.engine.accounts import KEPT, MisuseError, decode, home_of, line_of, moment, slug_of
+from guardrail_mw.engine.accounts import MisuseError, decode, home_of, line_of, moment, slug_of
+from guardrail_mw.engine.casework import Casework
+from guardrail_mw.engine.noting import log, note
 from guardrail_mw.errors import StoreError
 from guardrail_mw.limits.cluster_budget import NAME, cluster_budget
 from guardrail_mw.quantities import Duration
@@ -51,6 +53,8 @@ class Operator:
 
     def __init__(self, guardrail: Guardrail) -> None:
         self._guardrail = guardrail
+        self.casework = Casework(guardrail)
+        """Cases of verification, and appeals."""
 
     # Seeing
 
@@ -87,8 +91,9 @@ class Operator:
         return [held.told() for held in peeked.limits]
 
     async def export(self, account: str) -> dict[str, Any]:
-        """All that the store keeps of an account."""
-        return await self._desk().export(home_of(account))
+        """All that the store keeps of an account; with `cases` and `appeals` where it has some."""
+        home = home_of(account)
+        return {**await self._desk().export(home), **await self.casework.export(home)}
 
     async def identify(self, credential: str, source: str | None = None) -> dict[str, Any]:
         """The account of a credential: a key, a token, a proxy's name for the account. `{"account", "source"}`.
@@ -236,20 +241,22 @@ class Operator:
         return {"override": what, "until": end or None}
 
     async def erase(self, account: str, reason: str) -> dict[str, Any]:
-        """Forget an account, but not what was decided against it.
+        """Forget an account, with its cases and what it wrote in appeals, but not what was decided against it.
 
-        `{"erased", "kept"}`: whether there was something, and the fields of its standing that were left; they go too once the
-        override is `none` and the verdict is taken back. The reason is kept in the log alone.
+        `{"erased", "kept", "left"}`: whether there was something; the fields of its standing that were left, which go too once
+        the override is `none` and the verdict is taken back; and what providers of verification did not forget when they were
+        asked, `[{provider, verification, why}]`. The reason is kept in the log alone.
         """
         reason = line_of("reason", reason)
         desk = self._desk()
         peeked = await self._peek(account, only="a")
         spared = _against(peeked.standing.fields)
+        forgotten = await self.casework.forget(account)
         erased = await desk.erase(account)
         if spared:
             await self._guardrail.store.remember(account, [Change("set", *item) for item in spared.items()])
-        _log(account, "erase", "", reason)
-        return {"erased": erased, "kept": list(spared)}
+        log(account, "erase", "", reason)
+        return {"erased": erased or forgotten.some, "kept": list(spared), "left": list(forgotten.left)}
 
     async def switch(self, rule: str, mode: str | None, reason: str = "") -> dict[str, Any]:
         """Switch everything (rule "") to shadow, enforce or off, or one rule to shadow, in every process; None takes it back.
@@ -321,15 +328,7 @@ class Operator:
         return home
 
     async def _note(self, peeked: Peeked, verb: str, what: str, reason: str, changes: Sequence[Change] = ()) -> None:
-        """Make the changes of an account's standing, with the note of who wanted what and why; nothing is kept of networks."""
-        account, fields = peeked.account, peeked.standing.fields
-        if account.startswith("a:"):
-            notes = sorted([name for name in fields if name.startswith("did.")], key=lambda name: name.zfill(32))
-            old = [Change("unset", name) for name in notes[: max(0, len(notes) - KEPT + 1)]]
-            last = int(notes[-1][4:]) if notes and notes[-1][4:].isdecimal() else 0
-            note = Change("set", f"did.{max(peeked.now, last + 1)}", f"{verb} {what} {reason}")
-            await self._guardrail.store.remember(account, [*changes, note, *old])
-        _log(account, verb, what, reason)
+        await note(self._guardrail.store, peeked, verb, what, reason, changes)
 
 
 def _field(name: str) -> str:
@@ -352,7 +351,3 @@ def _near(name: str, known: Sequence[str] | Mapping[str, Any]) -> str:
     if near:
         return f"Did you mean `{near[0]}`?"
     return f"There are {', '.join(names)}." if names else "There is none."
-
-
-def _log(account: str, verb: str, what: str, reason: str) -> None:
-    logger.warning("%s %s %s: %s", verb, what or "-", account, reason)

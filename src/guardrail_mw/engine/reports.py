@@ -11,10 +11,12 @@ from hashlib import sha256
 from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, TypeAlias
 
 from guardrail_mw.conditions import ial_level
-from guardrail_mw.engine.cases import CASE, KEPT, REFERENCE, noted, tally_of
+from guardrail_mw.engine.cases import CASE, KEPT, REFERENCE, noted, referring, tally_of
+from guardrail_mw.engine.states import awaits
 from guardrail_mw.friction.memory import whole
 from guardrail_mw.friction.verification.assurance import Entry, code_of, raised
 from guardrail_mw.friction.verification.providers import Begin, Report, WebhookError
+from guardrail_mw.friction.verification.providers.reading import number
 from guardrail_mw.stores.base import Change
 
 if TYPE_CHECKING:
@@ -106,7 +108,7 @@ class Reports:
         files = self._cases.files
         name = self._cases.referred(report.case)
         if not name:
-            known = await files.pull(REFERENCE, f"{provider}:{report.id}")
+            known = await files.pull(REFERENCE, referring(provider, report.id))
             name = known.get("case", "") if known is not None else ""
         fields = await files.pull(CASE, name) if name else None
         if fields is None or fields.get("provider") != provider:
@@ -227,7 +229,9 @@ class Reports:
             begin = Begin("", fields["level"], "", "")
             report: Report = made.decide(begin, which, state, at, document=document, person=person)
         else:
-            report = self._own(provider, fields["level"], which, state, at)
+            report = self._own(provider, fields["level"], which, state, at)._replace(
+                document=number(cases.means, "document", "", document), person=number(cases.means, "person", "", person)
+            )
         about = _about(name, provider, fields)
         why = ""
         if report.state == "approved":
@@ -247,7 +251,7 @@ class Reports:
         worth = (self._cases.settings.providers[provider].levels or {}).get(level)
         event = sha256(f"{which} {state} {at}".encode()).hexdigest()
         if state != "approved" or worth is None:
-            return Report("", which, event, state if worth is not None else "pending", at)
+            return Report("", which, event, "pending" if state == "approved" else state, at)
         return Report("", which, event, state, at, at + worth.lasts.us, worth.ial, worth.acr)
 
     # Time
@@ -263,7 +267,7 @@ class Reports:
         while names := await cases.files.listed(CASE, 500, after):
             for name in names:
                 fields = await cases.files.pull(CASE, name)
-                if fields is not None and fields.get("state", "") in {"", "pending"}:
+                if fields is not None and awaits(fields):
                     await self._due(name, fields, now)
             after = names[-1]
 

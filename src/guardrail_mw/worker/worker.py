@@ -22,7 +22,7 @@ from guardrail_mw.errors import StoreError
 from guardrail_mw.stores.base import Change
 from guardrail_mw.worker.alerts import alerts
 from guardrail_mw.worker.carrying import Carrying
-from guardrail_mw.worker.desk import Desk
+from guardrail_mw.worker.desk import Desk, OrderError
 from guardrail_mw.worker.orders import read_orders
 
 if TYPE_CHECKING:
@@ -102,6 +102,18 @@ class Worker:
         if not await self._store.elect(POST, self._who, 2 * self._settings.every.us):
             return None
         return await self.work()
+
+    async def release(self, cluster: str, why: str, until: int) -> tuple[str, ...] | None:
+        """Release a cluster, as an operator's order does (see `Desk.order`); who was touched. None: there is no such cluster.
+
+        Raises:
+            StoreError: the store failed; the order may be kept without having acted yet: then the next rebuild sees to it.
+        """
+        try:
+            done = await Desk(self._store, self._settings, clock=self._clock).order(cluster, "release", "", why, until)
+        except OrderError:
+            return None
+        return done.touched
 
     async def work(self) -> State:
         """Rebuild now, whoever has the post.

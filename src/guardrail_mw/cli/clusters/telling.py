@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from guardrail_mw.algorithms import edges, keys
+from guardrail_mw.cli.table import table
 from guardrail_mw.clusters import hours
 from guardrail_mw.clusters.binding import acts
 from guardrail_mw.clusters.features import FEATURES
@@ -65,7 +66,7 @@ def tell_list(state: State, orders: Mapping[str, Sequence[Order]], now: int) -> 
     yield f"Last rebuild {utc(state.rebuilt)} ({span(max(0, now - state.rebuilt))} ago): {many}"
     if not state.clusters:
         return
-    yield from _table(
+    yield from table(
         ("cluster", "verdict", "accounts", "tied", "score", "exchanges", "begun", ""),
         [
             (
@@ -93,17 +94,6 @@ def _beside(cluster: Cluster, word: Order | None) -> str:
 def ranked(state: State) -> list[Cluster]:
     """The worst and then the largest first."""
     return sorted(state.clusters, key=lambda each: (-ORDER.index(each.verdict), -len(each.members), each.id))
-
-
-def _table(heads: Sequence[str], lines: Sequence[Sequence[str]]) -> Iterator[str]:
-    """Columns, figures to the right."""
-    widths = [max(len(head), *(len(line[at]) for line in lines)) for at, head in enumerate(heads)]
-    right = [
-        all(line[at].replace(",", "").replace(".", "").lstrip("-").isdigit() for line in lines) for at in range(len(heads))
-    ]
-    for line in (heads, *lines):
-        cells = [f"{cell:{'>' if figure else '<'}{width}}" for cell, width, figure in zip(line, widths, right, strict=True)]
-        yield "  ".join(cells).rstrip()
 
 
 def tell(cluster: Cluster, orders: Sequence[Order], splits: Sequence[Split], desk: Desk, *, cold: bool) -> Iterator[str]:
