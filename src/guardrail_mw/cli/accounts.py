@@ -159,8 +159,9 @@ def _export(account: str, url: str | None, policy: str | None) -> None:
 def _erase(account: str, reason: str, url: str | None, policy: str | None) -> None:
     """Forget ACCOUNT: counters, standing and the reasons in it, cases and appeals. What was decided against it stays.
 
-    Providers of verification are asked to forget it too; which of them did not is said, with their ids of it. An override other than allow, and a verdict, are kept: take those back first where they are to go too. Budgets begin anew. By
-    the operator's port the reason is in the server's log; by the store it is kept nowhere, for nothing is kept of the account.
+    An override other than allow, and a verdict, are kept: take those back first where they are to go too. Providers of
+    verification are asked to forget the account as well; what they may still have is said. Budgets begin anew. By the operator's
+    port the reason is in the server's log; by the store it is kept nowhere, for nothing is kept of the account.
     """
     found = _act("erase", account, url, policy, reason=reason)
     click.echo(f"{account} is forgotten." if found["erased"] else f"Nothing was kept of {account}.")

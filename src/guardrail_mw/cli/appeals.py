@@ -23,8 +23,8 @@ _SHOWN: Final = 20
 def appeals() -> None:
     """See who objects to a refusal and what they wrote, and decide about it.
 
-    ID is an appeal's, or as much of it as no other begins with. All accounts of a suspect cluster share one. What changes something
-    needs a reason, which whoever appealed reads. By the operator's port (--url) or the shared store of the policy.
+    ID is an appeal's, or as much of it as no other begins with. All accounts of a suspect cluster share one. What changes
+    something needs a reason, which whoever appealed reads. By the operator's port (--url) or the shared store of the policy.
 
     Exit codes: 0 it is done; 1 the policy is bad; 2 it cannot be done.
     """
@@ -71,9 +71,9 @@ def _decide(
 ) -> None:
     """Grant an appeal, or refuse it, with effect from the account's next request on.
 
-    Granted, what is remembered of the account's risk is forgotten, and it is let through for that long, whatever its risk; its limits
-    hold. A cluster is released, as `clusters release` does. Refused, what holds goes on holding. Either way each account that appealed
-    is labelled appeal-granted or appeal-refused for that long.
+    Granted, what is remembered of the account's risk is forgotten, and it is let through for that long, whatever its risk; its
+    limits hold. A cluster is released, as `clusters release` does. Refused, what holds goes on holding. Either way each account
+    that appealed is labelled appeal-granted or appeal-refused for that long.
     """
     granted = decision == "granted"
     found = run(

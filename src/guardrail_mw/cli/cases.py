@@ -71,7 +71,7 @@ def _show(case: str, url: str | None, policy: str | None, *, as_json: bool) -> N
 )
 @json_option
 @reachable
-def _decide(
+def _decide(  # noqa: PLR0913 - the options of a command
     case: str,
     state: str,
     reason: str,
@@ -84,8 +84,8 @@ def _decide(
 ) -> None:
     """Decide a case, whoever its provider is, with effect from the account's next request on.
 
-    approved is worth what the policy says of the case's level; withdrawn takes an approval back, or the whole verification. Numbers
-    of documents become tokens at once: one that has verified too many accounts makes the case a duplicate, which is declined.
+    approved is worth what the policy says of the case's level; withdrawn takes an approval back, or the whole verification.
+    Numbers become tokens at once: a document that has verified too many accounts makes the case a duplicate, which is declined.
     """
     numbers = [_read(what) if wanted else None for what, wanted in (("Document", document), ("Person", person))]
     found = run(Where(url, policy), lambda operator: operator.casework.decide_case(case, state, reason, *numbers))

@@ -353,7 +353,8 @@ class Cases:
         count = whole(fields.get("round")) + 1
         if not await self._another(name, count):
             return "many"
-        return await self._start(provider, link, sealed, begin, count)
+        wish = begin._replace(idempotency_key=f"{name}-{whole(fields.get('asked'))}-{count}")  # counted anew once erased
+        return await self._start(provider, link, sealed, wish, count)
 
     async def _another(self, name: str, count: int) -> bool:
         """Whether a case may begin one more verification: they cost something, whoever keeps clicking."""
@@ -364,7 +365,7 @@ class Cases:
     async def _start(self, provider: Provider, link: Link, sealed: str, begin: Begin, count: int) -> str | Begun:
         name, now = self.named(link), self.clock.now()
         try:
-            started = await provider.start(begin._replace(idempotency_key=f"{name}-{count}"))
+            started = await provider.start(begin)
         except ProviderError as error:
             logger.warning("A verification by %s could not begin: %s", link.provider, error.detail or error.code)
             return "unavailable"

@@ -50,7 +50,9 @@ async def every(files: Files, kind: Kind, most: int | None = MOST) -> tuple[dict
     kept, found = names[:most], []
     for start in range(0, len(kept), _AT_ONCE):
         found += await asyncio.gather(*[files.pull(kind.drawer, each) for each in kept[start : start + _AT_ONCE]])
-    whole = {name: fields for name, fields in zip(kept, found, strict=True) if fields is not None and kind.mark in fields}
+    whole: dict[str, Mapping[str, str]] = {
+        name: fields for name, fields in zip(kept, found, strict=True) if fields is not None and kind.mark in fields
+    }
     return whole, len(names) > len(kept)
 
 
