@@ -31,11 +31,27 @@ POLICY: Final[dict[str, Any]] = {
     ],
     "velocity": [{"name": "attempts", "count": "attempts", "per": "account", "over": "10m"}],
     "risk": {"scorers": [{"use": "velocity", "with": {"attempts": {"from": 2, "full": 12}}}]},
-    "friction": {"ladder": [{"at": 30, "do": "trim"}, {"at": 95, "do": "deny"}]},
+    "friction": {
+        "ladder": [
+            {"at": 30, "do": "trim"},
+            {"at": 80, "do": "verify", "with": {"use": "identity", "provider": "desk", "level": "passport"}},
+            {"at": 95, "do": "deny"},
+        ]
+    },
+    "endpoints": {"public_url": "http://t"},
+    "verification": {
+        "name": "Example AI",
+        "providers": {"desk": {"use": "manual", "with": {"levels": {"passport": {"ial": "2"}}}}},
+    },
     "telemetry": {"metrics": True},
     "clusters": {},
 }
-QUERIES: Final = {"decisions": "account={account}&n=1", "limits": "route=/v1/models"}
+QUERIES: Final = {
+    "decisions": "account={account}&n=1",
+    "limits": "route=/v1/models",
+    "cases": "state=open",
+    "appeals": "state=open",
+}
 """Of the examples that have one, by the operation's id."""
 BODIES: Final[dict[str, dict[str, Any]]] = {
     "reset": {"reason": "load test, agreed with their team"},
@@ -47,6 +63,8 @@ BODIES: Final[dict[str, dict[str, Any]]] = {
     "label": {"slug": "research-partner", "reason": "contract signed in May", "until": "90d"},
     "unlabel": {"slug": "research-partner", "reason": "contract has ended"},
     "override": {"what": "allow", "reason": "known to us; their exports come in bursts", "until": "7d"},
+    "decideCase": {"state": "approved", "reason": "passport seen in a call", "document": "DE C01X00T47"},
+    "decideAppeal": {"granted": True, "reason": "known to us; their exports come in bursts", "until": "30d"},
     "erase": {"reason": "asked for by its owner"},
     "switch": {"rule": "requests", "mode": "shadow", "reason": "half of support is refused"},
 }
@@ -96,7 +114,7 @@ async def _play() -> dict[str, Played]:
 
         for _ in range(8):
             await calls()
-        found = await _asked(operator, guardrail, calls)
+        found = await _asked(caller, operator, guardrail, calls)
     await guardrail.close()
     return {name: _named(each, guardrail.policy.hash) for name, each in found.items()}
 
@@ -106,11 +124,24 @@ def _client(guarded: Any, key: str) -> httpx2.AsyncClient:
     return httpx2.AsyncClient(transport=httpx2.ASGITransport(guarded), base_url="http://t", headers=head, trust_env=False)
 
 
+async def _objected(caller: httpx2.AsyncClient, operator: httpx2.AsyncClient, account: str) -> dict[str, str]:
+    """Have the account asked for its identity, and appeal: the ids of its case and of its appeal."""
+    await operator.post(f"/v1/accounts/{account}/override", json={"what": "verify", "reason": "seen in a campaign"})
+    refused = await caller.post("/v1/chat/completions", json={"model": "large", "messages": [], "n": 4})
+    text = {"text": "We are an office of forty; a nightly export runs at two."}
+    await caller.post(refused.json()["error"]["appeal_url"], json=text)
+    found = {}
+    for kind in ("case", "appeal"):
+        [one] = (await operator.get(f"/v1/{kind}s")).json()[f"{kind}s"]
+        found[kind] = one["id"]
+    return found
+
+
 async def _asked(
-    operator: httpx2.AsyncClient, guardrail: Guardrail, calls: Callable[[], Awaitable[None]]
+    caller: httpx2.AsyncClient, operator: httpx2.AsyncClient, guardrail: Guardrail, calls: Callable[[], Awaitable[None]]
 ) -> dict[str, Played]:
     latest = guardrail.recorder.latest(1)[0]
-    named = {"account": latest["account"], "decision": latest["id"]}
+    named = {"account": latest["account"], "decision": latest["id"], **await _objected(caller, operator, latest["account"])}
     for verb in ("label", "override"):  # so that there is something to see
         await operator.post(f"/v1/accounts/{named['account']}/{verb}", json=BODIES[verb])
     found = {}

@@ -18,7 +18,13 @@ from .words import ERRORS, GENERAL, MISSING, WORDS
 
 __all__ = ["OBJECTS", "Operation", "Row", "codes", "keys", "make", "operations", "rows", "slug"]
 
-OBJECTS: Final = {"Standing": "#standing", "Limit": "#limit", "Event": "events.md#fields"}
+OBJECTS: Final = {
+    "Standing": "#standing",
+    "Limit": "#limit",
+    "Case": "#case",
+    "Appeal": "#appeal",
+    "Event": "events.md#fields",
+}
 """Where schemas that have a table of their own are found."""
 
 _REASONS: Final = {

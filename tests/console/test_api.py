@@ -239,7 +239,7 @@ async def test_export_and_erase() -> None:
     account = await operated.account()
     kept = await operated.see(f"/v1/accounts/{account}/export")
     assert {"standing", "counters"} <= set(kept)
-    assert await operated.do(f"/v1/accounts/{account}/erase", reason=WHY) == {"erased": True, "kept": []}
+    assert await operated.do(f"/v1/accounts/{account}/erase", reason=WHY) == {"erased": True, "kept": [], "left": []}
     assert (await operated.do(f"/v1/accounts/{account}/erase", reason=WHY))["erased"] is False
     assert not (await operated.see(f"/v1/accounts/{account}/export"))["counters"]
 

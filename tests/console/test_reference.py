@@ -30,6 +30,7 @@ pytestmark = pytest.mark.anyio
 
 PAGE = (Path(__file__).parents[2] / "docs/reference/operators-port.md").read_text()
 OPERATIONS = reference.operations()
+OBJECTS = ("Standing", "Limit", "Case", "Appeal")
 ACCOUNT = "a:nobody-ever-called-me"
 SOURCES = [ast.parse(file.read_text()) for file in sorted(Path(console.__path__[0]).glob("*.py"))]
 
@@ -40,13 +41,13 @@ def answers() -> Iterator[tuple[str, dict[str, Any]]]:
         for status, answer in operation.answers.items():
             if status < 400:
                 yield f"{operation.id}:{status}", next(iter(answer["content"].values()))["schema"]
-    for name in ("Standing", "Limit"):
+    for name in OBJECTS:
         yield name, openapi()["components"]["schemas"][name]
 
 
 def test_every_endpoint_is_there_once() -> None:
     made = re.findall(r"<!-- made: port ([\w-]+) -->", PAGE)
-    assert made == ["errors", "endpoints", *OPERATIONS, "Standing", "Limit"]
+    assert made == ["errors", "endpoints", *OPERATIONS, *OBJECTS]
 
 
 def test_every_parameter_and_key_has_words() -> None:
@@ -77,7 +78,7 @@ def test_what_the_code_reads_of_a_query_is_documented() -> None:
         elif called == "_number" and isinstance(node.args[1], ast.Constant):
             read.add(node.args[1].value)
     written = {row.name for operation in OPERATIONS.values() for row in reference.rows(operation) if row.where == "query"}
-    assert read == written == {"account", "n", "route"}
+    assert read == written == {"account", "n", "route", "state"}
 
 
 @pytest.mark.parametrize("name", [*ACTS, "switch"])
@@ -159,6 +160,7 @@ class Down(MemoryStore):
         raise StoreError("The store is unavailable.", "as the test wants it")
 
     peek = export = reset = erase = remember = link = unlink = read_switches = write_switch = _fails  # type: ignore[assignment]
+    listed = pull = file = _fails  # type: ignore[assignment]
 
     def __init__(self) -> None:
         self.clock = FakeClock()
@@ -176,6 +178,7 @@ TROUBLE: dict[str, dict[str, Any]] = {
     "plain text": {"headers": [BEARER, (b"content-type", b"text/plain")]},
     "nothing": {"raw": b"{}"},
     "no account": {"named": {"account": "me"}, "query": "account=me"},
+    "no id": {"named": {"case": "mine", "appeal": "mine"}},
     "no number": {"query": "n=0"},
     "no route": {"query": "route=nowhere"},
     "no rule": {"body": {"mode": "shadow", "rule": "nothing"}},
@@ -187,7 +190,8 @@ TROUBLE: dict[str, dict[str, Any]] = {
 async def asked(operation: reference.Operation, how: dict[str, Any]) -> tuple[int, str]:
     """Status and code of an answer."""
     operated = Operated(store=how["store"]() if "store" in how else None, velocity=[PARTNERS], clusters={})
-    path = operation.path.format(**{"account": ACCOUNT, "decision": "0123456789abcdef", **how.get("named", {})})
+    named = {"account": ACCOUNT, "decision": "0123456789abcdef", "case": "0" * 24, "appeal": "0" * 12}
+    path = operation.path.format(**named | how.get("named", {}))
     body = how.get("raw", json.dumps(how.get("body", BODIES.get(operation.id, {}))).encode())
     headers = how.get("headers", [BEARER, JSON])
     for _ in range(how.get("times", 1)):

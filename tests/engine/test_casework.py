@@ -153,7 +153,12 @@ async def test_a_case_tells_its_history(make: Make, service: Own) -> None:
     kit.site.clock.jump(60)
     await kit.work.decide_case(name, "approved", "seen in a call", document="DE C01X00")
     found = await kit.work.case(name)
-    assert (found["state"], found["open"], found["verification"], found["started"]) == ("approved", False, "v1", AT + 60 * SECOND)
+    assert (found["state"], found["open"], found["verification"], found["started"]) == (
+        "approved",
+        False,
+        "v1",
+        AT + 60 * SECOND,
+    )
     assert (found["decided"], found["until"]) == (AT + 180 * SECOND, AT + (180 + 365 * DAY) * SECOND)
     assert (found["ial"], found["acr"], found["why"]) == ("2", "urn:example:kyc", "")
     decision = found["decision"]

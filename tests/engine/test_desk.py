@@ -416,7 +416,7 @@ async def test_a_tier_is_taken_back_and_prolonged(make: Make) -> None:
     assert await statuses(kit.guarded, 3) == [200, 200, 429]
     done = [(each["verb"], each["what"], each["why"]) for each in (await kit.shown(account))["done"]]
     assert done[1:3] == [("tier", "staff", "a day more"), ("tier", "staff", "their launch")]
-    assert await kit.operator.erase(account, "they asked") == {"erased": True, "kept": []}
+    assert await kit.operator.erase(account, "they asked") == {"erased": True, "kept": [], "left": []}
 
 
 async def test_a_tier_that_the_credential_says_holds_again(make: Make) -> None:
@@ -501,10 +501,10 @@ async def test_export_and_erase(kit: Kit) -> None:
     assert exported["account"] == account
     assert exported["standing"]["fields"]["label.vip"] == "0 by mail"
     assert exported["counters"]
-    assert await kit.operator.erase(account, "they asked") == {"erased": True, "kept": []}
+    assert await kit.operator.erase(account, "they asked") == {"erased": True, "kept": [], "left": []}
     assert (await kit.operator.export(account))["standing"]["fields"] == {}
     assert (await kit.shown(account))["known"] is False
-    assert await kit.operator.erase(account, "twice") == {"erased": False, "kept": []}
+    assert await kit.operator.erase(account, "twice") == {"erased": False, "kept": [], "left": []}
 
 
 async def test_erasing_is_no_amnesty(kit: Kit) -> None:
@@ -513,7 +513,7 @@ async def test_erasing_is_no_amnesty(kit: Kit) -> None:
     await kit.put(account, verdict="confirmed", cluster="somebody1")
     await kit.operator.override(account, "deny", "a campaign")
     kept = ["override", "override.why", "cluster", "verdict"]
-    assert await kit.operator.erase(account, "they asked") == {"erased": True, "kept": kept}
+    assert await kit.operator.erase(account, "they asked") == {"erased": True, "kept": kept, "left": []}
     assert sorted((await kit.operator.export(account))["standing"]["fields"]) == sorted(kept)
     assert (await kit.guarded.post(CHAT, chat())).status == 403
 
@@ -521,7 +521,7 @@ async def test_erasing_is_no_amnesty(kit: Kit) -> None:
 async def test_erasing_forgets_what_is_in_its_favour(kit: Kit) -> None:
     account = await kit.call()
     await kit.operator.override(account, "allow", "a friend")
-    assert await kit.operator.erase(account, "they asked") == {"erased": True, "kept": []}
+    assert await kit.operator.erase(account, "they asked") == {"erased": True, "kept": [], "left": []}
 
 
 # Reasons

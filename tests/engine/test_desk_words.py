@@ -124,7 +124,7 @@ async def test_what_a_standing_holds_after_each_act(caplog: pytest.LogCaptureFix
         assert await operator.refill(kit.account, "requests", "ours") == {"fields": 0}
         did[f"did.{now + 8}"] = "refill requests ours"
         assert await kit.fields() == did
-        assert await operator.erase(kit.account, "they asked") == {"erased": True, "kept": []}
+        assert await operator.erase(kit.account, "they asked") == {"erased": True, "kept": [], "left": []}
         assert await kit.fields() == {}
     assert [each.getMessage() for each in caplog.records if each.name == "guardrail_mw.operators"] == [
         f"tier gold {kit.account}: a launch",
@@ -191,7 +191,7 @@ async def test_what_is_spared_when_an_account_is_erased() -> None:
     kit = await Kit().begin()
     against = {"override": "slow 0", "override.why": "seen", "cluster": "abc", "verdict": "suspect"}
     await kit.put(**against, families="volume", tier="gold 0", heat="7")
-    assert await kit.operator.erase(kit.account, "they asked") == {"erased": True, "kept": list(against)}
+    assert await kit.operator.erase(kit.account, "they asked") == {"erased": True, "kept": list(against), "left": []}
     assert await kit.fields() == against
     assert kit.store.remembered == [(kit.account, [Change("set", *item) for item in against.items()])]
 

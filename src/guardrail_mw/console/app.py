@@ -69,8 +69,10 @@ async def _misuse(_request: Request, error: MisuseError) -> Response:
 
 
 async def _missing(_request: Request, error: MissingError) -> Response:
-    code = "unknown_case" if error.argument == "case" else "unknown_appeal"
-    return problem(404, code, f"`{error.argument}` {error.text}", argument=error.argument)
+    detail = f"`{error.argument}` {error.text}"
+    if error.argument == "case":
+        return problem(404, "unknown_case", detail, argument=error.argument)
+    return problem(404, "unknown_appeal", detail, argument=error.argument)
 
 
 async def _store(_request: Request, error: StoreError) -> Response:

@@ -238,6 +238,9 @@ def _account(shown: Mapping[str, Any], limits: Iterable[Mapping[str, Any]] | Non
     if shown["tier"]:
         why = f": {shown['tier_why']}" if shown["tier_why"] else ""
         yield f"Tier     {shown['tier']} {_until(shown['tier_until'])}{why}"
+    for case in shown.get("verifications", ()):
+        ends = f" {_until(case['until'])}" if case["until"] else ""
+        yield f"Case     {case['case']}: {case['provider']} {case['state']}{ends}, {utc(case['at'])}"
     for label in shown["labels"]:
         yield f"Label    {label['label']} {_until(label['until'])}: {label['why']}"
     if limits is not None:
