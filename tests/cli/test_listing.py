@@ -38,7 +38,8 @@ def test_every_built_in_loads(run: Run) -> None:
     assert [line for line in lines if not line.startswith(" ")] == list(plugins.KINDS)
     found = {line.split()[0]: line.split()[-1] for line in lines if "guardrail-mw" in line}
     judging = ["automation", "cluster", "velocity"]
-    asking = ["altcha", "hcaptcha", "recaptcha", "turnstile", "step_up"]
+    asking = ["altcha", "hcaptcha", "recaptcha", "turnstile", "identity", "step_up"]
+    verifying = ["manual", "persona", "simulated", "standard_webhooks", "stripe_identity", "sumsub", "veriff"]
     sinks = ["jsonl", "log", "parquet"]
     built_in = [
         "anthropic",
@@ -53,6 +54,7 @@ def test_every_built_in_loads(run: Run) -> None:
         "worker",
         *judging,
         *asking,
+        *verifying,
         *sinks,
     ]
     assert found == dict.fromkeys(built_in, "loads")
