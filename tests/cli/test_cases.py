@@ -84,7 +84,7 @@ def test_cases_by_the_port(run: Run, served: tuple[Guarded, Port]) -> None:
     site.clock.jump(86_400)
     assert sorted(lines(run("cases", "list"))) == sorted(
         [
-            "case account provider, level state asked",
+            "case of provider, level state asked",
             f"{case} {first} ids id asked 2026-01-01 00:00 due in 13 d",
             f"{other} {second} ids id asked 2026-01-01 00:00 due in 13 d",
         ]
@@ -109,7 +109,7 @@ def test_cases_by_the_port(run: Run, served: tuple[Guarded, Port]) -> None:
         f"Case {other} of {second} is duplicate.",
         "This document, or this person, has verified too many accounts in 90 days (`verification.duplicates`).",
     ]
-    assert f"Worth ial 2, acr urn:example:kyc" in lines(run("cases", "show", case))
+    assert "Worth ial 2, acr urn:example:kyc" in lines(run("cases", "show", case))
     listed = json.loads(run("cases", "list", "--state", "approved", "--json").stdout)
     assert [each["id"] for each in listed["cases"]] == [case]
     assert lines(run("cases", "list", "-n", "1"))[-1] == "There are more: -n and --state say which are listed."

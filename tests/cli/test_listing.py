@@ -44,6 +44,7 @@ def test_every_built_in_loads(run: Run) -> None:
     built_in = [
         "anthropic",
         "api_key",
+        "clusters",
         "console",
         "header",
         "jwt",

@@ -16,7 +16,8 @@ from guardrail_mw.cli import output
 Run = Callable[..., Result]
 
 COMMANDS = [
-    "demo", "init", "check", "try", "explain", "accounts", "cases", "appeals", "clusters", "link", "worker", "mode", "replay", "simulate", "schema",
+    "demo", "init", "check", "try", "explain", "accounts", "cases", "appeals", "clusters", "link", "worker", "mode", "replay",
+    "simulate", "schema",
     "plugins",
 ]  # fmt: skip
 

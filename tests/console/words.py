@@ -28,8 +28,8 @@ WORDS: Final = {
     "explainAccount:200.account": "The account.",
     "explainAccount:200.lines": "What `guardrail-mw explain` prints.",
     "limits:200.limits": "In the policy's order.",
-    "export:200.": "`account`, `standing`, `counters`, `leases`, `distinct`, `receipts`, where there is some `evidence`, `cases` and `appeals`: as "
-    "the store has them; this may change.",
+    "export:200.": "`account`, `standing`, `counters`, `leases`, `distinct`, `receipts`, where there is some `evidence`, `cases` "
+    "and `appeals`: as the store has them; this may change.",
     "reset.limit": "This limit's counters alone; what is remembered of risk then stays.",
     "reset:200.fields": "How many counters there were.",
     "refill:200.fields": "How many counters there were.",
@@ -66,7 +66,7 @@ WORDS: Final = {
     "Standing.tier_why": "Why it was given; empty for none.",
     "Standing.acr": "An authentication context that is kept with it, or empty; what its credential says is in its events.",
     "Standing.ial": "The same of its identity assurance level.",
-    "Standing.verifications": "`[{case, provider, state, at, until}]`: what providers and operators said of it, the newest first.",
+    "Standing.verifications": "`[{case, provider, state, at, until}]`: what became of its cases, the newest first.",
     "Standing.risk": "What is left of the risk that is remembered.",
     "Standing.rung": "`{name, since, met}`: the rung that it is on, since when, how many requests it met (`up`); or null.",
     "Standing.rungs": "`[{name, do, at, shadow}]`: the ladder, with the thresholds that this account has.",
@@ -84,7 +84,8 @@ WORDS: Final = {
     "decideCase.state": "What it comes to; `withdrawn` takes an approval back, or the whole verification.",
     "decideAppeal.granted": "Whether it is.",
     "Case.id": "Its id.",
-    "Case.account": "Who is to be verified.",
+    "Case.account": "The account that was asked.",
+    "Case.subject": "Who is to be verified: the account, or `c:…`, the organisation behind a cluster.",
     "Case.provider": "By whom, as the policy names it.",
     "Case.level": "What is to be checked, as the policy names it.",
     "Case.rung": "The rung that asks for it.",
@@ -95,7 +96,7 @@ WORDS: Final = {
     "Case.overdue": "Whether it is open and that has passed.",
     "Case.decided": "When it was decided, by the provider's clock; null while it is open.",
     "Case.until": "When an approval ends; null for any other state.",
-    "Case.why": "Why it is not what the provider said: `duplicate`, `level`; else empty.",
+    "Case.why": "Why it is not what was said: `duplicate`, `level`, `gone` (the cluster is no more); else empty.",
     "Case.decision": "The latest decision that asked for it. This and what follows only the answer about one has.",
     "Case.started": "When what was begun last began; null for nothing.",
     "Case.verification": "What the provider calls it; empty for nothing.",
@@ -150,6 +151,13 @@ ERRORS: Final = {
 """Codes, each with its status and what it means."""
 GENERAL: Final = frozenset({"not_found", "method_not_allowed", "internal_error"})
 """Those that belong to no endpoint."""
-MISSING: Final = {"metrics": "metrics_off", "decision": "unknown_decision", "explainDecision": "unknown_decision",
-           "case": "unknown_case", "decideCase": "unknown_case", "appeal": "unknown_appeal", "decideAppeal": "unknown_appeal"}  # fmt: skip
+MISSING: Final = {
+    "metrics": "metrics_off",
+    "decision": "unknown_decision",
+    "explainDecision": "unknown_decision",
+    "case": "unknown_case",
+    "decideCase": "unknown_case",
+    "appeal": "unknown_appeal",
+    "decideAppeal": "unknown_appeal",
+}
 """Which 404 is whose."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ import yaml
 from guardrail_mw import Guardrail
 from guardrail_mw.clusters.state import State
 from guardrail_mw.engine.appeals import Plea
+from guardrail_mw.engine.cases import CASE
 from guardrail_mw.engine.desk import MisuseError, Operator
 from guardrail_mw.policy import load
 from guardrail_mw.stores.base import Change
@@ -104,8 +106,8 @@ def test_a_cluster_that_is_no_more_is_granted_once_its_accounts_are_free(played:
         operator = Operator(guardrail)
         cluster, name = await appealed(found, guardrail)
         state = State.unpack(await found.store.recall("clusters"))
-        gone = tuple(each for each in state.clusters if each.id != cluster)
-        await found.store.keep("clusters", State(gone, rebuilt=state.rebuilt, first=state.first).pack())
+        others = tuple(each for each in state.clusters if each.id != cluster)
+        await found.store.keep("clusters", replace(state, clusters=others).pack())
         with pytest.raises(
             MisuseError, match=rf"which is no more; its accounts are in {cluster} now\. First: guardrail-mw clus"
         ):
@@ -115,6 +117,30 @@ def test_a_cluster_that_is_no_more_is_granted_once_its_accounts_are_free(played:
             await found.store.remember(who, [Change("set", "verdict", "none")])
         done = await operator.casework.decide_appeal(name, granted=True, reason="a class")
         assert (done["state"], sorted(done["touched"])) == ("granted", [D[3], D[7]])
+
+    played.run(decide)
+
+
+def test_an_organisations_case_is_decided_for_its_cluster(played: Played) -> None:
+    provider = {"desk": {"use": "manual", "with": {"levels": {"firm": {"ial": "2"}}}}}
+    found = yaml.safe_load(POLICY) | {"verification": {"name": "Example AI", "providers": provider}}
+    played.policy = load(found | {"endpoints": {"public_url": "https://api.example"}})
+
+    async def decide(found: Played) -> None:
+        guardrail = found.guardrail()
+        operator, now = Operator(guardrail), guardrail.now()
+        state = State.unpack(await found.store.recall("clusters"))
+        small = min(state.clusters, key=lambda each: len(each.members)).id
+        for name, cluster in (("aa", small), ("bb", "0" * 12)):
+            fields = {"account": D[3], "subject": f"c:{cluster}", "provider": "desk", "level": "firm", "asked": str(now)}
+            await found.store.file(CASE, name, [Change("set", *each) for each in fields.items()], now + DAY)
+        case = await operator.casework.decide_case("aa", "approved", "their register says so")
+        assert (case["subject"], case["state"], case["why"]) == (f"c:{small}", "approved", "")
+        gone = await operator.casework.decide_case("bb", "approved", "their register says so")
+        assert gone["history"][-1]["said"] == (
+            "what the operator said: it approved: it holds for nobody, for the cluster is no more"
+        )
+        assert "cases" not in await operator.export(D[3])  # they are the organisations'
 
     played.run(decide)
 

@@ -116,7 +116,7 @@ def _listed(found: Mapping[str, Any]) -> Iterator[str]:
     rows = [
         (
             each["id"],
-            each["account"],
+            each["subject"],
             f"{each['provider']} {each['level']}",
             each["state"],
             utc(each["asked"])[:16],
@@ -124,7 +124,7 @@ def _listed(found: Mapping[str, Any]) -> Iterator[str]:
         )
         for each in found["cases"]
     ]
-    yield from table(("case", "account", "provider, level", "state", "asked", ""), rows)
+    yield from table(("case", "of", "provider, level", "state", "asked", ""), rows)
     if found["more"]:
         yield "There are more: -n and --state say which are listed."
 
@@ -143,6 +143,8 @@ def _ending(case: Mapping[str, Any]) -> str:
 
 def _told(case: Mapping[str, Any]) -> Iterator[str]:
     yield f"Case     {case['id']}, {case['state']}{_ending(case)}"
+    if case["subject"] != case["account"]:
+        yield f"Of       the organisation behind cluster {case['subject'].removeprefix('c:')}"
     yield f"Account  {case['account']}, stopped by the rung {case['rung']} (decision {case['decision']})"
     begun = f", which calls it {case['verification']}" if case["verification"] else ""
     yield f"Asked    for {case['level']} by {case['provider']}{begun}, {utc(case['asked'])}"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from typing import Any, Final, Protocol
-from urllib.parse import quote
 
 __all__ = ["Ask", "Deciding", "FarCasework"]
 
@@ -93,5 +92,6 @@ def _listed(most: int, state: str) -> dict[str, str]:
 
 
 def _part(name: str) -> str:
-    """A part of a path; of what would be another path, something that is no id."""
-    return quote(name.strip(), safe="") if name.strip(" ./") else "-"
+    """A part of a path; for what can be none, something that is no id."""
+    bare = name.strip()
+    return bare if bare.isascii() and bare.isalnum() else "-"

@@ -67,8 +67,9 @@ class Casework:
     async def cases(self, most: int = 100, state: str = "") -> dict[str, Any]:
         """Cases: open ones and of those the first due first, then the latest decided.
 
-        `{now, cases, more}`: each is `{id, account, provider, level, rung, state, open, asked, deadline, overdue, decided, until,
-        why}`; `more` says whether there are others. `state` is one of `states.STATES`, or `open`; all unless given.
+        `{now, cases, more}`: each is `{id, account, subject, provider, level, rung, state, open, asked, deadline, overdue,
+        decided, until, why}`; `more` says whether there are others. `state` is one of `states.STATES`, or `open`; all unless given.
+        `subject` is who is verified: the account, or a cluster, `c:…`, for its organisation.
         """
         _state_of(state, ("open", *STATES))
         now = self._guardrail.now()
@@ -143,7 +144,11 @@ class Casework:
         reports = self._decider(fields, asked)
         peeked = await self._guardrail.peek(fields["account"])
         decided: Any = asked
-        if await reports.decide(name, decided, reason, **numbers) is None:
+        try:
+            after = await reports.decide(name, decided, reason, **numbers)
+        except PluginError as error:
+            raise MisuseError("case", f"is of an organisation, and its cluster cannot be told here. {error}") from error
+        if after is None:
             raise MissingError("case", "is no more: its account was erased meanwhile.")
         await note(self._guardrail.store, peeked, "case", asked, reason)
         return await self.case(name)

@@ -38,7 +38,10 @@ class Forgotten(NamedTuple):
 
 
 async def cases_of(guardrail: Guardrail, account: str) -> dict[str, Mapping[str, str]]:
-    """The records of an account's cases, by their names: of what the policy can ask for now, and of what its standing names."""
+    """The records of an account's cases, by their names: of what the policy can ask for now, and of what its standing names.
+
+    A case of the organisation behind its cluster is not its own.
+    """
     files, cases = files_of(guardrail.store), guardrail.engine.cases
     names = []
     if cases is not None:
@@ -48,7 +51,11 @@ async def cases_of(guardrail: Guardrail, account: str) -> dict[str, Mapping[str,
         fields = (await guardrail.peek(account)).standing.fields
         names += [each.case for each in entries(fields).values()]
     found = {name: await files.pull(CASE, name) for name in dict.fromkeys(names)}
-    return {name: fields for name, fields in found.items() if fields is not None and fields.get("account") == account}
+    return {
+        name: fields
+        for name, fields in found.items()
+        if fields is not None and fields.get("account") == account == fields.get("subject", account)
+    }
 
 
 async def forget_cases(guardrail: Guardrail, account: str) -> Forgotten:

@@ -43,7 +43,10 @@ _BECAME: Final[Mapping[str, str]] = {
     "withdrawn": "{} took it back",
     "duplicate": "{} approved, but the document or the person has verified too many accounts: declined",
 }
-_LEVEL: Final = ": another level was checked than the policy asks for"
+_WHY: Final[Mapping[str, str]] = {
+    "level": ": another level was checked than the policy asks for",
+    "gone": ": it holds for nobody, for the cluster is no more",
+}
 
 
 def tell_case(name: str, fields: Mapping[str, str], now: int, *, entire: bool = False) -> dict[str, Any]:
@@ -53,6 +56,7 @@ def tell_case(name: str, fields: Mapping[str, str], now: int, *, entire: bool = 
     said = {
         "id": name,
         "account": fields["account"],
+        "subject": fields.get("subject", fields["account"]),
         "provider": fields.get("provider", ""),
         "level": fields.get("level", ""),
         "rung": fields.get("rung", ""),
@@ -98,7 +102,7 @@ def _said(what: str, detail: str, by: str, provider: str) -> str:
         state, _, reason = detail.partition(" ")
         return f"an operator decided {state}: {reason}"
     why = detail.partition(" ")[2]
-    return _BECAME.get(what, what).format(by) + (_LEVEL if why == "level" else "")
+    return _BECAME.get(what, what).format(by) + _WHY.get(why, "")
 
 
 def tell_appeal(item: Appeal, fields: Mapping[str, str], *, entire: bool = False) -> dict[str, Any]:
