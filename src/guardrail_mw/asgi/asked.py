@@ -61,7 +61,7 @@ async def asked(exchange: Exchange, deny: Deny, scope: Scope) -> Deny | Answer:
 
 
 def _way(exchange: Exchange, deny: Deny) -> tuple[Rung, Asking] | None:
-    """What the caller could have verified: what its rung asks for, or, where a limit is for who is not verified, the lowest rung's.
+    """What the caller could have verified: what its rung asks for; where a limit is for the unverified, the lowest rung's.
 
     Who is in a suspect cluster and is refused by its limit never gets as far as the ladder.
     """

@@ -68,8 +68,8 @@ class Casework:
         """Cases: open ones and of those the first due first, then the latest decided.
 
         `{now, cases, more}`: each is `{id, account, subject, provider, level, rung, state, open, asked, deadline, overdue,
-        decided, until, why}`; `more` says whether there are others. `state` is one of `states.STATES`, or `open`; all unless given.
-        `subject` is who is verified: the account, or a cluster, `c:…`, for its organisation.
+        decided, until, why}`; `more` says whether there are others. `state` is one of `states.STATES`, or `open`; all unless
+        given. `subject` is who is verified: the account, or a cluster, `c:…`, for its organisation.
         """
         _state_of(state, ("open", *STATES))
         now = self._guardrail.now()
