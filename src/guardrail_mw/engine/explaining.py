@@ -229,18 +229,13 @@ def _account(shown: Mapping[str, Any], limits: Iterable[Mapping[str, Any]] | Non
         far = rung["at"] - shown["risk"]
         side = f"{number(far)} away" if far > 0 else f"{number(abs(far))} below what is remembered"
         yield f"  {rung['name']:<22} begins at {number(rung['at'])}, {side}{', in shadow' if rung['shadow'] else ''}"
-    for passed in shown["cleared"]:
-        what = passed["rung"] or f"what the policy does not ask for now ({passed['code']})"
-        yield f"Passed   {what}, until {utc(passed['until'])}"
+    yield from _passed(shown)
     ruled = shown["override"]
     if ruled is not None:
         yield f"Override {ruled['what']} {_until(ruled['until'])}: {ruled['why']}"
     if shown["tier"]:
         why = f": {shown['tier_why']}" if shown["tier_why"] else ""
         yield f"Tier     {shown['tier']} {_until(shown['tier_until'])}{why}"
-    for case in shown.get("verifications", ()):
-        ends = f" {_until(case['until'])}" if case["until"] else ""
-        yield f"Case     {case['case']}: {case['provider']} {case['state']}{ends}, {utc(case['at'])}"
     for label in shown["labels"]:
         yield f"Label    {label['label']} {_until(label['until'])}: {label['why']}"
     if limits is not None:
@@ -251,6 +246,15 @@ def _account(shown: Mapping[str, Any], limits: Iterable[Mapping[str, Any]] | Non
     if shown["decisions"]:
         yield f"Latest decisions, of the last {len(shown['decisions'])} that this process knows"
         yield from (f"  {_brief(event)}" for event in shown["decisions"])
+
+
+def _passed(shown: Mapping[str, Any]) -> Iterator[str]:
+    for passed in shown["cleared"]:
+        what = passed["rung"] or f"what the policy does not ask for now ({passed['code']})"
+        yield f"Passed   {what}, until {utc(passed['until'])}"
+    for case in shown.get("verifications", ()):
+        ends = f" {_until(case['until'])}" if case["until"] else ""
+        yield f"Case     {case['case']}: {case['provider']} {case['state']}{ends}, {utc(case['at'])}"
 
 
 def _standing(shown: Mapping[str, Any]) -> str:
