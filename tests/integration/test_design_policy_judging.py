@@ -97,7 +97,7 @@ async def test_automation(headers: tuple[tuple[bytes, bytes], ...], reason: str,
     )
 
 
-@pytest.mark.parametrize(("verdict", "score"), [("none", 0), ("watched", 20), ("suspect", 60), ("confirmed", 90)])
+@pytest.mark.parametrize(("verdict", "score"), [("none", 0), ("watched", 5), ("suspect", 60), ("confirmed", 90)])
 async def test_cluster(verdict: str, score: int) -> None:
     site = Site()
     await site.as_("alice")

@@ -17,7 +17,7 @@ def found(standing: dict[str, str], **worth: int) -> list[Finding]:
     return list(ClusterScorer(ClusterSettings(**worth), scope("cluster")).score(context(standing=standing)))
 
 
-@pytest.mark.parametrize(("verdict", "score"), [("watched", 20), ("suspect", 60), ("confirmed", 90)])
+@pytest.mark.parametrize(("verdict", "score"), [("watched", 5), ("suspect", 60), ("confirmed", 90)])
 def test_a_verdict_counts_as_reputation(verdict: str, score: int) -> None:
     assert found({"verdict": verdict}) == [Finding("reputation", score, f"cluster-{verdict}", {"verdict": verdict})]
 
@@ -50,3 +50,9 @@ def test_what_it_is_worth_is_the_policys() -> None:
 def test_worth_that_is_none(worth: dict[str, Any]) -> None:
     with pytest.raises(ValidationError):
         ClusterSettings(**worth)
+
+
+def test_who_is_only_watched_reaches_no_usual_rung() -> None:
+    """1 - .95^5 = .226: below the lowest rung of the shipped ladder, a delay at 30."""
+    findings = found({"verdict": "watched", "families": "client,content,device,network,payment"})
+    assert round(combine([Weighed("cluster", each, 1, shadow=False) for each in findings], {}).score, 1) == 22.6

@@ -20,7 +20,8 @@ Score: TypeAlias = Annotated[int, Field(ge=0, le=100)]
 class ClusterSettings(Settings):
     """`with` of `use: cluster`: what each verdict is worth, in every family that it rests on."""
 
-    watched: Score = 20
+    watched: Score = 5
+    """Little, for it says no more than that they are many: in five families together it is 23, and offices are watched, too."""
     suspect: Score = 60
     confirmed: Score = 90
 
