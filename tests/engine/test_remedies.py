@@ -150,3 +150,12 @@ def test_a_cluster_that_was_found_suspect_is_where_to_look(verdict: str, told: b
     assert (line in remedies.remedies({**denied(), **of}, None)) is told
     assert line not in said(None, **of, rung=None, rung_at=None)
     assert line not in said(None, **{**of, "cluster": ""})
+
+
+@pytest.mark.parametrize(
+    ("decision", "first"),
+    [("challenge", "To solve what it was asked"), ("verify", "To be verified, as it was told how"), ("trim", "attempts: ")],
+)
+def test_who_is_asked_for_something_can_do_that(decision: str, first: str) -> None:
+    asked = event(decision=decision, rung="slow", rung_at=65.0, risk=75.0, effective=75.0, findings=[finding(20)])
+    assert next(iter(remedies.remedies(asked, policy()))).startswith(first)

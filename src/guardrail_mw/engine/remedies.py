@@ -22,6 +22,11 @@ _NEAR: Final = 0.02
 _BINDS: Final = {"suspect", "confirmed"}
 """Verdicts that policies act on."""
 _SECOND: Final = 1_000_000
+_ASKS: Final[Mapping[str, str]] = {
+    "challenge": "To solve what it was asked: then the rung below holds, for as long as this one's `immunity` says.",
+    "verify": "To be verified, as it was told how: it passes until that runs out. `guardrail-mw cases list` has what was begun.",
+}
+"""What whoever is asked for something can do himself."""
 
 
 class Ramp(NamedTuple):
@@ -91,6 +96,8 @@ def remedies(event: Mapping[str, Any], policy: Policy | None) -> Iterator[str]:
         yield f"Its cluster is {event['verdict']}: guardrail-mw clusters show {event['cluster']} says why, and what frees it."
     if event["rung"] is None or event["rung_at"] is None:
         return
+    if event["decision"] in _ASKS:
+        yield _ASKS[event["decision"]]
     leave = _leave(event["rung_at"], policy)
     yield from _smaller(event, policy, leave)
     yield from _calm(event, policy, leave)
