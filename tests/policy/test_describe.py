@@ -192,3 +192,62 @@ def test_clusters_in_words() -> None:
         "  referrer: a kind of evidence of its own, which anybody can send; it counts as timing.",
     ]
     assert "Clusters" not in describe(load({"version": 1}, environ={}), {})
+
+
+def test_verification_in_words() -> None:
+    """Every provider, with what its approvals are worth, and where it reports."""
+    secrets = {"secrets": ["not-a-real-secret"]}
+    own = {
+        "stripe": {"use": "stripe_identity", "with": {"key": "rk_live_1", **secrets, "levels": {"id": {"ial": "2"}}}},
+        "veriff": {"use": "veriff", "with": {"key": "key-1", **secrets, "worth": {"acr": "kyc", "lasts": "90d"}}},
+        "staff": {"use": "manual", "name": "Our staff", "with": {"levels": {"call": {"ial": "1", "acr": "kyc"}}}},
+        "clicks": {"use": "simulated", "with": {"i_know_it_proves_nothing": True, "levels": {"id": {}}}},
+    }
+    rungs = [
+        {"at": 60, "do": "verify", "name": "call", "with": {"use": "identity", "provider": "staff", "level": "call"}},
+        {
+            "at": 80,
+            "do": "verify",
+            "with": {"use": "identity", "provider": "stripe", "level": "id", "whose": "organisation"},
+        },
+    ]
+    document = {
+        "version": 1,
+        "endpoints": {"public_url": "https://api.example/llm"},
+        "verification": {"name": "Example AI", "providers": own},
+        "friction": {"ladder": rungs},
+    }
+    said = describe(load(document, environ={}), {})
+    assert (
+        "  call: from a risk of about 60, requests are refused (403) until an identity is verified: `call` of `staff`, each "
+        "account alone, on evidence of two families.\n"
+        "  verify: from a risk of about 80, requests are refused (403) until an identity is verified: `id` of `stripe`, once for "
+        "all accounts of a suspect cluster, each other account alone, on evidence of two families.\n"
+    ) in said
+    assert said.partition("Verification, for Example AI\n")[2].partition("\n\n")[0].splitlines() == [
+        "  stripe: stripe_identity.",
+        "    id: an approval gives ial 2, for 365d.",
+        "    Documents are not known again, so an approval counts one level less: `documents: true` asks for them.",
+        "    It reports to https://api.example/llm/.guardrail/webhooks/stripe.",
+        "  veriff: veriff.",
+        "    any level: an approval gives acr kyc, for 90d.",
+        "    It reports to https://api.example/llm/.guardrail/webhooks/veriff.",
+        "  staff: manual, which people know as Our staff; an operator decides (guardrail-mw cases decide).",
+        "    call: an approval gives ial 1 and acr kyc, for 365d.",
+        "  clicks: simulated; nobody checks anything: whoever clicks passes.",
+        "    id: an approval passes the rung and gives nothing else, for 365d.",
+        "  There are 14d from when somebody is first asked; its end is told, and 7d and 1d before it. Nothing else follows by itself.",
+        "  A link is good for 7d; 5 verifications may be begun in 30 days.",
+        "  One document, or one person, verifies 3 accounts in 90 days, or one organisation, whoever checks.",
+        "  Whoever is refused for risk may appeal for 30d, at https://api.example/llm/.guardrail/appeal/…",
+    ]
+    assert "not-a-real-secret" not in said
+    document["verification"] = {"name": "Example AI", "remind": [], "duplicates": 1, "appeals": {"open": False}}
+    document["friction"] = {}
+    said = describe(load(document, environ={}), {})
+    assert said.partition("Verification, for Example AI\n")[2].partition("\n\n")[0] == "  Nobody may appeal."
+    document["verification"] = {**document["verification"], "providers": {"staff": own["staff"]}}  # type: ignore[dict-item]
+    said = describe(load(document, environ={}), {})
+    assert "  There are 14d from when somebody is first asked; its end is told. Nothing else follows by itself.\n" in said
+    assert "  One document, or one person, verifies 1 account in 90 days, or one organisation, whoever checks.\n" in said
+    assert "Verification" not in describe(load({"version": 1}, environ={}), {})

@@ -246,5 +246,69 @@ def test_a_challenge_that_is_not_worth_solving(below: str | None, instead: str |
         assert minded(**{**sections, "friction": {"ladder": ladder}}) == []
 
 
+def verified(*, use: str = "manual", rung: bool = True, mode: str = "enforce", **more: Any) -> dict[str, Any]:
+    """A provider, and a rung that sends people there."""
+    own: dict[str, Any] = {"levels": {"id": {"ial": "2"}}}
+    if use == "simulated":
+        own["i_know_it_proves_nothing"] = True
+    asks = {"at": 60, "do": "verify", "with": {"use": "identity", "provider": "ids", "level": "id"}, **more.pop("asks", {})}
+    verification = {"name": "Example AI", "providers": {"ids": {"use": use, "with": own}}, **more.pop("verification", {})}
+    return {
+        "mode": mode,
+        "identity": GATEWAY,
+        "risk": {"scorers": [{"use": "automation"}]},
+        "friction": {"ladder": [asks] if rung else []},
+        "endpoints": {"public_url": "https://api.example"},
+        "verification": verification,
+        **more,
+    }
+
+
+def test_a_provider_that_nobody_is_sent_to() -> None:
+    assert minded(**verified()) == []
+    assert minded(**verified(rung=False)) == [
+        (
+            "No rung asks for a verification by `ids`: nobody is ever sent there. Add one, {at: 75, do: verify, with: {use: "
+            "identity, provider: ids, level: …}}, or take the provider out once its last approval has run out."
+        )
+    ]
+
+
+@pytest.mark.parametrize(
+    ("use", "mode", "shadow", "said"),
+    [
+        ("simulated", "enforce", False, True),
+        ("simulated", "shadow", False, False),
+        ("simulated", "enforce", True, False),
+        ("manual", "enforce", False, False),
+    ],
+)
+def test_a_rung_that_whoever_clicks_passes(use: str, mode: str, *, shadow: bool, said: bool) -> None:
+    found = minded(**verified(use=use, mode=mode, asks={"shadow": shadow}))
+    assert [each.partition(":")[0] for each in found] == [
+        "The rung `verify` asks for a verification that is simulated, in enforce"
+    ] * said
+
+
+@pytest.mark.parametrize(
+    ("verification", "endpoints", "said"),
+    [
+        ({"name": "Example AI"}, {}, True),
+        ({"name": "Example AI"}, {"public_url": "https://api.example"}, False),
+        ({"name": "Example AI", "appeals": {"open": False}}, {}, False),
+    ],
+)
+def test_appeals_at_a_path(verification: dict[str, Any], endpoints: dict[str, Any], *, said: bool) -> None:
+    found = minded(identity=GATEWAY, verification=verification, endpoints=endpoints)
+    assert [each.partition(":")[0] for each in found] == ["Appeals are open, and `endpoints.public_url` is not set"] * said
+
+
+def test_what_an_approval_gives_is_told_by_it() -> None:
+    """An `acr` stays untold: the provider's level gives none."""
+    limits = [{"name": name, "per": ["account"], "when": {name: "2"}, "rate": "9/minute"} for name in ("ial", "acr")]
+    (said,) = minded(**verified(limits=limits))
+    assert said.startswith("The limit `acr` asks for `acr`, which no source of identity tells")
+
+
 def test_policies_that_ship_are_as_they_are_meant() -> None:
     assert [list(mind(load(name))) for name in ("guardrail:balanced", "guardrail:watch")] == [[], []]

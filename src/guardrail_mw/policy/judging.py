@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Final
 
+from guardrail_mw.policy import verifying
 from guardrail_mw.policy.words import conditions, either, period
 from guardrail_mw.risk.automation import AutomationSettings
 from guardrail_mw.risk.velocity import VelocitySettings as Ramps
@@ -27,7 +28,7 @@ _COUNTED: Final = {
 
 
 def describe(policy: Policy) -> Iterator[str]:
-    """Its velocity rules, its scorers, its ladder and its clusters; nothing where it has none."""
+    """Its velocity rules, its scorers, its ladder, who verifies people for it, and its clusters; nothing where it has none."""
     if policy.velocity:
         yield from ("", "Velocity")
         for rule in policy.velocity:
@@ -38,6 +39,7 @@ def describe(policy: Policy) -> Iterator[str]:
     if policy.friction.ladder:
         yield from ("", "Friction")
         yield from _friction(policy.friction)
+    yield from verifying.describe(policy)
     if policy.clusters is not None:
         yield from ("", "Clusters")
         yield from _clusters(policy.clusters)
@@ -122,6 +124,8 @@ def _does(rung: RungSettings) -> str:
             return " and ".join(said)
         case "deny":
             return "requests are refused (403)"
+        case "verify" if (asks := verifying.asks(rung)) is not None:
+            return verifying.asked(asks)
         case _:
             return f"{rung.do} by {rung.with_.use}"
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from guardrail_mw.friction.rung import SEVERITY
 from guardrail_mw.friction.verification.step_up import StepUpSettings
+from guardrail_mw.policy import verifying
 from guardrail_mw.policy.identifying import gives, trusts_app
 
 if TYPE_CHECKING:
@@ -18,7 +19,8 @@ if TYPE_CHECKING:
 __all__ = ["mind"]
 
 _ATTRIBUTES: Final = ("tier", "organisation", "acr", "ial")
-"""What `when` asks of an account and only a source of identity tells; all but the organisation an operator may set, too."""
+"""What `when` asks of an account and a source of identity tells; all but the organisation an operator may set, too, and `acr` and
+`ial` an approval by one of `verification.providers` may give."""
 
 
 def mind(policy: Policy) -> Iterator[str]:
@@ -31,6 +33,9 @@ def mind(policy: Policy) -> Iterator[str]:
     yield from _overtaking(policy)
     yield from _unpassable(policy)
     yield from _worthless(policy)
+    yield from _unverified(policy)
+    yield from _clicked(policy)
+    yield from _unaddressed(policy)
 
 
 def _strangers(policy: Policy) -> Iterator[str]:
@@ -84,7 +89,7 @@ def _untold(policy: Policy) -> Iterator[str]:
     """Conditions on what no source of identity tells."""
     for what, when in _whens(policy):
         for name in _ATTRIBUTES:
-            if getattr(when, name) is not None and not gives(policy, name):
+            if getattr(when, name) is not None and not gives(policy, name) and not verifying.gives(policy, name):
                 but = "" if name == "organisation" else " unless an operator gave the account one"
                 yield f"{what} asks for `{name}`, which no source of identity tells: it holds for nobody{but}."
 
@@ -161,3 +166,41 @@ def _worthless(policy: Policy) -> Iterator[str]:
                 f"Solving `{rung.label}` gets nobody anything: who cannot solve it meets `otherwise: {instead}`, and who has "
                 f"solved it the rung below it, `{below[1]}`. Take that rung away, or put something stricter in `otherwise`."
             )
+
+
+def _unverified(policy: Policy) -> Iterator[str]:
+    """Providers that no rung sends anybody to."""
+    settings = policy.verification
+    if settings is None:
+        return
+    used = {asks.provider for rung in policy.friction.ladder if (asks := verifying.asks(rung)) is not None}
+    for name in settings.providers:
+        if name not in used:
+            yield (
+                f"No rung asks for a verification by `{name}`: nobody is ever sent there. Add one, {{at: 75, do: verify, with: "
+                f"{{use: identity, provider: {name}, level: …}}}}, or take the provider out once its last approval has run out."
+            )
+
+
+def _clicked(policy: Policy) -> Iterator[str]:
+    """Rungs that whoever clicks passes, where they act."""
+    providers = policy.verification.providers if policy.verification is not None else {}
+    if policy.mode != "enforce":
+        return
+    for rung in policy.friction.ladder:
+        asks = verifying.asks(rung)
+        if asks is not None and not rung.shadow and providers[asks.provider].use == "simulated":
+            yield (
+                f"The rung `{rung.label}` asks for a verification that is simulated, in enforce: whoever it stops passes with "
+                "two clicks, a campaign as well. Use another provider (`manual` needs no contract), or `shadow: true`."
+            )
+
+
+def _unaddressed(policy: Policy) -> Iterator[str]:
+    """Links to appeals that are paths: whoever reads a refusal elsewhere does not know of which server."""
+    settings = policy.verification
+    if settings is not None and settings.appeals.open and policy.endpoints.public_url is None:
+        yield (
+            "Appeals are open, and `endpoints.public_url` is not set: `appeal_url` in refusals is a path, which only a browser "
+            "that asked this server can follow. Write the server's root as people see it: {public_url: https://api.example}."
+        )
