@@ -236,7 +236,10 @@ def test_verification_in_words() -> None:
         "    call: an approval gives ial 1 and acr kyc, for 365d.",
         "  clicks: simulated; nobody checks anything: whoever clicks passes.",
         "    id: an approval passes the rung and gives nothing else, for 365d.",
-        "  There are 14d from when somebody is first asked; its end is told, and 7d and 1d before it. Nothing else follows by itself.",
+        (
+            "  There are 14d from when somebody is first asked; its end is told, and 7d and 1d before it. "
+            "Nothing else follows by itself."
+        ),
         "  A link is good for 7d; 5 verifications may be begun in 30 days.",
         "  One document, or one person, verifies 3 accounts in 90 days, or one organisation, whoever checks.",
         "  Whoever is refused for risk may appeal for 30d, at https://api.example/llm/.guardrail/appeal/…",
