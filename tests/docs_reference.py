@@ -34,6 +34,16 @@ from guardrail_mw.friction.challenges.services import ServiceSettings
 from guardrail_mw.friction.rungs import RungSettings, WaitSettings
 from guardrail_mw.friction.settings import CapSettings, DelaysSettings, FrictionSettings
 from guardrail_mw.friction.trim import TrimSettings
+from guardrail_mw.friction.verification.identity import IdentitySettings as IdentityRungSettings
+from guardrail_mw.friction.verification.providers.base import Worth
+from guardrail_mw.friction.verification.providers.manual import ManualSettings
+from guardrail_mw.friction.verification.providers.persona import PersonaLevel, PersonaSettings
+from guardrail_mw.friction.verification.providers.simulated import SimulatedSettings
+from guardrail_mw.friction.verification.providers.standard_webhooks import StandardWebhooksSettings
+from guardrail_mw.friction.verification.providers.stripe_identity import StripeIdentitySettings, StripeLevel
+from guardrail_mw.friction.verification.providers.sumsub import SumsubLevel, SumsubSettings
+from guardrail_mw.friction.verification.providers.veriff import VeriffSettings
+from guardrail_mw.friction.verification.settings import AppealsSettings, ProvidedSettings, VerificationSettings
 from guardrail_mw.friction.verification.step_up import StepUpSettings
 from guardrail_mw.identity.api_key_settings import ApiKeySettings, ListedKey
 from guardrail_mw.identity.device_settings import DeviceSettings
@@ -75,8 +85,11 @@ MODELS: dict[str, type[BaseModel]] = {
         FrictionSettings, DelaysSettings, CapSettings, RungSettings, WaitSettings, TrimSettings,
         ClustersSettings, KindSettings, FloorSettings, MaterialSettings, OrganisationSettings, ApprovalSettings, VerdictSettings,
         TelemetrySettings, ConsoleSettings, SinkSettings, LogSettings, JsonlSettings, ParquetSettings,
+        VerificationSettings, ProvidedSettings, AppealsSettings, Worth, ManualSettings, SimulatedSettings, PersonaLevel,
+        PersonaSettings, StandardWebhooksSettings, StripeIdentitySettings, StripeLevel, SumsubLevel, SumsubSettings,
+        VeriffSettings,
     )
-}  # fmt: skip
+} | {"IdentityRungSettings": IdentityRungSettings}  # fmt: skip
 """The sections of a policy, by the names that the pages call them."""
 
 SPELLED_OUT = {
@@ -120,6 +133,7 @@ WORDS = {
     "HeaderSettings.payment": "The header with a fingerprint of the payment method; only its keyed digest is kept.",
     "HeaderSettings.acr": "The header with the authentication context.",
     "HeaderSettings.ial": "The header with the identity assurance level.",
+    "VerificationSettings.appeals": "Whether, and how, whoever is refused for risk may object: [appeals](#appeals).",
     "ModelSettings.usd_per_million": "Its price: [usd_per_million](#usd_per_million).",
     "PriceSettings.input": "Input that no cache spared.",
     "PriceSettings.output": "Output.",
@@ -136,6 +150,8 @@ class _Schema(GenerateJsonSchema):
         """Quantities as they are written; a section's default is its keys'."""
         if isinstance(dft, BaseModel):
             return {}
+        if isinstance(dft, list):
+            return [self.encode_default(each) for each in dft]
         return str(dft) if isinstance(dft, Quantity) else super().encode_default(dft)
 
 

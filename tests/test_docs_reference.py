@@ -20,9 +20,10 @@ from guardrail_mw.asgi.dialects.openai import OPENAI
 from guardrail_mw.asgi.http import OURS
 from guardrail_mw.asgi.respond import refusal
 from guardrail_mw.cli import main
-from guardrail_mw.engine import Exchange
+from guardrail_mw.engine import Exchange, notices
 from guardrail_mw.engine.clearing import Said
 from guardrail_mw.errors import TokenError
+from guardrail_mw.friction.verification.providers.base import Refusal
 from guardrail_mw.identity.jwt import JwtSource
 from guardrail_mw.plugins import KINDS
 from guardrail_mw.policy import StoreSettings
@@ -94,6 +95,22 @@ def test_every_error_code_is_documented() -> None:
     assert sorted(listed("answers.md", section="Error codes")[3:]) == sorted(codes - {""})
 
 
+def test_every_code_of_verification_is_documented() -> None:
+    """They stand in calls of `problem`, and in tables: status, code and words, or what, status and code."""
+    codes = set()
+    for name in ("appealing", "reporting", "verifying", "visiting"):
+        for node in ast.walk(ast.parse((ROOT / f"src/guardrail_mw/asgi/{name}.py").read_text())):
+            if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "problem" and len(node.args) > 1:
+                codes.add(text_of(node.args[1]))
+            elif isinstance(node, ast.Tuple) and len(node.elts) == 3:
+                numbers = [isinstance(getattr(each, "value", None), int) for each in node.elts]
+                if any(numbers[:2]):
+                    codes.add(text_of(node.elts[numbers.index(True) + 1]))
+    section = (ROOT / "docs/reference/answers.md").read_text().partition("\n## Verification\n")[2].partition("\n## ")[0]
+    rows = section.partition("| code | status | meaning |")[2]
+    assert sorted(re.findall(r"^\| `(\w+)` \|", rows, re.MULTILINE)) == sorted(codes - {""})
+
+
 def test_every_header_field_is_documented() -> None:
     fields = {name.decode() for name in OURS} | {"set-cookie"}
     for code, status in (("invalid_token", 401), ("rate_limited", 429)):
@@ -129,6 +146,8 @@ def test_everything_that_is_counted_is_documented() -> None:
         "challenges.": {*get_args(Said)} - {"unreadable"},  # that is no answer to any
         "on_error.": get_args(StoreSettings.model_fields["on_error"].annotation),
         "store.": [*map(str.lower, REPLAYS)],
+        "verification.": notices._ALL,
+        "verification.webhook_": get_args(Refusal),
     }
     counted, passed_on = set(), set()
     for name, call in calls():
