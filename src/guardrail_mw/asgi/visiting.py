@@ -28,7 +28,8 @@ VISITS: Final = 120
 """Requests a minute, of a network, for these pages."""
 BY: Final[Mapping[str, By]] = {"simulated": "simulated", "manual": "manual"}
 """Who checks, by plugin, where that is no service."""
-_BODY: Final = 16_384
+_BODY: Final = 32_768
+"""Bytes: a form writes a character of an appeal as up to twelve."""
 _CLOSED: Final[Mapping[str, tuple[int, str, str]]] = {
     "unknown": (404, "unknown_link", "This link is damaged, or of another service. A new one comes with a refusal."),
     "expired": (410, "link_expired", "This link is over. A new one comes with the next request that is refused."),
@@ -110,7 +111,7 @@ async def given(engine: Engine, receive: Receive, facts: Facts) -> Mapping[str, 
     if not isinstance(found, dict):
         status = 415 if kind != b"application/json" else 400
         raise Turned(problem(status, "unreadable", "Send JSON, or the form of the page."))
-    return {str(name): value for name, value in found.items() if isinstance(value, str)}
+    return {name: value.encode(errors="replace").decode() for name, value in found.items() if isinstance(value, str)}
 
 
 def reading(engine: Engine, facts: Facts) -> dict[str, Any]:
