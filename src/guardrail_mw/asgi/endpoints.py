@@ -93,7 +93,7 @@ class Endpoints:
             found = await self._answers.answer(scope, receive, facts)
             await send_answer(send, found, head=scope["method"] == "HEAD")
             return True
-        if engine.cases is not None and engine.mode != "off":
+        if engine.cases is not None and engine.mode != "off" and what.startswith("/"):
             told = await self._told(what, scope, receive, facts)
             if told is not None:
                 await send_answer(send, told, head=scope["method"] == "HEAD")

@@ -79,7 +79,7 @@ class Reporting:
             heard = await reports.webhook(provider, body, _once(facts.headers))
         except WebhookError as error:
             self._guardrail.counts.count(f"verification.webhook_{error.code}")
-            logger.warning("A webhook for %s was not believed: %s", provider[:40], error.code)
+            logger.warning("A webhook for %.40r was not believed: %s", provider, error.code)
             return problem(400, "webhook_refused", "The webhook is not accepted.")
         except (ProviderError, StoreError) as error:
             self._bad.give_back(home, parent)
