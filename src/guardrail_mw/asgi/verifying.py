@@ -44,6 +44,7 @@ _OVER: Final = {"declined", "expired", "withdrawn", "duplicate"}
 _HELD_UP: Final[Mapping[str, tuple[str, int, str]]] = {
     "approved": ("approved", 200, ""),
     "many": ("many", 429, "tries_used_up"),
+    "busy": ("busy", 409, "under_way"),
     "unavailable": ("later", 503, "unavailable"),
 }
 _CONSENT: Final = (400, "consent_missing", "Send `consent` as `yes`: the page says what it is for.")

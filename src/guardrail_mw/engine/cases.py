@@ -11,6 +11,7 @@ import json
 import logging
 from collections.abc import Mapping, Sequence
 from hashlib import blake2b
+from secrets import token_hex
 from typing import TYPE_CHECKING, Final, Literal, NamedTuple, Protocol, TypeAlias
 
 from guardrail_mw.engine.states import decided
@@ -51,6 +52,7 @@ __all__ = [
     "history",
     "noted",
     "referring",
+    "shortened",
     "tally_of",
 ]
 
@@ -70,8 +72,14 @@ _ASKED: Final = 65_536
 _BINDS: Final = frozenset({"suspect", "confirmed"})
 _VERSION: Final = 1
 
-Begun: TypeAlias = Literal["approved", "many", "unavailable", "over"]
-"""Why a verification does not begin: there is one that holds; there were too many; the provider cannot; the case is over."""
+_TURN: Final = 150_000_000
+"""µs in which one click of several begins a verification: longer than a provider may take."""
+_LINES: Final = 200
+"""Of a history, those that say what was begun not counted."""
+
+Begun: TypeAlias = Literal["approved", "many", "busy", "unavailable", "over"]
+"""Why a verification does not begin: there is one that holds; there were too many; another click begins one; the provider cannot;
+the case is over."""
 
 
 class Link(NamedTuple):
@@ -169,6 +177,12 @@ def tally_of(store: Store) -> Tally:
 def noted(at: int, what: str, detail: str = "") -> Change:
     """A line of a record's history."""
     return Change("set", f"h.{at}.{what}", detail)
+
+
+def shortened(fields: Mapping[str, str]) -> list[Change]:
+    """What makes room for a line where a history is long: the oldest go, but for those that say what was begun."""
+    lines = [(whole(name.split(".")[1]), name) for name in fields if name.startswith("h.") and not name.endswith(".started")]
+    return [Change("unset", name) for _, name in sorted(lines)[: max(0, len(lines) - _LINES + 1)]]
 
 
 def history(fields: Mapping[str, str]) -> list[tuple[int, str, str]]:
@@ -312,10 +326,9 @@ class Cases:
         plain = self._links.open(sealed)
         return Link.unpack(plain) if plain is not None else None
 
-    def begun(self, link: Link, sealed: str) -> Begin:
-        """What a provider is told of it, but for the idempotency key."""
-        name = self.named(link)
-        return Begin(self._references.seal(name.encode()), link.level, self.base + sealed, "")
+    def begun(self, link: Link, sealed: str, reference: str = "") -> Begin:
+        """What a provider is told of it, but for the idempotency key; under the reference that it has, if it has one."""
+        return Begin(reference or self._references.seal(self.named(link).encode()), link.level, self.base + sealed, "")
 
     def referred(self, reference: str) -> str:
         """The name of a case, as a provider carries it; empty for what we did not give."""
@@ -343,7 +356,7 @@ class Cases:
         fields = await self.files.pull(CASE, name)
         if provider is None or fields is None:  # erased, or from another policy
             return "over"
-        state, begin = fields.get("state", ""), self.begun(link, sealed)
+        state, begin = fields.get("state", ""), self.begun(link, sealed, fields.get("reference", ""))
         if state == "approved" and now < whole(fields.get("until")):
             return "approved"
         if fields.get("ref") and state in {"", "pending"}:
@@ -353,8 +366,21 @@ class Cases:
         count = whole(fields.get("round")) + 1
         if not await self._another(name, count):
             return "many"
-        wish = begin._replace(idempotency_key=f"{name}-{whole(fields.get('asked'))}-{count}")  # counted anew once erased
-        return await self._start(provider, link, sealed, wish, count)
+        mark = f"turn.{count}.{now // _TURN}"
+        reference = await self._turn(name, count, mark)
+        if not reference:
+            return "busy"
+        wished = blake2b(begin.return_url.encode(), digest_size=4).hexdigest()  # under one key a wish is the same, or refused
+        key = f"{name}-{whole(fields.get('asked'))}-{count}-{wished}"  # rounds are counted anew once erased
+        wish = begin._replace(case=reference, idempotency_key=key)
+        return await self._start(provider, link, sealed, wish, count, mark)
+
+    async def _turn(self, name: str, count: int, mark: str) -> str:
+        """The reference of a case's next verification, whoever begins it; empty where another click does just now."""
+        mine, place = token_hex(8), f"reference.{count}"
+        changes = [Change("first", mark, mine), Change("first", place, self._references.seal(name.encode()))]
+        known = await self.files.file(CASE, name, changes, self.clock.now() + KEPT)
+        return known[place] if known[mark] == mine else ""
 
     async def _another(self, name: str, count: int) -> bool:
         """Whether a case may begin one more verification: they cost something, whoever keeps clicking."""
@@ -362,15 +388,17 @@ class Cases:
             f"starts:{name}", str(count), self.settings.tries, self.clock.now() + _TRIES_FOR
         )
 
-    async def _start(self, provider: Provider, link: Link, sealed: str, begin: Begin, count: int) -> str | Begun:
+    async def _start(self, provider: Provider, link: Link, sealed: str, begin: Begin, count: int, mark: str) -> str | Begun:
         name, now = self.named(link), self.clock.now()
         try:
             started = await provider.start(begin)
         except ProviderError as error:
             logger.warning("A verification by %s could not begin: %s", link.provider, error.detail or error.code)
+            await self.files.file(CASE, name, [Change("unset", mark)], now + KEPT)
             return "unavailable"
         said = {"ref": started.id, "url": started.url, "state": "", "until": "", "why": "", "started": str(now)}
-        changes = [Change("set", field, value) for field, value in said.items()]
+        changes = [Change("set", field, value) for field, value in {**said, "reference": begin.case}.items()]
+        changes += [Change("unset", mark), Change("unset", f"reference.{count}")]
         until = now + KEPT
         await self.files.file(REFERENCE, referring(link.provider, started.id), [Change("set", "case", name)], until)
         await self.files.file(
