@@ -370,7 +370,9 @@ class Cases:
         reference = await self._turn(name, count, mark)
         if not reference:
             return "busy"
-        wished = blake2b(begin.return_url.encode(), digest_size=4).hexdigest()  # under one key a wish is the same, or refused
+        wished = blake2b(
+            begin.return_url.encode(), digest_size=4
+        ).hexdigest()  # under one key a wish is the same, or refused
         key = f"{name}-{whole(fields.get('asked'))}-{count}-{wished}"  # rounds are counted anew once erased
         wish = begin._replace(case=reference, idempotency_key=key)
         return await self._start(provider, link, sealed, wish, count, mark)

@@ -11,7 +11,7 @@ from hashlib import sha256
 from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, TypeAlias
 
 from guardrail_mw.conditions import ial_level
-from guardrail_mw.engine.cases import CASE, KEPT, REFERENCE, noted, referring, tally_of
+from guardrail_mw.engine.cases import CASE, KEPT, REFERENCE, history, noted, referring, shortened, tally_of
 from guardrail_mw.engine.states import awaits
 from guardrail_mw.friction.memory import whole
 from guardrail_mw.friction.verification.assurance import Entry, code_of, raised
@@ -36,6 +36,9 @@ _REMEMBERED: Final = 90 * _DAY
 """µs that events, documents and persons are known again."""
 _LATEST: Final = 300_000_000
 """µs by which a provider's clock may be ahead of ours."""
+
+_OPERATOR: Final = "-"
+"""What an operator's approval rests on: no provider's verification is called so."""
 
 Heard: TypeAlias = Literal["noted", "again", "unknown"]
 """It changed something; it was heard before; it is of no case that we know."""
@@ -97,9 +100,18 @@ class Reports:
             return "again"
         report = report._replace(at=min(report.at, now + _LATEST))
         why = ""
-        if report.state == "approved":
+        if report.state == "approved" and not _aside(about.fields, report, now):
             report, why = await self._approved(about, report)
-        await self._note(about, report, why)
+            about = await self._about(provider, report)  # to ask the provider takes a while
+            if about is None:
+                return "unknown"
+        if report.state == "pending" == about.fields.get("state") and why == about.fields.get("why"):
+            return "again"  # whoever looks on writes nothing
+        if _aside(about.fields, report, now):
+            line = noted(now, report.state, f"{report.at} other")
+            await files.file(CASE, about.name, [line, *shortened(about.fields)], now + KEPT)
+        else:
+            await self._note(about, report, why, report.id)
         await files.file(EVENT, event, [Change("first", "case", about.name)], now + _REMEMBERED)
         return "noted"
 
@@ -154,8 +166,11 @@ class Reports:
         place = self._assurance.index(acr) if acr in self._assurance else 0
         return self._assurance[place - 1] if place else ""
 
-    async def _note(self, about: _About, report: Report, why: str) -> None:
-        """Write it into the account's standing, and into the record."""
+    async def _note(self, about: _About, report: Report, why: str, rests: str) -> None:
+        """Write it into the account's standing, and into the record; with what an approval rests on.
+
+        What comes late is not written into a standing: one may have been forgotten, with all that undid it.
+        """
         cases, now = self._cases, self._cases.clock.now()
         entry = Entry(
             report.state,
@@ -167,14 +182,14 @@ class Reports:
             about.name,
         )
         latest = entry.order >= whole(about.fields.get("order"))
-        if about.subject == about.account:
+        if about.subject == about.account and latest:
             code, known = code_of(about.provider, about.level), cases.standings.get(about.account).fields
             await cases.store.remember(about.account, raised(known, code, entry))
         elif latest and not await self._vouched(about, entry):
             why = "gone"
         outcome = "duplicate" if why == "duplicate" else report.state
         line = noted(now, outcome, f"{report.at} {why}".rstrip())
-        said: list[Change] = [line]
+        said: list[Change] = [line, *shortened(about.fields)]
         if latest:  # what requests go by is in the standing; this is for people
             said += [
                 Change("set", "order", str(entry.order)),
@@ -184,6 +199,7 @@ class Reports:
                 Change("set", "why", why),
                 Change("set", "ial", report.ial),
                 Change("set", "acr", report.acr),
+                Change("set", "rests", rests if report.state == "approved" else ""),
             ]
         until = max(now, entry.until) + KEPT
         await cases.files.file(CASE, about.name, said, until)
@@ -236,8 +252,9 @@ class Reports:
         why = ""
         if report.state == "approved":
             report, why = await self._decided(about, report)
-        await cases.files.file(CASE, name, [noted(now, "decided", f"{state} {reason}")], now + KEPT)
-        await self._note(about, report, why)
+        said = [noted(now, "decided", f"{state} {reason}"), Change("set", "spoken", str(now))]
+        await cases.files.file(CASE, name, said, now + KEPT)
+        await self._note(about, report, why, _OPERATOR)
         return await cases.files.pull(CASE, name)
 
     async def _decided(self, about: _About, report: Report) -> tuple[Report, str]:
@@ -285,6 +302,23 @@ class Reports:
             kept = await cases.files.file(CASE, name, [Change("first", mark, token), noted(now, what)], now + KEPT)
             if kept.get(mark) == token:
                 cases.notices.tell(what, now, case=name, account=fields.get("account", ""), deadline=deadline)
+
+
+def _aside(fields: Mapping[str, str], report: Report, now: int) -> bool:
+    """Whether a report changes nothing but the history.
+
+    A case can have several verifications, and whoever had its link may have one of them still, to fail it again whenever they
+    like. So an approval that holds is ended by what it rests on, and by nothing else; what does not hold is changed by what was
+    begun last, or by an approval. Of what was begun before an operator decided, nothing counts.
+    """
+    spoken = whole(fields.get("spoken"))
+    if spoken and spoken >= max(
+        [at for at, what, which in history(fields) if (what, which) == ("started", report.id)], default=0
+    ):
+        return True
+    holds = fields.get("state") == "approved" and now < whole(fields.get("until")) and fields.get("why") != "gone"
+    current = fields.get("rests" if holds else "ref", "")
+    return bool(current) and report.id != current and (holds or report.state != "approved")
 
 
 def _about(name: str, provider: str, fields: Mapping[str, str]) -> _About:

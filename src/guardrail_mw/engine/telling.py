@@ -45,6 +45,7 @@ _BECAME: Final[Mapping[str, str]] = {
 }
 _WHY: Final[Mapping[str, str]] = {
     "level": ": another level was checked than the policy asks for",
+    "other": ", of a verification that the case does not go by: nothing came of it",
     "gone": ": it holds for nobody, for the cluster is no more",
 }
 
