@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 
+from guardrail_mw.engine.appeals import Plea
+
 from ..asgi.verifying import FORM, HTML, JSON, SAME, Guarded, guarded, path_of, refused, said, scope  # noqa: TID252
 
 pytestmark = pytest.mark.anyio
@@ -40,3 +42,44 @@ async def test_a_page_takes_as_many_characters_as_it_promises_in_any_script() ->
     answer = await site.ask(scope(await place(site), "POST", FORM, SAME, HTML), body)
     assert answer.status == 200
     assert await texts(site) == ["\u4f60" * MOST]
+
+
+async def wrote(site: Guarded, path: str, text: str) -> int:
+    body = json.dumps({"text": text}).encode()
+    return (await site.ask(scope(path, "POST", JSON), body)).status
+
+
+async def test_what_is_written_after_a_decision_is_read_too() -> None:
+    site = guarded()
+    path = await place(site)
+    appeals = site.guardrail.engine.appeals
+    assert appeals is not None
+    for day in range(8):
+        for number in range(3):
+            site.clock.jump(1)
+            assert await wrote(site, path, f"{day} {number}") == 201
+        (item,) = await appeals.listed()
+        await appeals.decide(item.id, granted=False, reason="no")
+        site.clock.jump(86_400)
+    kept = await texts(site)
+    assert len(kept) == 20
+    assert kept[-3:] == ["7 0", "7 1", "7 2"]
+
+
+async def test_a_few_who_write_much_leave_room_for_who_has_not_been_heard() -> None:
+    site = guarded()
+    appeals = site.guardrail.engine.appeals
+    assert appeals is not None
+    now = site.clock.now()
+    cluster = "c" * 12
+    for number in range(24):  # eight accounts of a cluster, three times each
+        site.clock.jump(1)
+        plea = Plea(f"a:{number % 8}", cluster, "d", now, now + 1, "")
+        assert await appeals.appeal(plea, f"we are many {number}") == "open"
+    site.clock.jump(1)
+    assert await appeals.appeal(Plea("a:office", cluster, "d", now, now + 1, ""), "We are an office.") == "open"
+    (item,) = await appeals.listed()
+    assert len(item.texts) == 20
+    assert item.texts[-1][3] == "We are an office."
+    assert item.accounts == (*[f"a:{number}" for number in range(8)], "a:office")
+    assert item.times == 25

@@ -8,6 +8,7 @@ whoever appealed reads them, and go back into the account's standing as a label,
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Mapping
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, TypeAlias
@@ -32,7 +33,7 @@ APPEAL: Final = "appeal"
 LONGEST: Final = 2_000
 """Characters of an appeal."""
 _TEXTS: Final = 20
-"""Texts that an item keeps; of further ones it keeps how many."""
+"""Texts that an item keeps; who has written least is heard first. Of further ones it keeps how many."""
 _A_DAY: Final = 3
 """Appeals of one account in a day."""
 _DAY: Final = 86_400_000_000
@@ -156,8 +157,9 @@ class Appeals:
             Change("set", "state", "open"),
             Change("first" if known.get("state") == "open" else "set", "opened", str(now)),
         ]
-        if len([1 for field in known if field.startswith("t.")]) < _TEXTS:
-            changes.append(Change("set", f"t.{now}.{plea.account}", f"{plea.decision} {text}"))
+        room = _room(known, plea.account)
+        if room is not None:
+            changes += [Change("set", f"t.{now}.{plea.account}", f"{plea.decision} {text}"), *room]
         await self._files.file(APPEAL, name, changes, now + _KEPT)
         self._notices.tell("appealed", now, appeal=name, account=plea.account, subject=plea.subject)
         return "open"
@@ -202,6 +204,24 @@ class Appeals:
         fields = await self._files.file(APPEAL, name, said, now + _KEPT)
         self._notices.tell(state, now, appeal=name, subject=item.subject)
         return item_of(name, fields)
+
+
+def _room(fields: Mapping[str, str], account: str) -> list[Change] | None:
+    """What makes room for one more text of an account, where an item has as many as it may; None where there is none.
+
+    The oldest goes of those that somebody has decided on; else the last of whoever has written more than this account.
+    """
+    texts = sorted([(whole(at), who) for name in fields if name.startswith("t.") for _, at, who in [name.split(".", 2)]])
+    if len(texts) < _TEXTS:
+        return []
+    at, who = texts[0]
+    if at > whole(fields.get("decided")):
+        counts = Counter([who for _, who in texts])
+        who, most = counts.most_common(1)[0]
+        if most <= counts[account] + 1:
+            return None
+        at = max([at for at, each in texts if each == who])
+    return [Change("unset", f"t.{at}.{who}")]
 
 
 def item_of(name: str, fields: Mapping[str, str]) -> Appeal:
