@@ -50,7 +50,7 @@ __all__ = ["MemoryStore"]
 
 _SECOND = 1_000_000
 _BUDGETS = 1024
-"""Budgets of members, from which on those that have ended are looked for."""
+"""Budgets of members, from which on those that have ended are looked for; again whenever there are twice as many as were left."""
 _tuple = tuple.__new__
 
 _Taken = tuple[Kind, Step, Home, int, Any, bool]
@@ -92,6 +92,8 @@ class MemoryStore:
         self._made = token_urlsafe(16)
         self._switches: dict[str, str] = {}
         self._budgets: dict[str, dict[str, int]] = {}
+        self._many = _BUDGETS
+        """From how many budgets on those that have ended are looked for."""
         self._linked = Linked(max_subjects)
         self._drawers = Drawers()
 
@@ -440,8 +442,9 @@ class MemoryStore:
             return self._member(budget, member, most, until, self._clock.now())
 
     def _member(self, budget: str, member: str, most: int, until: int, now: int) -> bool:
-        if len(self._budgets) >= _BUDGETS:
+        if len(self._budgets) >= self._many:
             self._budgets = {name: kept for name, kept in self._budgets.items() if max(kept.values(), default=0) > now}
+            self._many = max(_BUDGETS, 2 * len(self._budgets))  # looking through all of them takes a while
         members = {who: last for who, last in self._budgets.get(budget, {}).items() if last > now}
         self._budgets[budget] = members
         if member not in members and (until <= now or len(members) >= most):
