@@ -17,6 +17,7 @@ from guardrail_mw.asgi.problems import onward, plain, problem
 from guardrail_mw.asgi.respond import Answer
 from guardrail_mw.asgi.visiting import BY, Gate, Turned, given, only, reading, turned
 from guardrail_mw.engine.callers import browses
+from guardrail_mw.engine.cases import lost
 from guardrail_mw.errors import StoreError
 from guardrail_mw.friction.memory import whole
 from guardrail_mw.friction.verification.providers import ProviderError
@@ -138,7 +139,7 @@ class Verifying:
 
     async def _show(self, visit: _Visit, *, again: bool) -> Answer:
         fields = await self._fields(visit)
-        state = _state(fields, visit.cases.clock.now())
+        state = _state(visit.link, fields, visit.cases.clock.now())
         if state == "asked" and visit.over:
             raise Turned("expired")
         if not visit.looks:
@@ -184,7 +185,7 @@ async def _begin(visit: _Visit, said: Mapping[str, str]) -> Answer:
         raise Turned("many")
     if visit.looks:
         return _state_page(visit, shown, fields, status)
-    told = _told(visit.link, fields, _state(fields, visit.cases.clock.now()))
+    told = _told(visit.link, fields, _state(visit.link, fields, visit.cases.clock.now()))
     return problem(status, code, "It cannot begin now.", more=told) if code else plain(status, told)
 
 
@@ -199,8 +200,10 @@ async def _click(visit: _Visit, outcome: str) -> Answer:
     return onward(visit.place) if is_form(visit.facts.headers) else plain(200, {"state": outcome})
 
 
-def _state(fields: Mapping[str, str], now: int) -> str:
+def _state(link: Link, fields: Mapping[str, str], now: int) -> str:
     state = fields.get("state", "")
+    if lost(link, fields):
+        return "asked"
     if state == "approved" and now >= whole(fields.get("until")):
         return "expired"
     if state in _SHOWN:
@@ -209,7 +212,7 @@ def _state(fields: Mapping[str, str], now: int) -> str:
 
 
 def _told(link: Link, fields: Mapping[str, str], state: str) -> dict[str, Any]:
-    until = whole(fields.get("until"))
+    until = whole(fields.get("until")) if state != "asked" else 0
     said = {"account": link.account, "state": state, "provider": link.provider, "level": link.level}
     more = {"approved_until": rfc3339(until)} if until else {}
     return {**said, **more, "expires_at": rfc3339(link.until)}

@@ -50,6 +50,7 @@ __all__ = [
     "Vouch",
     "files_of",
     "history",
+    "lost",
     "noted",
     "referring",
     "shortened",
@@ -177,6 +178,17 @@ def tally_of(store: Store) -> Tally:
 def noted(at: int, what: str, detail: str = "") -> Change:
     """A line of a record's history."""
     return Change("set", f"h.{at}.{what}", detail)
+
+
+def lost(link: Link, fields: Mapping[str, str]) -> bool:
+    """Whether an organisation was approved, and the account of a link has nothing of it.
+
+    There was no such cluster then; or the account was asked afterwards: clusters change, and what was said of one holds for no
+    other that has its name.
+    """
+    said = whole(fields.get("heard"))
+    approved = link.subject != link.account and fields.get("state") == "approved"
+    return approved and (fields.get("why") == "gone" or 0 < said < link.since)
 
 
 def shortened(fields: Mapping[str, str]) -> list[Change]:
@@ -357,7 +369,7 @@ class Cases:
         if provider is None or fields is None:  # erased, or from another policy
             return "over"
         state, begin = fields.get("state", ""), self.begun(link, sealed, fields.get("reference", ""))
-        if state == "approved" and now < whole(fields.get("until")):
+        if state == "approved" and now < whole(fields.get("until")) and not lost(link, fields):
             return "approved"
         if fields.get("ref") and state in {"", "pending"}:
             way = await self._resume(provider, fields, begin)

@@ -194,7 +194,8 @@ class Reports:
         if about.subject == about.account and latest:
             code, known = code_of(about.provider, about.level), cases.standings.get(about.account).fields
             await cases.store.remember(about.account, raised(known, code, entry))
-        elif latest and not await self._vouched(about, entry):
+        ends = rests in {_OPERATOR, about.fields.get("rests")}
+        if about.subject != about.account and latest and not await self._vouched(about, entry, ends=ends):
             why = "gone"
         outcome = "duplicate" if why == "duplicate" else report.state
         line = noted(now, outcome, f"{report.at} {why}".rstrip())
@@ -204,22 +205,23 @@ class Reports:
                 Change("set", "order", str(entry.order)),
                 Change("set", "state", report.state),
                 Change("set", "at", str(report.at)),
+                Change("set", "heard", str(now)),
                 Change("set", "until", str(entry.until or "")),
                 Change("set", "why", why),
                 Change("set", "ial", report.ial),
                 Change("set", "acr", report.acr),
-                Change("set", "rests", rests if report.state == "approved" else ""),
             ]
+            if ends or report.state == "approved":
+                said.append(Change("set", "rests", rests if report.state == "approved" else ""))
         until = max(now, entry.until) + KEPT
         await cases.files.file(CASE, about.name, said, until)
         cases.notices.tell(outcome, now, case=about.name, account=about.account, provider=about.provider)
 
-    async def _vouched(self, about: _About, entry: Entry) -> bool:
+    async def _vouched(self, about: _About, entry: Entry, *, ends: bool) -> bool:
         """Have an organisation's approval, or its end, hold for its cluster; False where there is none any more."""
         if self._cases.vouch is None:
             return False
-        was = about.fields.get("state") == "approved"
-        if entry.state != "approved" and not was:
+        if entry.state != "approved" and not (ends and about.fields.get("rests")):
             return True
         why = f"verified by {about.provider}" if entry.state == "approved" else f"{entry.state} by {about.provider}"
         cluster = about.subject.removeprefix("c:")
@@ -334,6 +336,8 @@ def _aside(fields: Mapping[str, str], report: Report, now: int) -> bool:
         [at for at, what, which in history(fields) if (what, which) == ("started", report.id)], default=0
     ):
         return True
+    if report.id == fields.get("rests"):
+        return False
     holds = fields.get("state") == "approved" and now < whole(fields.get("until")) and fields.get("why") != "gone"
     current = fields.get("rests" if holds else "ref", "")
     return bool(current) and report.id != current and (holds or report.state != "approved")
