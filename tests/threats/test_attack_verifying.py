@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import hmac
+import json
 from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 
 from guardrail_mw.engine.cases import history
+from guardrail_mw.friction.verification.providers import Begin
 
 from ..asgi.verifying import (  # noqa: TID252
     KEY,
     NOW,
     SAME,
+    SECOND,
+    WORTH,
     Guarded,
     Own,
     Service,
@@ -193,3 +198,22 @@ async def test_one_case_has_one_reference(service: Own) -> None:
     visit: Any = cases.read(sealed)
     told: Any = await cases.case(visit)
     assert cases.begun(visit, sealed, told["reference"]).case == service.things["v1"]["case"]
+
+
+async def test_a_document_that_an_operator_notes_is_the_one_that_a_provider_reads() -> None:
+    service = Veriff()
+    async with serving(service):
+        own = {"url": service.url, "key": "key-1", "secrets": ["veriff-secret-1"], "worth": WORTH}
+        by_hand = {"use": "manual", "with": {"levels": {"id": WORTH}}}
+        site = guarded(
+            verification={"duplicates": 1, "providers": {"ids": by_hand, "theirs": {"use": "veriff", "with": own}}}
+        )
+        assert site.guardrail.engine.cases is not None
+        read = site.guardrail.engine.cases.providers["theirs"]
+        seen = {"id": "s-1", "code": 9001, "status": "approved", "document": {"country": "DE", "number": "C01-X00"}}
+        raw = json.dumps({"status": "success", "verification": {**seen, "decisionTime": "2026-01-01T00:00:00Z"}}).encode()
+        fields = {"x-auth-client": "key-1", "x-hmac-signature": hmac.new(b"veriff-secret-1", raw, "sha256").hexdigest()}
+        (told,) = read.parse_webhook(raw, fields)
+        noted: Any = site.guardrail.engine.cases.providers["ids"]
+        made = noted.decide(Begin("", "id", "", ""), "manual_1", "approved", NOW * SECOND, document="DE C01X00")
+        assert told.document == made.document != ""

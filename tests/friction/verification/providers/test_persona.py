@@ -132,7 +132,7 @@ async def test_from_beginning_to_end(service: Persona) -> None:
     service.things["inq_1"]["attributes"] |= {"status": "approved", "completed-at": "2025-12-31T00:00:00.000Z"}
     assert await one.fetch("inq_1") == Report(
         CASE, "inq_1", f"inq_1:approved:{NOW}", "approved", NOW, NOW - 86_400 * SECOND + YEAR, "ial2", "urn:example:kyc",
-        "document=DE:C01X00",
+        "document=DEC01X00",
     )  # fmt: skip
     await one.redact("inq_1")
     erased = await one.fetch("inq_1")

@@ -136,7 +136,7 @@ async def test_from_beginning_to_end(service: Stripe) -> None:
     service.things["vs_1"]["status"] = "verified"
     found = await one.fetch("vs_1")
     assert found == Report(
-        CASE, "vs_1", f"vs_1:verified:{NOW}", "approved", NOW, BEGUN + YEAR, "ial2", "urn:example:kyc", "document=DE:C01X00"
+        CASE, "vs_1", f"vs_1:verified:{NOW}", "approved", NOW, BEGUN + YEAR, "ial2", "urn:example:kyc", "document=DEC01X00"
     )
     assert await trouble(one.resume("vs_1", BEGIN)) == "rejected"
     assert await trouble(one.cancel("vs_1")) == "rejected"

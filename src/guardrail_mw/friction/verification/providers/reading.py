@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from hashlib import sha256
 from typing import Any, Final
+from unicodedata import normalize
 
 from guardrail_mw.friction.verification.providers.base import Means, Report, State, WebhookError, Worth
 from guardrail_mw.friction.verification.providers.signing import TOLERANCE
@@ -79,9 +80,16 @@ def digest(raw: bytes) -> str:
 
 
 def number(means: Means, kind: str, country: str, value: str) -> str:
-    """The token of an official number: letters and digits only, whatever was between them, with the country as it is written."""
-    bare = "".join(each for each in value.upper() if each.isalnum())
-    return means.digest(kind, f"{country.strip().upper()}:{bare}") if bare and len(value) <= 255 else ""  # noqa: PLR2004
+    """The token of an official number: the country as it is written, and the number; letters and digits only.
+
+    Where the country is not told apart it stands before the number, as operators note it: that is the same.
+    """
+    bare = _bare(value) if len(value) <= 255 else ""  # noqa: PLR2004
+    return means.digest(kind, _bare(country) + bare) if bare else ""
+
+
+def _bare(text: str) -> str:
+    return "".join([each for each in normalize("NFKC", text).upper() if each.isalnum()])
 
 
 def report(found: Report, worth: Worth | None, since: int | None = None) -> Report:
