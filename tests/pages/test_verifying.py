@@ -189,7 +189,7 @@ AGAIN = f"{VERIFY}?again=1"
     ("state", "says", "leads"),
     [
         ("started", "Stripe Identity has not got everything yet.", [AGAIN, APPEAL]),
-        ("pending", "Stripe Identity has not decided yet.", ["", APPEAL]),
+        ("pending", "Stripe Identity has not decided yet.", ["", AGAIN, APPEAL]),
         ("approved", "Go back to what you were doing, and try once more.", []),
         ("declined", "Stripe Identity could not confirm who you are.", [AGAIN, APPEAL]),
         ("expired", "Nothing was decided. You can begin anew.", [AGAIN, APPEAL]),

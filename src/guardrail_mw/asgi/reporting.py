@@ -71,22 +71,25 @@ class Reporting:
         home, parent = subject.network, subject.network_parent or subject.network
         if self._bad.spent(home, parent):
             return problem(*_MANY, headers=_MINUTE)
-        self._bad.add(home, parent)
         body = await read(receive, LONGEST)
+        if self._bad.spent(home, parent):  # by what came at the same time
+            return problem(*_MANY, headers=_MINUTE)
         if body is None:
+            self._bad.add(home, parent)
             return problem(413, "body_too_large", "A webhook is not that long.")
         try:
-            heard = await reports.webhook(provider, body, _once(facts.headers))
+            believed = reports.believed(provider, body, _once(facts.headers))
         except WebhookError as error:
+            self._bad.add(home, parent)
             self._guardrail.counts.count(f"verification.webhook_{error.code}")
             logger.warning("A webhook for %.40r was not believed: %s", provider, error.code)
             return problem(400, "webhook_refused", "The webhook is not accepted.")
+        try:
+            heard = [await reports.heard(provider, report) for report in believed]
         except (ProviderError, StoreError) as error:
-            self._bad.give_back(home, parent)
             self._guardrail.counts.count("verification.webhook_later")
             logger.warning("A webhook of %s could not be worked off: %s", provider, error)
             return problem(503, "unavailable", "It cannot be taken at the moment. Send it again.", headers=_MINUTE)
-        self._bad.give_back(home, parent)
         return plain(200, {"heard": heard})
 
     async def status(self, scope: Scope, facts: Facts) -> Answer:

@@ -44,6 +44,7 @@ _RETRY: Final = b"again"
 _OVER: Final = {"declined", "expired", "withdrawn", "duplicate"}
 _HELD_UP: Final[Mapping[str, tuple[str, int, str]]] = {
     "approved": ("approved", 200, ""),
+    "pending": ("pending", 200, ""),
     "many": ("many", 429, "tries_used_up"),
     "busy": ("busy", 409, "under_way"),
     "unavailable": ("later", 503, "unavailable"),
@@ -167,7 +168,7 @@ class Verifying:
         except ProviderError as error:
             logger.info("What became of a verification was not to be had: %s", error.detail or error.code)
             return fields
-        return await cases.case(visit.link) if heard == "noted" else fields
+        return await cases.case(visit.link) if heard != "unknown" else fields
 
 
 async def _begin(visit: _Visit, said: Mapping[str, str]) -> Answer:

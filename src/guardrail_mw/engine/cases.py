@@ -78,9 +78,9 @@ _TURN: Final = 150_000_000
 _LINES: Final = 200
 """Of a history, those that say what was begun not counted."""
 
-Begun: TypeAlias = Literal["approved", "many", "busy", "unavailable", "over"]
-"""Why a verification does not begin: there is one that holds; there were too many; another click begins one; the provider cannot;
-the case is over."""
+Begun: TypeAlias = Literal["approved", "pending", "many", "busy", "unavailable", "over"]
+"""Why a verification does not begin: there is one that holds; one is being looked at, and wants nothing more; there were too many;
+another click begins one; the provider cannot; the case is over."""
 
 
 class Link(NamedTuple):
@@ -373,6 +373,8 @@ class Cases:
             return "approved"
         if fields.get("ref") and state in {"", "pending"}:
             way = await self._resume(provider, fields, begin)
+            if way in {"pending", "unavailable"}:
+                return way
             if way:
                 return self._ours(way, sealed)
         count = whole(fields.get("round")) + 1
@@ -422,11 +424,19 @@ class Cases:
         return self._ours(started.url, sealed)
 
     async def _resume(self, provider: Provider, fields: Mapping[str, str], begin: Begin) -> str:
-        """The way back to what was begun; empty where there is none any more."""
+        """The way back to what was begun, or why there is none now; empty where there will be none."""
         try:
             return (await provider.resume(fields["ref"], begin)).url
         except ProviderError as error:
-            return fields.get("url", "") if error.code in {"unsupported", "unavailable"} else ""
+            if error.code in {"unsupported", "unavailable"}:
+                return fields.get("url", "")
+            if error.code != "rejected":
+                return ""
+        try:  # decided, or being looked at: another would cost something, and ask for the same once more
+            report = await provider.fetch(fields["ref"])
+        except ProviderError as error:
+            return "unavailable" if error.code == "unavailable" else ""
+        return "pending" if report is not None and report.state == "pending" else ""
 
     def _ours(self, url: str, sealed: str) -> str:
         """Pages of ours are found under the link, which ends; the reference that the provider has does not."""

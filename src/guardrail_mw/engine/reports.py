@@ -1,13 +1,16 @@
 """What providers and operators say became of verifications: checked, counted once, and written where requests find it.
 
 A report may come late, twice, out of order, and to several processes at once. Each is worked off in an order in which being cut
-off loses nothing: the standing first, which merges; then the record; last the note that the event was heard.
+off loses nothing: the standing first, which merges; then the record; last the note that the event was heard. Of many who work
+the same one off at once all write the same, and one has noted it: that one tells.
 """
 
 from __future__ import annotations
 
+import json
 import logging
 from hashlib import sha256
+from secrets import token_hex
 from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, TypeAlias
 
 from guardrail_mw.conditions import ial_level
@@ -42,9 +45,11 @@ _CASES: Final = 131_072
 """Cases of which a process remembers when they are due."""
 _OPERATOR: Final = "-"
 """What an operator's approval rests on: no provider's verification is called so."""
+_SAID: Final = "o."
+"""What a record's fields begin with that keep what a report said, by its order."""
 
 Heard: TypeAlias = Literal["noted", "again", "unknown"]
-"""It changed something; it was heard before; it is of no case that we know."""
+"""It was noted, and by nobody before; it says nothing that was not heard; it is of no case that we know."""
 
 
 class _About(NamedTuple):
@@ -82,10 +87,18 @@ class Reports:
             ProviderError: what is needed besides was not to be had: the provider shall send it again.
             StoreError: likewise of the store.
         """
+        return [await self.heard(provider, report) for report in self.believed(provider, raw, headers)]
+
+    def believed(self, provider: str, raw: bytes, headers: Mapping[str, str]) -> Sequence[Report]:
+        """What a webhook reports.
+
+        Raises:
+            WebhookError: it is not believed, or there is no such provider.
+        """
         made = self._cases.providers.get(provider)
         if made is None or not made.webhook:
             raise WebhookError("unsigned")
-        return [await self.heard(provider, report) for report in made.parse_webhook(raw, headers)]
+        return made.parse_webhook(raw, headers)
 
     async def fetched(self, provider: str, which: str) -> Heard:
         """Ask a provider what became of a verification, and work the answer off.
@@ -105,7 +118,7 @@ class Reports:
             return "unknown"
         now, files = self._cases.clock.now(), self._cases.files
         event = sha256(f"{provider} {report.event}".encode()).hexdigest()[:32]
-        if await files.pull(EVENT, event) is not None:
+        if "case" in (await files.pull(EVENT, event) or {}):
             return "again"
         report = report._replace(at=min(report.at, now + _LATEST))
         why = ""
@@ -116,12 +129,21 @@ class Reports:
                 return "unknown"
         if report.state == "pending" == about.fields.get("state") and why == about.fields.get("why"):
             return "again"  # whoever looks on writes nothing
+        begun = await files.file(EVENT, event, [Change("first", "begun", str(now))], now + _REMEMBERED)
+        if "case" in begun:
+            return "again"
+        now, outcome = whole(begun["begun"]), ""
         if _aside(about.fields, report, now):
             line = noted(now, report.state, f"{report.at} other")
             await files.file(CASE, about.name, [line, *shortened(about.fields)], now + KEPT)
         else:
-            await self._note(about, report, why, report.id)
-        await files.file(EVENT, event, [Change("first", "case", about.name)], now + _REMEMBERED)
+            outcome = await self._note(about, report, why, report.id, now)
+        mine = token_hex(8)
+        done = [Change("first", "case", about.name), Change("first", "by", mine)]
+        if (await files.file(EVENT, event, done, now + _REMEMBERED))["by"] != mine:
+            return "again"
+        if outcome:
+            self._tell(about, outcome)
         return "noted"
 
     async def _about(self, provider: str, report: Report) -> _About | None:
@@ -175,12 +197,13 @@ class Reports:
         place = self._assurance.index(acr) if acr in self._assurance else 0
         return self._assurance[place - 1] if place else ""
 
-    async def _note(self, about: _About, report: Report, why: str, rests: str) -> None:
-        """Write it into the account's standing, and into the record; with what an approval rests on.
+    async def _note(self, about: _About, report: Report, why: str, rests: str, now: int) -> str:
+        """Write it, heard at `now`, into the account's standing and into the record; what it comes to.
 
-        What comes late is not written into a standing: one may have been forgotten, with all that undid it.
+        `rests` is what an approval rests on. What comes late is not written into a standing: one may have been forgotten, with
+        all that undid it.
         """
-        cases, now = self._cases, self._cases.clock.now()
+        cases = self._cases
         entry = Entry(
             report.state,
             report.at,
@@ -198,24 +221,49 @@ class Reports:
         if about.subject != about.account and latest and not await self._vouched(about, entry, ends=ends):
             why = "gone"
         outcome = "duplicate" if why == "duplicate" else report.state
-        line = noted(now, outcome, f"{report.at} {why}".rstrip())
-        said: list[Change] = [line, *shortened(about.fields)]
-        if latest:  # what requests go by is in the standing; this is for people
-            said += [
-                Change("set", "order", str(entry.order)),
-                Change("set", "state", report.state),
-                Change("set", "at", str(report.at)),
-                Change("set", "heard", str(now)),
-                Change("set", "until", str(entry.until or "")),
-                Change("set", "why", why),
-                Change("set", "ial", report.ial),
-                Change("set", "acr", report.acr),
+        line, until = noted(now, outcome, f"{report.at} {why}".rstrip()), max(now, entry.until) + KEPT
+        lines = [line, *shortened(about.fields)]
+        if not latest:
+            await cases.files.file(CASE, about.name, lines, until)
+            return outcome
+        said = {
+            "order": str(entry.order),
+            "state": entry.state,
+            "at": str(entry.at),
+            "heard": str(now),
+            "until": str(entry.until or ""),
+            "why": why,
+            "ial": entry.ial,
+            "acr": entry.acr,
+        }
+        if ends or report.state == "approved":
+            said["rests"] = rests if report.state == "approved" else ""
+        await self._say(about, said, lines, until)
+        return outcome
+
+    async def _say(self, about: _About, said: dict[str, str], lines: Sequence[Change], until: int) -> None:
+        """Have the record say what the latest report says, whoever else writes into it meanwhile.
+
+        What requests go by is in the standing; this is for people, and for when the standing is forgotten.
+        """
+        order, fields = whole(said["order"]), about.fields
+        while True:
+            known = [whole(field.removeprefix(_SAID)) for field in fields if field.startswith(_SAID)]
+            changes = [
+                *lines,
+                *[Change("set", field, value) for field, value in said.items()],
+                Change("set", f"{_SAID}{order}", json.dumps(said)),
+                *[Change("unset", f"{_SAID}{each}") for each in known if each < order],
             ]
-            if ends or report.state == "approved":
-                said.append(Change("set", "rests", rests if report.state == "approved" else ""))
-        until = max(now, entry.until) + KEPT
-        await cases.files.file(CASE, about.name, said, until)
-        cases.notices.tell(outcome, now, case=about.name, account=about.account, provider=about.provider)
+            fields = await self._cases.files.file(CASE, about.name, changes, until)
+            order = max([whole(field.removeprefix(_SAID)) for field in fields if field.startswith(_SAID)])
+            if fields["order"] == str(order):
+                return
+            said = json.loads(fields[f"{_SAID}{order}"])
+
+    def _tell(self, about: _About, outcome: str) -> None:
+        cases = self._cases
+        cases.notices.tell(outcome, cases.clock.now(), case=about.name, account=about.account, provider=about.provider)
 
     async def _vouched(self, about: _About, entry: Entry, *, ends: bool) -> bool:
         """Have an organisation's approval, or its end, hold for its cluster; False where there is none any more."""
@@ -265,7 +313,7 @@ class Reports:
             report, why = await self._decided(about, report)
         said = [noted(now, "decided", f"{state} {reason}"), Change("set", "spoken", str(now))]
         await cases.files.file(CASE, name, said, now + KEPT)
-        await self._note(about, report, why, _OPERATOR)
+        self._tell(about, await self._note(about, report, why, _OPERATOR, now))
         return await cases.files.pull(CASE, name)
 
     async def _decided(self, about: _About, report: Report) -> tuple[Report, str]:

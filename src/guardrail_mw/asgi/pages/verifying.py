@@ -40,6 +40,8 @@ attempts; something of ours is down; the text was too long."""
 
 _LOOKS: Final = frozenset({"pending", "busy"})
 """What changes by itself."""
+_UNDER_WAY: Final = frozenset({"started", "pending"})
+"""What may be gone on with: providers cannot always tell whether they wait for the person."""
 
 
 def consent_page(  # noqa: PLR0913 - what a page is made of, by name
@@ -152,8 +154,8 @@ def state_page(  # noqa: PLR0913 - what a page is made of, by name
     deeds: list[tuple[str, str]] = []
     if state in _LOOKS:
         deeds.append(("", texts["verify_look"]))
-    elif again and not approved:
-        deeds.append((again, texts["verify_started_again" if state == "started" else "verify_again"]))
+    if again and not approved and state != "busy":
+        deeds.append((again, texts["verify_started_again" if state in _UNDER_WAY else "verify_again"]))
     if appeal and not approved:
         deeds.append((appeal, texts["verify_appeal_link"]))
     said = {
