@@ -267,6 +267,58 @@ async def test_begun_once_and_gone_on_with(service: Own) -> None:
     assert [call.method for call in service.calls] == ["POST", "POST"]
 
 
+async def test_consent_once_more_after_no_answer_is_the_same_wish(service: Own) -> None:
+    site = guarded(service)
+    path = await link(site)
+    service.broken += [(503, b"")] * 3  # it did what it was asked, and that was not heard
+    assert (await begin(site, path)).status == 503
+    service.broken.clear()
+    assert (await begin(site, path)).field("location") == "https://id.example/v1"
+    other = path_of(said(await ask(site))["verification_url"])
+    assert (await begin(site, other)).field("location") == "https://id.example/v1/again"
+    assert len(service.things) == 1
+
+
+async def test_by_another_link_after_no_answer_it_begins_too(service: Own) -> None:
+    site = guarded(service)
+    service.broken += [(503, b"")] * 3
+    assert (await begin(site, await link(site))).status == 503
+    service.broken.clear()
+    assert (await begin(site, path_of(said(await ask(site))["verification_url"]))).status == 303
+
+
+async def test_what_is_being_looked_at_is_not_begun_again(service: Own) -> None:
+    site = guarded(service)
+    path = await link(site)
+    await begin(site, path)
+    service.broken += [(409, b"{}")]  # it wants nothing more of the person
+    answer = await begin(site, path, SAME)
+    assert (answer.status, answer.json["state"]) == (200, "started")
+    service.broken += [(409, b"{}")]
+    assert "being looked at" in text_of(await begin(site, path))
+    assert len(service.things) == 1
+    service.broken += [(409, b"{}"), (503, b""), (503, b""), (503, b"")]
+    assert (await begin(site, path, SAME)).json["code"] == "unavailable"
+    service.broken.clear()
+    service.things["v1"]["state"] = "expired"
+    service.broken += [(409, b"{}")]
+    assert (await begin(site, path)).field("location") == "https://id.example/v2"
+
+
+async def test_whoever_waits_may_look_as_often_as_they_like(service: Own, notices: list[Any]) -> None:
+    """Nothing new is heard: nothing is written, and nobody is told."""
+    site = guarded(service)
+    site.guardrail.notices.subscribe(lambda notice: notices.append(notice["what"]))
+    path = await link(site)
+    await begin(site, path)
+    for number in range(20):
+        service.things["v1"]["seen"] = str(number)  # no answer is the same as another
+        site.clock.advance(11)
+        assert (await look(site, path)).json["state"] == "pending"
+    assert len([call for call in service.calls if call.method == "GET"]) == 20
+    assert notices == ["asked", "started", "pending"]
+
+
 async def test_so_many_may_be_begun(service: Own) -> None:
     site = guarded(service, verification={"tries": 2})
     path = await link(site)
@@ -305,6 +357,11 @@ async def test_nobody_without_account_is_sent_to_be_verified() -> None:
             "/v1/chat/completions", {}, (b"user-agent", b"HeadlessChrome/140.0"), (b"content-type", b"application/json")
         )
     assert "verification_url" not in answer.body.decode()
+
+
+@pytest.mark.parametrize(("use", "says"), [("manual", "A person at Example AI"), ("simulated", "no document is looked at")])
+async def test_the_refusal_s_page_says_who_checks(use: str, says: str) -> None:
+    assert says in " ".join(text_of(await refused(guarded(use=use), HTML)).split())
 
 
 async def test_browsers_get_the_page_with_the_refusal(service: Own) -> None:

@@ -35,7 +35,7 @@ from .served import plain
 from .serving import Stage, staged
 from .test_sdks import KINDS, WHOLE, Caller, code
 from .test_servers import Running
-from .verifying import OURS, PROVIDERS, ROBOT, Office, Own, Person, Service, document, standard
+from .verifying import OURS, PROVIDERS, ROBOT, Office, Own, Person, Service, Sumsub, document, standard, sumsub
 
 pytestmark = pytest.mark.anyio
 
@@ -152,6 +152,20 @@ async def test_on_every_store(
         await robot.refused()
 
 
+async def test_whoever_goes_on_is_the_same_applicant(stage: Stage) -> None:
+    """Sumsub makes an applicant of every name that it is given: of a case it is given one."""
+    async with serving(Sumsub()) as service, Robot("openai async", stage.url) as robot:
+        stage.guard(document(stage.url, sumsub(service.url)))
+        await robot.passes()
+        await stage.quiet()
+        for _ in range(3):
+            person = Person((await robot.refused())["verification_url"])
+            assert (await person.sends(consent="yes")).location.startswith("https://in.sumsub.com/")
+        asked = [call.json["userId"] for call in service.calls if call.path.endswith("/websdkLink")]
+        (applicant,) = service.things.values()
+        assert asked == [applicant["externalUserId"]] * 3
+
+
 # Two processes
 
 
@@ -222,7 +236,9 @@ async def test_two_processes_share_what_became_of_it(
     await store.close()
     assert fields is not None
     said = [what for _, what, _ in history(fields)]
-    assert sorted(said) == sorted(["reached", "asked", "started", "approved", "withdrawn"] + ["reached", "asked", "approved"])
+    assert sorted(said) == sorted(
+        ["reached", "asked", "started", "approved", "withdrawn"] + ["reached", "asked", "approved"]
+    )
 
 
 # Races
@@ -354,7 +370,10 @@ class Proxy:
         while more:
             message = await receive()
             body, more = body + message.get("body", b""), message.get("more_body", False)
-        assert scope["path"].startswith("/api/"), scope["path"]
+        if not scope["path"].startswith("/api/"):
+            await send({"type": "http.response.start", "status": 404, "headers": []})
+            await send({"type": "http.response.body", "body": b""})
+            return
         query = scope["query_string"].decode()
         url = self.target + scope["path"].removeprefix("/api") + (f"?{query}" if query else "")
         headers = [(name, value) for name, value in scope["headers"] if name != b"host"]

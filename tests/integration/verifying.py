@@ -12,10 +12,11 @@ import httpx
 
 from ..asgi.kit import policy  # noqa: TID252 - the kit of the pipeline's tests
 from ..asgi.verifying import NOW, SECRET, WORTH, signed  # noqa: TID252 - likewise
-from ..friction.verification.providers.standin import Own, Service, Stripe  # noqa: TID252 - services that serve
+from ..friction.verification.providers.standin import Own, Service, Stripe, Sumsub  # noqa: TID252 - services that serve
 
 __all__ = [
-    "NOW", "OURS", "PROVIDERS", "ROBOT", "VERIFY", "Office", "Own", "Person", "Service", "Stripe", "document", "standard", "stripe",
+    "NOW", "OURS", "PROVIDERS", "ROBOT", "VERIFY", "Office", "Own", "Person", "Service", "Stripe", "Sumsub", "document", "standard", "stripe",
+    "sumsub",
 ]  # fmt: skip
 
 ROBOT: Final = "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 HeadlessChrome/140.0 Safari/537.36"
@@ -38,6 +39,15 @@ def stripe(url: str) -> dict[str, Any]:
     """`ids` is Stripe Identity."""
     own = {"url": url, "key": "rk_live_1", "secrets": [STRIPE_SECRET], "levels": {"id": WORTH}, "documents": True}
     return {"use": "stripe_identity", "with": own, "name": "Stripe Identity"}
+
+
+def sumsub(url: str) -> dict[str, Any]:
+    """`ids` is Sumsub."""
+    own = {
+        "url": url, "token": "prd:1", "key": "sumsub-secret-key", "secrets": ["sumsub-hook-1"],
+        "levels": {"id": {**WORTH, "name": "id-and-selfie"}},
+    }  # fmt: skip
+    return {"use": "sumsub", "with": own, "name": "Sumsub"}
 
 
 def document(public: str, ids: Mapping[str, Any], *, ladder: Any = None, **more: Any) -> dict[str, Any]:

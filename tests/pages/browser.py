@@ -286,8 +286,8 @@ def checked(tab: Tab, axe_core: str) -> None:
 
 
 @contextmanager
-def chromium(folder: Path) -> Iterator[Callable[[], Tab]]:
-    """A browser with a profile of its own; calling what it gives opens a tab."""
+def chromium(folder: Path, *more: str) -> Iterator[Callable[[], Tab]]:
+    """A browser with a profile of its own, and `more` options; calling what it gives opens a tab."""
     program = find()
     if program is None:
         missing("Chromium (`apt-get install chromium`)")
@@ -301,6 +301,7 @@ def chromium(folder: Path) -> Iterator[Callable[[], Tab]]:
         "--remote-debugging-port=0",
         f"--user-data-dir={folder}",
         f"--host-resolver-rules=MAP {PLAIN} 127.0.0.1",
+        *more,
         "about:blank",
     ]
     with ExitStack() as open_things:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 from guardrail_mw.asgi.fields import rfc3339
 from guardrail_mw.asgi.pages.verifying import appeal_page, consent_page
 from guardrail_mw.asgi.respond import Answer
-from guardrail_mw.asgi.visiting import BY, reading
+from guardrail_mw.asgi.visiting import checked_by, reading
 from guardrail_mw.engine.appeals import LONGEST
 from guardrail_mw.engine.callers import browses
 from guardrail_mw.engine.hints import hint
@@ -86,6 +86,6 @@ def _consent(
         until=more["expires_at"],
         appeal=more.get("appeal_url", ""),
         onward=cases.onward(asks.provider),
-        by=BY.get(settings.use, "service"),
+        by=checked_by(settings.use),
         **shown,
     )

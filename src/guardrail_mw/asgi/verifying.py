@@ -15,7 +15,7 @@ from guardrail_mw.asgi.fields import rfc3339
 from guardrail_mw.asgi.pages.verifying import consent_page, decide_page, state_page, waiting_page
 from guardrail_mw.asgi.problems import onward, plain, problem
 from guardrail_mw.asgi.respond import Answer
-from guardrail_mw.asgi.visiting import BY, Gate, Turned, given, only, reading, turned
+from guardrail_mw.asgi.visiting import Gate, Turned, checked_by, given, only, reading, turned
 from guardrail_mw.engine.callers import browses
 from guardrail_mw.engine.cases import lost
 from guardrail_mw.errors import StoreError
@@ -229,7 +229,7 @@ def _consent(visit: _Visit) -> Answer:
         decision=visit.link.decision,
         appeal="",
         onward=visit.cases.onward(visit.link.provider),
-        by=BY.get(visit.use, "service"),
+        by=checked_by(visit.use),
         **visit.named(),
     )
     return Answer(200, *made)

@@ -22,12 +22,10 @@ if TYPE_CHECKING:
     from guardrail_mw.engine import Engine
     from guardrail_mw.values import Facts
 
-__all__ = ["BY", "VISITS", "Gate", "Turned", "given", "only", "reading", "turned"]
+__all__ = ["VISITS", "Gate", "Turned", "checked_by", "given", "only", "reading", "turned"]
 
 VISITS: Final = 120
 """Requests a minute, of a network, for these pages."""
-BY: Final[Mapping[str, By]] = {"simulated": "simulated", "manual": "manual"}
-"""Who checks, by plugin, where that is no service."""
 _BODY: Final = 32_768
 """Bytes: a form writes a character of an appeal as up to twelve."""
 _CLOSED: Final[Mapping[str, tuple[int, str, str]]] = {
@@ -38,6 +36,7 @@ _CLOSED: Final[Mapping[str, tuple[int, str, str]]] = {
     "unavailable": (503, "unavailable", "It cannot be looked up at the moment. Try again in a while."),
     "large": (413, "body_too_large", "That is longer than what is read here."),
 }
+_BY: Final[Mapping[str, By]] = {"simulated": "simulated", "manual": "manual"}
 _METHOD: Final = (405, "method_not_allowed", "GET looks, POST sends.")
 
 
@@ -112,6 +111,11 @@ async def given(engine: Engine, receive: Receive, facts: Facts) -> Mapping[str, 
         status = 415 if kind != b"application/json" else 400
         raise Turned(problem(status, "unreadable", "Send JSON, or the form of the page."))
     return {name: value.encode(errors="replace").decode() for name, value in found.items() if isinstance(value, str)}
+
+
+def checked_by(use: str) -> By:
+    """Who checks, by the provider's plugin: what a page of consent says of what happens next."""
+    return _BY.get(use, "service")
 
 
 def reading(engine: Engine, facts: Facts) -> dict[str, Any]:

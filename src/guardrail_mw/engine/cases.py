@@ -79,8 +79,8 @@ _LINES: Final = 200
 """Of a history, those that say what was begun not counted."""
 
 Begun: TypeAlias = Literal["approved", "pending", "many", "busy", "unavailable", "over"]
-"""Why a verification does not begin: there is one that holds; one is being looked at, and wants nothing more; there were too many;
-another click begins one; the provider cannot; the case is over."""
+"""Why a verification does not begin: there is one that holds; one is being looked at, and wants nothing more; there were too
+many; another click begins one; the provider cannot; the case is over."""
 
 
 class Link(NamedTuple):
@@ -434,8 +434,8 @@ class Cases:
                 return ""
         try:  # decided, or being looked at: another would cost something, and ask for the same once more
             report = await provider.fetch(fields["ref"])
-        except ProviderError as error:
-            return "unavailable" if error.code == "unavailable" else ""
+        except ProviderError as trouble:
+            return "unavailable" if trouble.code == "unavailable" else ""
         return "pending" if report is not None and report.state == "pending" else ""
 
     def _ours(self, url: str, sealed: str) -> str:
