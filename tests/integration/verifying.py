@@ -15,14 +15,16 @@ from ..asgi.verifying import NOW, SECRET, WORTH, signed  # noqa: TID252 - likewi
 from ..friction.verification.providers.standin import Own, Service, Stripe, Sumsub  # noqa: TID252 - services that serve
 
 __all__ = [
-    "NOW", "OURS", "PROVIDERS", "ROBOT", "VERIFY", "Office", "Own", "Person", "Service", "Stripe", "Sumsub", "document", "standard", "stripe",
-    "sumsub",
+    "NOW", "OURS", "PROVIDERS", "ROBOT", "SECRETS", "SERVERS", "VERIFY", "WORTH", "Office", "Own", "Person", "Service", "Stripe",
+    "Sumsub", "document", "standard", "stripe", "sumsub",
 ]  # fmt: skip
 
 ROBOT: Final = "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 HeadlessChrome/140.0 Safari/537.36"
 HTML: Final = {"accept": "text/html,application/xhtml+xml"}
 STRIPE_SECRET: Final = "whsec_first_secret"  # noqa: S105 - of the stand-in
 OURS: Final = "/.guardrail"
+SECRETS: Final = {"GUARDRAIL_ID_KEY": "i" * 32, "GUARDRAIL_KEYS": "k" * 32}
+SERVERS: Final = ("redis", "valkey", "cluster", "fakeredis")
 VERIFY: Final = {"at": 60, "do": "verify", "with": {"use": "identity", "provider": "ids", "level": "id"}}
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 from guardrail_mw.asgi.browsing import read
 from guardrail_mw.asgi.fields import rfc3339
 from guardrail_mw.asgi.problems import plain, problem
+from guardrail_mw.asgi.respond import Answer
 from guardrail_mw.engine.identifiers import identifiers
 from guardrail_mw.errors import StoreError, TokenError
 from guardrail_mw.friction.clearance import holds
@@ -20,12 +21,13 @@ from guardrail_mw.stores.base import Bill
 from guardrail_mw.values import CLEARED, Standing
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
-    from guardrail_mw.asgi.respond import Answer
     from guardrail_mw.asgi.types import Receive, Scope
     from guardrail_mw.clock import Clock
     from guardrail_mw.engine import Engine, Guardrail
+    from guardrail_mw.engine.reports import Reports
+    from guardrail_mw.friction.verification.providers import Report
     from guardrail_mw.values import Facts, Headers, Subject
 
 __all__ = ["LONGEST", "STATUS", "WEBHOOKS", "Reporting"]
@@ -68,22 +70,12 @@ class Reporting:
         reports = engine.reports
         assert reports is not None  # noqa: S101 - the caller asks first
         subject = engine.resolver.fallback(facts)
-        home, parent = subject.network, subject.network_parent or subject.network
-        if self._bad.spent(home, parent):
+        network = subject.network, subject.network_parent or subject.network
+        if self._bad.spent(*network):
             return problem(*_MANY, headers=_MINUTE)
-        body = await read(receive, LONGEST)
-        if self._bad.spent(home, parent):  # by what came at the same time
-            return problem(*_MANY, headers=_MINUTE)
-        if body is None:
-            self._bad.add(home, parent)
-            return problem(413, "body_too_large", "A webhook is not that long.")
-        try:
-            believed = reports.believed(provider, body, _once(facts.headers))
-        except WebhookError as error:
-            self._bad.add(home, parent)
-            self._guardrail.counts.count(f"verification.webhook_{error.code}")
-            logger.warning("A webhook for %.40r was not believed: %s", provider, error.code)
-            return problem(400, "webhook_refused", "The webhook is not accepted.")
+        believed = self._believed(reports, provider, await read(receive, LONGEST), facts, network)
+        if isinstance(believed, Answer):
+            return believed
         try:
             heard = [await reports.heard(provider, report) for report in believed]
         except (ProviderError, StoreError) as error:
@@ -91,6 +83,23 @@ class Reporting:
             logger.warning("A webhook of %s could not be worked off: %s", provider, error)
             return problem(503, "unavailable", "It cannot be taken at the moment. Send it again.", headers=_MINUTE)
         return plain(200, {"heard": heard})
+
+    def _believed(
+        self, reports: Reports, provider: str, body: bytes | None, facts: Facts, network: tuple[str, str]
+    ) -> Sequence[Report] | Answer:
+        """What a webhook reports, or why it is not taken. What is not believed is counted; how many come at once is not."""
+        if self._bad.spent(*network):  # by what came while this was read
+            return problem(*_MANY, headers=_MINUTE)
+        if body is None:
+            self._bad.add(*network)
+            return problem(413, "body_too_large", "A webhook is not that long.")
+        try:
+            return reports.believed(provider, body, _once(facts.headers))
+        except WebhookError as error:
+            self._bad.add(*network)
+            self._guardrail.counts.count(f"verification.webhook_{error.code}")
+            logger.warning("A webhook for %.40r was not believed: %s", provider, error.code)
+            return problem(400, "webhook_refused", "The webhook is not accepted.")
 
     async def status(self, scope: Scope, facts: Facts) -> Answer:
         """What the caller has passed, and until when."""
