@@ -217,3 +217,13 @@ async def test_a_document_that_an_operator_notes_is_the_one_that_a_provider_read
         noted: Any = site.guardrail.engine.cases.providers["ids"]
         made = noted.decide(Begin("", "id", "", ""), "manual_1", "approved", NOW * SECOND, document="DE C01X00")
         assert told.document == made.document != ""
+
+
+async def test_going_back_and_back_asks_a_provider_now_and_then(service: Own) -> None:
+    site = guarded(service)
+    path = await link(site)
+    for _ in range(20):
+        assert (await begin(site, path, SAME)).status in {303, 409}
+    assert len(service.calls) == 2
+    site.clock.advance(5)
+    assert (await begin(site, path)).field("location") == "https://id.example/v1/again"

@@ -109,3 +109,26 @@ async def test_who_begins_again_keeps_no_approval_that_is_taken_back_nor_ends_it
     assert (await ask(site, key=OTHER_KEY)).status == 200
     await report(site, event(service, "withdrawn", "2026-01-01T00:03:00Z"), "m-3", stamp=stamp)
     assert (await ask(site, key=OTHER_KEY)).status == 403
+
+
+async def test_nobody_goes_on_with_what_another_account_began(service: Own) -> None:
+    site, _ = await suspect(service)
+    mine, other = await way(site), await way(site, key=OTHER_KEY)
+    assert (await begin(site, mine)).field("location") == "https://id.example/v1"
+    # whoever goes on sees what was written there
+    assert (await begin(site, other)).field("location") == "https://id.example/v2"
+    assert (await begin(site, other)).field("location") == "https://id.example/v2/again"
+    await report(site, event(service, "approved", which="v1", document="P1"))
+    assert [(await ask(site, key=key)).status for key in (OTHER_KEY, THIRD)] == [200, 403]
+
+
+async def test_an_account_uses_up_its_own_tries_and_not_its_clusters(service: Own) -> None:
+    site, _ = await suspect(service)
+    mine, other = await way(site), await way(site, key=OTHER_KEY)
+    for number in range(1, 6):
+        assert (await begin(site, other)).status == 303
+        raw = event(service, "declined", f"2026-01-01T00:0{number}:00Z", f"v{number}")
+        site.clock.advance(200)
+        await report(site, raw, f"m-{number}", stamp=NOW + number * 200)
+    assert (await begin(site, other, SAME)).json["code"] == "tries_used_up"
+    assert (await begin(site, mine)).status == 303

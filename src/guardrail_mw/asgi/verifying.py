@@ -160,7 +160,7 @@ class Verifying:
         which, now = fields.get("ref", ""), cases.clock.now()
         if not which or fields.get("state", "") not in {"", "pending"} or reports is None:
             return fields
-        if now - (self._looked.get(which) or 0) < _AGAIN:
+        if 0 <= now - (self._looked.get(which) or 0) < _AGAIN:
             return fields
         self._looked.put(which, now)
         try:

@@ -75,6 +75,10 @@ _VERSION: Final = 1
 
 _TURN: Final = 150_000_000
 """µs in which one click of several begins a verification: longer than a provider may take."""
+_BACK: Final = 5_000_000
+"""µs between two ways back to what was begun: each is a call to the provider."""
+_TOGETHER: Final = 5
+"""How many times an account's tries all of a cluster have."""
 _LINES: Final = 200
 """Of a history, those that say what was begun not counted."""
 
@@ -232,6 +236,8 @@ class Cases:
         self.providers: dict[str, Provider] = {name: each.build(self.means) for name, each in settings.providers.items()}
         """By their names in the policy."""
         self._filed: Recent[str, bool] = Recent(_ASKED)
+        self._resumed: Recent[str, int] = Recent(_ASKED)
+        """µs of the last way back, by the provider's ids."""
 
     @property
     def files(self) -> Files:
@@ -371,14 +377,17 @@ class Cases:
         state, begin = fields.get("state", ""), self.begun(link, sealed, fields.get("reference", ""))
         if state == "approved" and now < whole(fields.get("until")) and not lost(link, fields):
             return "approved"
-        if fields.get("ref") and state in {"", "pending"}:
+        if fields.get("ref") and state in {"", "pending"} and fields.get("by", link.account) == link.account:
+            if 0 <= now - (self._resumed.get(fields["ref"]) or 0) < _BACK:
+                return "busy"
+            self._resumed.put(fields["ref"], now)
             way = await self._resume(provider, fields, begin)
             if way in {"pending", "unavailable"}:
                 return way
             if way:
                 return self._ours(way, sealed)
         count = whole(fields.get("round")) + 1
-        if not await self._another(name, count):
+        if not await self._another(link, count):
             return "many"
         mark = f"turn.{count}.{now // _TURN}"
         reference = await self._turn(name, count, mark)
@@ -398,11 +407,16 @@ class Cases:
         known = await self.files.file(CASE, name, changes, self.clock.now() + KEPT)
         return known[place] if known[mark] == mine else ""
 
-    async def _another(self, name: str, count: int) -> bool:
-        """Whether a case may begin one more verification: they cost something, whoever keeps clicking."""
-        return await tally_of(self.store).take(
-            f"starts:{name}", str(count), self.settings.tries, self.clock.now() + _TRIES_FOR
-        )
+    async def _another(self, link: Link, count: int) -> bool:
+        """Whether a case may begin one more verification: they cost something, whoever keeps clicking.
+
+        Of a cluster each account has its tries, so that one of them does not use up all of them; together they have some more.
+        """
+        budget, until, most = f"starts:{self.named(link)}", self.clock.now() + _TRIES_FOR, self.settings.tries
+        if link.subject == link.account:
+            return await tally_of(self.store).take(budget, str(count), most, until)
+        alone = await tally_of(self.store).take(f"{budget}:{link.account}", str(count), most, until)
+        return alone and await tally_of(self.store).take(budget, str(count), most * _TOGETHER, until)
 
     async def _start(self, provider: Provider, link: Link, sealed: str, begin: Begin, count: int, mark: str) -> str | Begun:
         name, now = self.named(link), self.clock.now()
@@ -413,7 +427,8 @@ class Cases:
             await self.files.file(CASE, name, [Change("unset", mark)], now + KEPT)
             return "unavailable"
         said = {"ref": started.id, "url": started.url, "state": "", "until": "", "why": "", "started": str(now)}
-        changes = [Change("set", field, value) for field, value in {**said, "reference": begin.case}.items()]
+        said |= {"reference": begin.case, "by": link.account}
+        changes = [Change("set", field, value) for field, value in said.items()]
         changes += [Change("unset", mark), Change("unset", f"reference.{count}")]
         until = now + KEPT
         await self.files.file(REFERENCE, referring(link.provider, started.id), [Change("set", "case", name)], until)
