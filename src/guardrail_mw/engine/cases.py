@@ -370,35 +370,36 @@ class Cases:
             StoreError: the store failed; what began at the provider may be begun again.
         """
         provider, now = self.providers.get(link.provider), self.clock.now()
-        name = self.named(link)
-        fields = await self.files.pull(CASE, name)
-        if provider is None or fields is None:  # erased, or from another policy
+        fields = await self.files.pull(CASE, self.named(link))
+        if provider is None or fields is None or "account" not in fields:  # erased, or from another policy
             return "over"
-        state, begin = fields.get("state", ""), self.begun(link, sealed, fields.get("reference", ""))
-        if state == "approved" and now < whole(fields.get("until")) and not lost(link, fields):
+        begin = self.begun(link, sealed, fields.get("reference", ""))
+        if fields.get("state") == "approved" and now < whole(fields.get("until")) and not lost(link, fields):
             return "approved"
-        if fields.get("ref") and state in {"", "pending"} and fields.get("by", link.account) == link.account:
-            if 0 <= now - (self._resumed.get(fields["ref"]) or 0) < _BACK:
-                return "busy"
-            self._resumed.put(fields["ref"], now)
-            way = await self._resume(provider, fields, begin)
-            if way in {"pending", "unavailable"}:
-                return way
+        if (
+            fields.get("ref")
+            and fields.get("state", "") in {"", "pending"}
+            and fields.get("by", link.account) == link.account
+        ):
+            way = await self._go_on(provider, fields, begin)
             if way:
                 return self._ours(way, sealed)
-        count = whole(fields.get("round")) + 1
+        return await self._begin(provider, link, sealed, begin, fields)
+
+    async def _begin(
+        self, provider: Provider, link: Link, sealed: str, begin: Begin, fields: Mapping[str, str]
+    ) -> str | Begun:
+        """Have another verification made, if there may be one and no other click makes it."""
+        name, count = self.named(link), whole(fields.get("round")) + 1
         if not await self._another(link, count):
             return "many"
-        mark = f"turn.{count}.{now // _TURN}"
+        mark = f"turn.{count}.{self.clock.now() // _TURN}"
         reference = await self._turn(name, count, mark)
         if not reference:
             return "busy"
-        wished = blake2b(
-            begin.return_url.encode(), digest_size=4
-        ).hexdigest()  # under one key a wish is the same, or refused
-        key = f"{name}-{whole(fields.get('asked'))}-{count}-{wished}"  # rounds are counted anew once erased
-        wish = begin._replace(case=reference, idempotency_key=key)
-        return await self._start(provider, link, sealed, wish, count, mark)
+        back = blake2b(begin.return_url.encode(), digest_size=4).hexdigest()  # another wish under the same key is refused
+        key = f"{name}-{whole(fields.get('asked'))}-{count}-{back}"  # rounds are counted anew once erased
+        return await self._start(provider, link, sealed, begin._replace(case=reference, idempotency_key=key), count, mark)
 
     async def _turn(self, name: str, count: int, mark: str) -> str:
         """The reference of a case's next verification, whoever begins it; empty where another click does just now."""
@@ -438,17 +439,21 @@ class Cases:
         self.notices.tell("started", now, case=name, account=link.account, provider=link.provider)
         return self._ours(started.url, sealed)
 
-    async def _resume(self, provider: Provider, fields: Mapping[str, str], begin: Begin) -> str:
+    async def _go_on(self, provider: Provider, fields: Mapping[str, str], begin: Begin) -> str:
         """The way back to what was begun, or why there is none now; empty where there will be none."""
+        which, now = fields["ref"], self.clock.now()
+        if 0 <= now - (self._resumed.get(which) or 0) < _BACK:
+            return "busy"
+        self._resumed.put(which, now)
         try:
-            return (await provider.resume(fields["ref"], begin)).url
+            return (await provider.resume(which, begin)).url
         except ProviderError as error:
             if error.code in {"unsupported", "unavailable"}:
                 return fields.get("url", "")
             if error.code != "rejected":
                 return ""
         try:  # decided, or being looked at: another would cost something, and ask for the same once more
-            report = await provider.fetch(fields["ref"])
+            report = await provider.fetch(which)
         except ProviderError as trouble:
             return "unavailable" if trouble.code == "unavailable" else ""
         return "pending" if report is not None and report.state == "pending" else ""
