@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from guardrail_mw.engine.cases import history
+from guardrail_mw.engine.desk import Operator
 from guardrail_mw.friction.verification.providers import Begin
 
 from ..asgi.verifying import (  # noqa: TID252
@@ -227,3 +228,15 @@ async def test_going_back_and_back_asks_a_provider_now_and_then(service: Own) ->
     assert len(service.calls) == 2
     site.clock.advance(5)
     assert (await begin(site, path)).field("location") == "https://id.example/v1/again"
+
+
+async def test_erasure_gives_nobody_its_tries_again(service: Own) -> None:
+    site = guarded(service, verification={"tries": 2})
+    operator = Operator(site.guardrail)
+    for number in (1, 2, 3):
+        path = await link(site)
+        answer = await begin(site, path, SAME)
+        assert answer.status == (303 if number < 3 else 429)
+        site.clock.advance(200)
+        await operator.erase((await record(site))["account"], "they asked for it")
+    assert [each.path for each in service.calls if each.method == "POST"].count("/verifications") == 2

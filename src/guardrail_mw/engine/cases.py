@@ -391,15 +391,16 @@ class Cases:
     ) -> str | Begun:
         """Have another verification made, if there may be one and no other click makes it."""
         name, count = self.named(link), whole(fields.get("round")) + 1
-        if not await self._another(link, count):
+        which = f"{whole(fields.get('asked'))}-{count}"  # rounds are counted anew once erased
+        if not await self._another(link, which):
             return "many"
         mark = f"turn.{count}.{self.clock.now() // _TURN}"
         reference = await self._turn(name, count, mark)
         if not reference:
             return "busy"
         back = blake2b(begin.return_url.encode(), digest_size=4).hexdigest()  # another wish under the same key is refused
-        key = f"{name}-{whole(fields.get('asked'))}-{count}-{back}"  # rounds are counted anew once erased
-        return await self._start(provider, link, sealed, begin._replace(case=reference, idempotency_key=key), count, mark)
+        wish = begin._replace(case=reference, idempotency_key=f"{name}-{which}-{back}")
+        return await self._start(provider, link, sealed, wish, count, mark)
 
     async def _turn(self, name: str, count: int, mark: str) -> str:
         """The reference of a case's next verification, whoever begins it; empty where another click does just now."""
@@ -408,16 +409,16 @@ class Cases:
         known = await self.files.file(CASE, name, changes, self.clock.now() + KEPT)
         return known[place] if known[mark] == mine else ""
 
-    async def _another(self, link: Link, count: int) -> bool:
+    async def _another(self, link: Link, which: str) -> bool:
         """Whether a case may begin one more verification: they cost something, whoever keeps clicking.
 
         Of a cluster each account has its tries, so that one of them does not use up all of them; together they have some more.
         """
         budget, until, most = f"starts:{self.named(link)}", self.clock.now() + _TRIES_FOR, self.settings.tries
         if link.subject == link.account:
-            return await tally_of(self.store).take(budget, str(count), most, until)
-        alone = await tally_of(self.store).take(f"{budget}:{link.account}", str(count), most, until)
-        return alone and await tally_of(self.store).take(budget, str(count), most * _TOGETHER, until)
+            return await tally_of(self.store).take(budget, which, most, until)
+        alone = await tally_of(self.store).take(f"{budget}:{link.account}", which, most, until)
+        return alone and await tally_of(self.store).take(budget, which, most * _TOGETHER, until)
 
     async def _start(self, provider: Provider, link: Link, sealed: str, begin: Begin, count: int, mark: str) -> str | Begun:
         name, now = self.named(link), self.clock.now()
