@@ -75,7 +75,7 @@ class VerificationSettings(Settings):
     remind: list[Duration] = Field(default=[Duration.parse("7d"), Duration.parse("1d")], max_length=8)
     """How long before the deadline somebody should be reminded; likewise."""
     tries: int = Field(default=5, ge=1, le=100)
-    """Verifications that a case may begin in 30 days: each costs you something."""
+    """Verifications that an account may begin in 30 days: each costs you something. A whole cluster has five times as many."""
     duplicates: int = Field(default=3, ge=1, le=1_000)
     """Accounts that one document, or one person, may verify in 90 days."""
     appeals: AppealsSettings = AppealsSettings()
