@@ -129,6 +129,11 @@ class Reports:
                 return "unknown"
         if report.state == "pending" == about.fields.get("state") and why == about.fields.get("why"):
             return "again"  # whoever looks on writes nothing
+        return await self._once(about, report, why, event)
+
+    async def _once(self, about: _About, report: Report, why: str, event: str) -> Heard:
+        """Note a report, under the name of its event; whoever is first to have done so says it."""
+        files, now = self._cases.files, self._cases.clock.now()
         begun = await files.file(EVENT, event, [Change("first", "begun", str(now))], now + _REMEMBERED)
         if "case" in begun:
             return "again"
