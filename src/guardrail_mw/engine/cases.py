@@ -21,6 +21,7 @@ from guardrail_mw.friction.memory import whole
 from guardrail_mw.friction.sealing import Sealer
 from guardrail_mw.friction.verification.assurance import Entry, code_of, entries, raised
 from guardrail_mw.friction.verification.providers import Begin, Means, ProviderError
+from guardrail_mw.identity.failures import Failures
 from guardrail_mw.recent import Recent
 from guardrail_mw.stores.base import Change, Files, Tally
 from guardrail_mw.stores.resilient import Resilient
@@ -75,8 +76,8 @@ _VERSION: Final = 1
 
 _TURN: Final = 150_000_000
 """µs in which one click of several begins a verification: longer than a provider may take."""
-_BACK: Final = 5_000_000
-"""µs between two ways back to what was begun: each is a call to the provider."""
+_BACK: Final = 12
+"""Ways back to what was begun, a minute: each is a call to the provider."""
 _TOGETHER: Final = 5
 """How many times an account's tries all of a cluster have."""
 _LINES: Final = 200
@@ -236,8 +237,8 @@ class Cases:
         self.providers: dict[str, Provider] = {name: each.build(self.means) for name, each in settings.providers.items()}
         """By their names in the policy."""
         self._filed: Recent[str, bool] = Recent(_ASKED)
-        self._resumed: Recent[str, int] = Recent(_ASKED)
-        """µs of the last way back, by the provider's ids."""
+        self._resumed = Failures(ground.clock, _BACK)
+        """Ways back, by the provider's ids."""
 
     @property
     def files(self) -> Files:
@@ -442,10 +443,10 @@ class Cases:
 
     async def _go_on(self, provider: Provider, fields: Mapping[str, str], begin: Begin) -> str:
         """The way back to what was begun, or why there is none now; empty where there will be none."""
-        which, now = fields["ref"], self.clock.now()
-        if 0 <= now - (self._resumed.get(which) or 0) < _BACK:
+        which = fields["ref"]
+        if self._resumed.spent(which, which):
             return "busy"
-        self._resumed.put(which, now)
+        self._resumed.add(which, which)
         try:
             return (await provider.resume(which, begin)).url
         except ProviderError as error:
