@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from guardrail_mw.engine.cases import history
+from guardrail_mw.engine.ground import history
 from guardrail_mw.errors import StoreError
 from guardrail_mw.policy import load
 

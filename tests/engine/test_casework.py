@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from guardrail_mw.engine.appeals import APPEAL
-from guardrail_mw.engine.cases import CASE, REFERENCE
 from guardrail_mw.engine.desk import MisuseError, Operator
+from guardrail_mw.engine.ground import CASE, REFERENCE
 from guardrail_mw.engine.records import MissingError
 from guardrail_mw.errors import StoreError
 from guardrail_mw.policy import load

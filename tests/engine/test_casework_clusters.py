@@ -12,8 +12,8 @@ import yaml
 from guardrail_mw import Guardrail
 from guardrail_mw.clusters.state import State
 from guardrail_mw.engine.appeals import Plea
-from guardrail_mw.engine.cases import CASE
 from guardrail_mw.engine.desk import MisuseError, Operator
+from guardrail_mw.engine.ground import CASE
 from guardrail_mw.policy import load
 from guardrail_mw.stores.base import Change
 from guardrail_mw.testing.servers import Server

@@ -25,7 +25,7 @@ from websockets.exceptions import ConnectionClosedError, InvalidStatus
 
 from guardrail_mw import Guardrail, GuardrailMiddleware
 from guardrail_mw.cli.demo.app import model_server
-from guardrail_mw.engine.cases import CASE, history
+from guardrail_mw.engine.ground import CASE, history
 from guardrail_mw.stores.redis import RedisStore
 from guardrail_mw.testing.clock import FakeClock
 from guardrail_mw.testing.processes import HOST, free_port

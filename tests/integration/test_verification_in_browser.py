@@ -16,7 +16,7 @@ import pytest
 from anyio.from_thread import BlockingPortal, start_blocking_portal
 
 from guardrail_mw import Guardrail, GuardrailMiddleware
-from guardrail_mw.engine.cases import CASE
+from guardrail_mw.engine.ground import CASE
 
 from ..friction.verification.providers.standin import serving  # noqa: TID252 - services that serve
 from ..pages.browser import LOOKS, Tab, axe, checked, chromium  # noqa: TID252 - the browser's driver

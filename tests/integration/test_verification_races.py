@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from guardrail_mw.engine.cases import CASE, history
+from guardrail_mw.engine.ground import CASE, history
 from guardrail_mw.stores.redis import RedisStore
 from guardrail_mw.testing.clock import FakeClock
 from guardrail_mw.testing.servers import Server

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from guardrail_mw.engine.cases import history
 from guardrail_mw.engine.desk import Operator
+from guardrail_mw.engine.ground import history
 from guardrail_mw.friction.verification.providers import Begin
 
 from ..asgi.verifying import (  # noqa: TID252

@@ -175,7 +175,9 @@ async def _begin(visit: _Visit, said: Mapping[str, str]) -> Answer:
     """Send a person who consents on to the provider."""
     if said.get("consent") != "yes":
         raise Turned(problem(*_CONSENT))
-    begun = await visit.cases.begin(visit.link, visit.sealed)
+    verification = visit.engine.verification
+    assert verification is not None  # noqa: S101 - there are cases
+    begun = await verification.beginning.begin(visit.link, visit.sealed)
     if begun == "over":
         raise Turned("expired")
     if begun not in _HELD_UP:

@@ -13,14 +13,14 @@ from collections.abc import Mapping
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, TypeAlias
 
-from guardrail_mw.engine.cases import files_of, noted, tally_of
+from guardrail_mw.engine.ground import files_of, noted, tally_of
 from guardrail_mw.friction.memory import whole
 from guardrail_mw.friction.sealing import Sealer
 from guardrail_mw.stores.base import Change
 
 if TYPE_CHECKING:
-    from guardrail_mw.engine.cases import Ground
     from guardrail_mw.engine.exchange import Exchange
+    from guardrail_mw.engine.ground import Ground
     from guardrail_mw.friction.verification.settings import VerificationSettings
     from guardrail_mw.stores.base import Files
 

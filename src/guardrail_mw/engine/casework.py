@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from guardrail_mw.engine.accounts import MisuseError, line_of, moment
 from guardrail_mw.engine.appeals import item_of
-from guardrail_mw.engine.cases import files_of
 from guardrail_mw.engine.forgetting import Forgotten, cases_of, forget_cases, forget_texts, texts_of
+from guardrail_mw.engine.ground import files_of
 from guardrail_mw.engine.noting import log, note
 from guardrail_mw.engine.records import APPEALED, VERIFIED, MissingError, every, find
 from guardrail_mw.engine.states import STATES

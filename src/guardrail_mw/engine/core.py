@@ -14,19 +14,18 @@ from guardrail_mw.clusters.binding import Counted, counted
 from guardrail_mw.conditions import Traits, ial_level
 from guardrail_mw.engine import refusals
 from guardrail_mw.engine.accounts import ruled
-from guardrail_mw.engine.appeals import Appeals
 from guardrail_mw.engine.budgets import Budgets
-from guardrail_mw.engine.cases import Cases, Ground, Vouch
 from guardrail_mw.engine.clearing import Clearing
 from guardrail_mw.engine.exchange import NOTHING, Exchange
+from guardrail_mw.engine.ground import Ground, Vouch
 from guardrail_mw.engine.identifiers import identifiers
 from guardrail_mw.engine.judgement import Judge, Judgement
 from guardrail_mw.engine.missed import Missed
 from guardrail_mw.engine.outline import is_plain, outlined
 from guardrail_mw.engine.recording import record
-from guardrail_mw.engine.reports import Reports
 from guardrail_mw.engine.routes import Router
 from guardrail_mw.engine.standings import Standings
+from guardrail_mw.engine.verification import Verification
 from guardrail_mw.errors import StoreError, StoreTimeout
 from guardrail_mw.friction.budget import Spent
 from guardrail_mw.friction.delays import Waiting
@@ -39,8 +38,11 @@ from guardrail_mw.values import Allow, Decision, Deny, Facts, Standing, Subject,
 
 if TYPE_CHECKING:
     from guardrail_mw.clock import Clock
+    from guardrail_mw.engine.appeals import Appeals
+    from guardrail_mw.engine.cases import Cases
     from guardrail_mw.engine.gathering import Gathering
     from guardrail_mw.engine.notices import Notices
+    from guardrail_mw.engine.reports import Reports
     from guardrail_mw.engine.routes import Route
     from guardrail_mw.identity.keys import Keyring
     from guardrail_mw.identity.resolver import Resolver
@@ -151,17 +153,11 @@ class Engine:
         """Gives out challenges and takes answers; None where the policy's ladder has none."""
         if keys is not None and any(rung.do == "challenge" for rung in self.judge.ladder.rungs):
             self.clearing = Clearing(self.judge.ladder, store=store, keys=keys, clock=clock, observer=observer)
-        self.cases: Cases | None = None
-        """Who is to be verified by whom; None where the policy has no `verification`."""
-        self.reports: Reports | None = None
-        """What became of it."""
-        self.appeals: Appeals | None = None
-        """Who objects."""
+        self.verification: Verification | None = None
+        """Who is to be verified by whom, what became of it, and who objects; None where the policy has no `verification`."""
         if policy.verification is not None and keys is not None and notices is not None:
             ground = Ground(policy.endpoints, store, standings, keys, key, clock, notices, vouch)
-            self.cases = Cases(policy.verification, ground)
-            self.reports = Reports(self.cases, policy.identity.assurance)
-            self.appeals = Appeals(policy.verification, ground)
+            self.verification = Verification.of(policy.verification, ground, policy.identity.assurance)
         self._assurance = policy.identity.assurance
         self.freeing = frozenset(
             [each.name for each in policy.limits if each.when is not None and each.when.verified is False]
@@ -188,6 +184,21 @@ class Engine:
         """Makes evidence of what a body says; None where the policy does not want it."""
         self._full: dict[tuple[str, bool], tuple[int, int]] = {}
         """Shared request limits that refused: until when, and when they will admit (monotonic µs)."""
+
+    @property
+    def cases(self) -> Cases | None:
+        """Who is to be verified by whom; None where the policy has no `verification`."""
+        return self.verification.cases if self.verification is not None else None
+
+    @property
+    def reports(self) -> Reports | None:
+        """What became of it, likewise."""
+        return self.verification.reports if self.verification is not None else None
+
+    @property
+    def appeals(self) -> Appeals | None:
+        """Who objects, likewise."""
+        return self.verification.appeals if self.verification is not None else None
 
     # Identify
 

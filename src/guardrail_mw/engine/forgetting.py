@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from guardrail_mw.engine.appeals import APPEAL
-from guardrail_mw.engine.cases import CASE, REFERENCE, files_of, history, referring
+from guardrail_mw.engine.ground import CASE, REFERENCE, files_of, history, referring
 from guardrail_mw.friction.verification.assurance import entries
 from guardrail_mw.friction.verification.providers import ProviderError
 from guardrail_mw.stores.base import Change

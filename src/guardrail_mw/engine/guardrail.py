@@ -463,9 +463,8 @@ class Guardrail:
         Raises:
             StoreError: the store failed.
         """
-        reports = self.engine.reports
-        if reports is not None:
-            await reports.look()
+        if self.engine.verification is not None:
+            await self.engine.verification.deadlines.look()
 
     async def _vouch(self, cluster: str, *, verified: bool, until: int, why: str) -> bool:
         """See `Vouch`."""

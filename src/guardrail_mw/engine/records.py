@@ -9,7 +9,7 @@ from typing import Final, NamedTuple
 
 from guardrail_mw.engine.accounts import MisuseError
 from guardrail_mw.engine.appeals import APPEAL
-from guardrail_mw.engine.cases import CASE
+from guardrail_mw.engine.ground import CASE
 from guardrail_mw.stores.base import Files
 
 __all__ = ["APPEALED", "MOST", "VERIFIED", "Kind", "MissingError", "every", "find"]

@@ -14,13 +14,11 @@ from secrets import token_hex
 from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, TypeAlias
 
 from guardrail_mw.conditions import ial_level
-from guardrail_mw.engine.cases import CASE, KEPT, REFERENCE, history, noted, referring, shortened, tally_of
-from guardrail_mw.engine.states import awaits
+from guardrail_mw.engine.ground import CASE, KEPT, REFERENCE, history, noted, referring, shortened, tally_of
 from guardrail_mw.friction.memory import whole
 from guardrail_mw.friction.verification.assurance import Entry, code_of, raised
 from guardrail_mw.friction.verification.providers import Begin, Report, WebhookError
 from guardrail_mw.friction.verification.providers.reading import number
-from guardrail_mw.recent import Recent
 from guardrail_mw.stores.base import Change
 
 if TYPE_CHECKING:
@@ -41,8 +39,6 @@ _REMEMBERED: Final = 90 * _DAY
 _LATEST: Final = 300_000_000
 """µs by which a provider's clock may be ahead of ours."""
 
-_CASES: Final = 131_072
-"""Cases of which a process remembers when they are due."""
 _OPERATOR: Final = "-"
 """What an operator's approval rests on: no provider's verification is called so."""
 _SAID: Final = "o."
@@ -72,12 +68,6 @@ class Reports:
     def __init__(self, cases: Cases, assurance: Sequence[str] = ()) -> None:
         self._cases = cases
         self._assurance = assurance
-        deadline, remind = cases.settings.deadline.us, [each.us for each in cases.settings.remind]
-        self._early = sorted([0, *remind])
-        self._soonest = deadline - max(remind, default=0)
-        """µs from when a case is asked anew to the first that is to be said of it."""
-        self._quiet: Recent[str, int] = Recent(_CASES)
-        """µs until which nothing is to be said of a case, whatever becomes of it."""
 
     async def webhook(self, provider: str, raw: bytes, headers: Mapping[str, str]) -> list[Heard]:
         """Work a webhook off.
@@ -334,47 +324,6 @@ class Reports:
         if state != "approved" or worth is None:
             return Report("", which, event, "pending" if state == "approved" else state, at)
         return Report("", which, event, state, at, at + worth.lasts.us, worth.ial, worth.acr)
-
-    # Time
-
-    async def look(self) -> None:
-        """Remind of deadlines, and say which have passed: each once, whichever process looks first.
-
-        Raises:
-            StoreError: the store failed; the next look goes on.
-        """
-        cases, now = self._cases, self._cases.clock.now()
-        after = ""
-        while names := await cases.files.listed(CASE, 500, after):
-            for name in names:
-                if now < (self._quiet.get(name) or 0):
-                    continue
-                fields = await cases.files.pull(CASE, name)
-                if fields is not None and awaits(fields):
-                    await self._due(name, fields, now)
-                self._quiet.put(name, self._next(fields or {}, now))
-            after = names[-1]
-
-    def _next(self, fields: Mapping[str, str], now: int) -> int:
-        """When something is to be said next of a case."""
-        deadline = whole(fields.get("deadline")) if awaits(fields) else 0
-        dates = [deadline - each for each in self._early]
-        return min([each for each in dates if each > now], default=now + self._soonest)
-
-    async def _due(self, name: str, fields: Mapping[str, str], now: int) -> None:
-        cases, deadline = self._cases, whole(fields.get("deadline"))
-        if not deadline:
-            return
-        due = [(f"r.{deadline}.{each.us}", "reminder") for each in cases.settings.remind if now >= deadline - each.us]
-        if now >= deadline:
-            due = [(f"r.{deadline}.0", "overdue")]
-        for mark, what in due:
-            if mark in fields:
-                continue
-            token = sha256(f"{id(self)} {now} {mark}".encode()).hexdigest()[:16]
-            kept = await cases.files.file(CASE, name, [Change("first", mark, token), noted(now, what)], now + KEPT)
-            if kept.get(mark) == token:
-                cases.notices.tell(what, now, case=name, account=fields.get("account", ""), deadline=deadline)
 
 
 def _aside(fields: Mapping[str, str], report: Report, now: int) -> bool:

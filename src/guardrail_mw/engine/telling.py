@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
-from guardrail_mw.engine.cases import history
+from guardrail_mw.engine.ground import history
 from guardrail_mw.engine.states import OPEN, state_of
 from guardrail_mw.friction.memory import whole
 
