@@ -15,11 +15,14 @@ from guardrail_mw.policy import load
 from ..friction.verification.providers.standin import serving  # noqa: TID252 - a service that serves
 from .kit import policy
 from .verifying import (
+    CHAT,
     HTML,
+    JSON,
     KEY,
     NOW,
     OTHER_KEY,
     PUBLIC,
+    ROBOT,
     SAME,
     SECOND,
     SECRET,
@@ -485,3 +488,13 @@ async def test_a_limit_for_who_is_not_verified_says_the_way_out(service: Own) ->
         assert (await ask(site)).status == 200
     answer = await ask(site)
     assert (answer.status, "verification_url" in said(answer)) == (429, False)
+
+
+async def test_who_has_no_account_meets_what_stands_in_otherwise() -> None:
+    """There is nobody to verify; who has an account is asked."""
+    rung = {"at": 60, "do": "verify", "with": {"use": "identity", "provider": "ids", "level": "id"}, "otherwise": "deny"}
+    site = guarded(ladder=[rung])
+    for _ in range(2):
+        answer = await site.post(CHAT, {}, ROBOT, JSON)
+    assert (answer.status, said(answer)["code"]) == (403, "denied")
+    assert said(await refused(site))["code"] == "verification_required"

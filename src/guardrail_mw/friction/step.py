@@ -31,8 +31,13 @@ class Person(NamedTuple):
     """Challenges that it could solve, by their plugins' names: those that a client says; None is any, as in a browser."""
 
     def can(self, rung: Rung) -> bool:
-        """Whether it could pass what a rung asks for. Whoever can read an error can follow its link to be verified."""
-        return self.solves is None or rung.do == "verify" or rung.use in self.solves
+        """Whether it could pass what a rung asks for.
+
+        Whoever can read an error can follow its link to be verified, if there is an account that could be.
+        """
+        if rung.do == "verify":
+            return bool(self.candidate)
+        return self.solves is None or rung.use in self.solves
 
 
 class Step(NamedTuple):

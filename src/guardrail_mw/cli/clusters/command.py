@@ -185,8 +185,8 @@ def _label(cluster: str, verdict: str, until: str | None, reason: str, policy: s
 def _budget(cluster: str, tokens: str, until: str | None, reason: str, policy: str | None, *, as_json: bool) -> None:
     """Give ID, which is material, TOKENS a UTC day for all members together; with auto what was worked out holds again.
 
-    It acts within a second, and holds for what comes of ID. What was used today stays counted. Budgets refuse nobody yet: they
-    are in shadow, as the limit cluster-budget.
+    It acts within a second, and holds for what comes of ID. What was used today stays counted. What is beyond is refused where
+    ID's organisation was verified; else it is recorded, by the limit cluster-budget in shadow.
     """
     _ordered(policy, cluster, "budget", "" if tokens == "auto" else tokens, reason, until, as_json=as_json)
 
