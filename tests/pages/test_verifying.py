@@ -348,3 +348,10 @@ def test_from_right_to_left_what_others_wrote_keeps_its_direction(tmp_path: Path
     parsed = Parsed(waiting_page(until="", languages="he", words=Words(tmp_path), **OURS)[1])
     assert parsed.all("html") == [{"lang": "he", "dir": "rtl"}]
     assert [text for tag, text in parsed.texts if tag == "bdi"].count("Example AI") == 2
+
+
+def test_the_end_of_a_key_is_said_to_be_one() -> None:
+    _, key = waiting_page(service="Example AI", who="…1a2b", until="", nonce=NONCE)
+    _, name = waiting_page(service="Example AI", who="a…@example.com", until="", nonce=NONCE)
+    assert "<bdi>API key …1a2b</bdi>" in key.decode()
+    assert "<bdi>a…@example.com</bdi>" in name.decode()

@@ -38,6 +38,7 @@ def test_places_for_figures_and_names(tag: str) -> None:
         "{provider}": "verify_go verify_started verify_pending verify_declined verify_later",
         "{until}": "verify_by verify_holds verify_wait_until",
         "{most}": "appeal_most",
+        "{who}": "verify_key",
     }
     expected = {name: [slot] for slot, names in once.items() for name in names.split()}
     expected["verify_how"] = ["{provider}", "{provider}"]

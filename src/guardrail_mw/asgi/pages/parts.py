@@ -34,8 +34,15 @@ def sheet_of(
     return sheet(template, language, csp, nonce=nonce, title=title, said=said, styles=("page.css", "form.css"))
 
 
+_WHO: Final = frozenset({"verify_who", "verify_account"})
+
+
 def facts_of(texts: Mapping[str, str], facts: Mapping[str, str]) -> Html:
-    """What is known, by the name of its label; what is empty is left out."""
+    """What is known, by the name of its label; what is empty is left out. The end of a key is said to be one."""
+    facts = {
+        name: texts["verify_key"].replace("{who}", fact) if name in _WHO and fact.startswith("…") else fact
+        for name, fact in facts.items()
+    }
     rows = (f"<dt>{escape(texts[name])}</dt>\n<dd><bdi>{escape(fact)}</bdi></dd>" for name, fact in facts.items() if fact)
     listed = "\n".join(rows)
     return Html(f"<dl>\n{listed}\n</dl>" if listed else "")
