@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from hashlib import blake2b
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
@@ -19,19 +19,32 @@ from guardrail_mw.asgi.http import Http
 from guardrail_mw.asgi.inspect import inspect, parse
 from guardrail_mw.clusters.kinds import BUILT_IN
 from guardrail_mw.identity.device_cookie import Signer
+from guardrail_mw.simulate.codes import (
+    ASKED,
+    CHALLENGED,
+    CODES,
+    DELAYED,
+    DENIED,
+    LIMITED,
+    SERVED,
+    TRIMMED,
+    VERDICTS,
+    Seen,
+    code_of,
+)
 from guardrail_mw.simulate.contents import Contents
+from guardrail_mw.simulate.visits import Visits
 from guardrail_mw.simulate.world.batch import Batch
 from guardrail_mw.values import Allow, Content, Delay, Deny, Estimate, Facts, Headers, Subject, Trim, Usage
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
     from guardrail_mw.engine import Exchange, Guardrail
     from guardrail_mw.simulate.clock import WorldClock
     from guardrail_mw.simulate.world.world import World
 
 __all__ = [
     "ASKED",
+    "CHALLENGED",
     "CODES",
     "DELAYED",
     "DENIED",
@@ -45,34 +58,10 @@ __all__ = [
     "standing_of",
 ]
 
-CODES: Final = ("served", "trimmed", "delayed", "limited", "denied", "asked to verify")
-"""What becomes of a call."""
-SERVED, TRIMMED, DELAYED, LIMITED, DENIED, ASKED = range(len(CODES))
-VERDICTS: Final = ("none", "watched", "suspect", "confirmed")
 _VERDICT: Final = {name: code for code, name in enumerate(VERDICTS)}
-_LIMITED: Final = frozenset({"rate_limited", "overloaded", "unavailable", "exceeds_limit"})
-_ASKED: Final = frozenset({"challenge_required", "verification_required"})
 _COOKIES: Final = 500_000
 """Cookies, and addresses in words, that are kept."""
 _NOBODY: Final = ("", "none")
-
-
-class Seen(NamedTuple):
-    """What became of a batch's calls, in columns."""
-
-    codes: NDArray[np.uint8]
-    """Index into `CODES`."""
-    cluster: NDArray[np.int32]
-    """The cluster of the caller as the call was decided: index into `Callers.clusters`, or -1."""
-    verdict: NDArray[np.uint8]
-    """Index into `VERDICTS`, likewise."""
-
-
-def code_of(deny: Deny) -> int:
-    """A refusal's."""
-    if deny.code in _ASKED:
-        return ASKED
-    return LIMITED if deny.code in _LIMITED else DENIED
 
 
 class Callers(Http):
@@ -112,6 +101,8 @@ class Callers(Http):
         cookies = guardrail.policy.identity.device
         self._signer = Signer(guardrail.secrets.keys) if cookies is not None and cookies.cookie else None
         self._cookies: dict[int, tuple[bytes, bytes]] = {}
+        self.visits = Visits(self) if guardrail.policy.verification is not None else None
+        """What callers do about being asked for something; None where nobody is."""
         self._peers: dict[int, str] = {}
         self._programs: dict[int, tuple[str, Headers]] = {}
         self._keys: dict[int, tuple[bytes, bytes]] = {}
@@ -171,22 +162,63 @@ class Callers(Http):
         contents = self._contents.of(batch) if self._contents is not None else [None] * len(batch)
         self.writing += time.process_time() - begun
         names = [each.name for each in self.world.models]
-        engine, move, seen = self.guardrail.engine, self._clock.move, []
-        reserve = engine.policy.reserve.output
+        move, seen, visits = self._clock.move, [], self.visits
         for row, (at, account, address, device, client, model, given, made, content) in enumerate(
             zip(*columns, contents, strict=True)
         ):
+            if visits is not None:
+                await visits.until(at)
             move(at)
-            facts = self._facts(account, address, device, client, at)
-            exchange = engine.begin(engine.router.find(facts.path, "POST"), facts)
-            if self._exact:
-                estimate = self.read(batch, row, facts)
-            else:
-                estimate = Estimate(names[model], given, min(made, reserve), False, 1, made, content)  # noqa: FBT003 - a value
-            exchange.estimate = facts.body = estimate
-            exchange.model = engine.planner.models.key(estimate.model)
-            seen.append(await self._call(exchange, batch, row, given, made))
-        return self.seen(seen)
+            exchange = self._exchange(batch, row, (account, address, device, client, at), content, (names[model], given, made))
+            code = await self._call(exchange, batch, row, given, made)
+            if visits is not None:
+                code = await visits.seen(exchange, batch, row, code)
+            seen.append((code, *standing_of(exchange)))
+        found = self.seen(seen)
+        if visits is not None:
+            visits.note(batch, found)
+        return found
+
+    def _exchange(
+        self, batch: Batch, row: int, who: tuple[int, int, int, int, int], content: Any, asks: tuple[str, int, int]
+    ) -> Exchange:
+        """Of one call."""
+        engine = self.guardrail.engine
+        model, given, made = asks
+        facts = self._facts(*who)
+        exchange = engine.begin(engine.router.find(facts.path, "POST"), facts)
+        if self._exact:
+            estimate = self.read(batch, row, facts)
+        else:
+            reserved = min(made, engine.policy.reserve.output)
+            estimate = Estimate(model, given, reserved, False, 1, made, content)  # noqa: FBT003 - a value
+        exchange.estimate = facts.body = estimate
+        exchange.model = engine.planner.models.key(estimate.model)
+        return exchange
+
+    async def again(self, batch: Batch, i: int) -> tuple[int, Exchange]:
+        """Send a call again, now; its code, and what it was decided in."""
+        one = batch.take(np.array([i]))
+        given, made = int(one.input[0]), int(one.output[0])
+        content = self._contents.of(one)[0] if self._contents is not None else None
+        name = self.world.models[int(one.model[0])].name
+        who = (int(one.account[0]), int(one.address[0]), int(one.device[0]), int(one.client[0]), self._clock.now())
+        exchange = self._exchange(one, 0, who, content, (name, given, made))
+        return await self._call(exchange, one, 0, given, made), exchange
+
+    async def wait(self, at: int) -> None:
+        """Let happen what callers do until `at`, µs, and time pass."""
+        if self.visits is not None:
+            await self.visits.until(at)
+        self._clock.move(at)
+
+    def move(self, at: int) -> None:
+        """Let time pass until `at`, µs."""
+        self._clock.move(at)
+
+    def browses(self, batch: Batch) -> bool:
+        """Whether a batch's first call is a browser's."""
+        return self.world.programs[int(batch.client[0])].family == "browser"
 
     def read(self, batch: Batch, i: int, facts: Facts) -> Estimate:
         """What the edge reads of a body."""
@@ -209,11 +241,11 @@ class Callers(Http):
             np.array([_VERDICT[each[2]] for each in seen], np.uint8),
         )
 
-    async def _call(self, exchange: Exchange, batch: Batch, i: int, given: int, made: int) -> tuple[int, str, str]:
+    async def _call(self, exchange: Exchange, batch: Batch, i: int, given: int, made: int) -> int:
         engine = exchange.engine
         subject = await self.identify(exchange)
         if not isinstance(subject, Subject):
-            return (code_of(subject), *_NOBODY)
+            return code_of(subject)
         if self._without:
             self._leave_out(exchange, subject)
         tariff = engine.plan(exchange, subject)
@@ -234,7 +266,7 @@ class Callers(Http):
             engine.cancel(exchange)
         else:
             engine.settle(exchange, "answered", status=HTTPStatus.OK, usage=Usage(given, 0, 0, made))
-        return (code, *standing_of(exchange))
+        return code
 
     def _leave_out(self, exchange: Exchange, subject: Subject) -> None:
         """Take from an exchange what shows evidence of some families."""

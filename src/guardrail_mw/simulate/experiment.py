@@ -17,6 +17,7 @@ from guardrail_mw.simulate.ablation import FAMILIES
 from guardrail_mw.simulate.guarding import secrets_of
 from guardrail_mw.simulate.run import Pace, Run
 from guardrail_mw.simulate.table import Table, Twin
+from guardrail_mw.simulate.verified import verified
 from guardrail_mw.simulate.world.arrays import DAY
 from guardrail_mw.simulate.world.controls import permute
 from guardrail_mw.simulate.world.world import World
@@ -32,6 +33,8 @@ __all__ = ["Experiment", "Plan", "TwinError", "through"]
 
 _EVERY: Final = 5 * DAY
 """Of the world's time, between two checkpoints."""
+_UNUSED: Final[Any] = {"verification": True, "campaigns": {"__all__": {"papers"}}}
+"""What says nothing of a scenario in which nobody is verified."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +51,8 @@ class Plan:
     @property
     def name(self) -> str:
         """What tells it from others."""
-        said = json.dumps([self.scenario.model_dump(mode="json"), sorted(self.without), repr(self.pace)], sort_keys=True)
+        scenario = self.scenario.model_dump(mode="json", exclude=_UNUSED if self.scenario.verification is None else None)
+        said = json.dumps([scenario, sorted(self.without), repr(self.pace)], sort_keys=True)
         digest = hashlib.sha256(said.encode()).hexdigest()[:12]
         return f"{self.scenario.name} ({digest}), seed {self.seed}, {self.policy}, feed {self.feed}"
 
@@ -174,6 +178,7 @@ class Experiment:
             else {},
             "speed": {"run": self.run.figures(), "twin": self.twin.figures()},
             "bytes_an_account": self.run.callers.bytes_an_account(),
+            **({} if (visits := self.run.callers.visits) is None else {"verification": verified(self.run.world, visits)}),
         }
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
 from guardrail_mw.algorithms import keys
 from guardrail_mw.clusters.kinds import BUILT_IN
+from guardrail_mw.clusters.verdict import Judge
 from guardrail_mw.engine import Guardrail
 from guardrail_mw.policy import Policy, load
 from guardrail_mw.simulate.ablation import spared
@@ -47,7 +48,7 @@ def policy_of(name: str, world: World, feed: Feed, without: frozenset[str] = fro
     Raises:
         PolicyError: it cannot be run.
     """
-    document: dict[str, Any] = {"version": 1, "extends": name}
+    document: dict[str, Any] = {"version": 1, "extends": name, **_verification(world)}
     document["store"] = {"max_subjects": max(_LEAST, ROOM * len(world.accounts))}
     if feed == "none":
         return _spared(load(document), without)
@@ -56,8 +57,36 @@ def policy_of(name: str, world: World, feed: Feed, without: frozenset[str] = fro
         each.name: {} if each.released is None else {"released": _moment(each.released)} for each in world.models
     }
     if load(name).clusters is not None:
-        document["clusters"] = {"shared_networks": world.shared_networks, "free_mail": list(FREE_MAIL)}
+        known = {"shared_networks": world.shared_networks, "free_mail": list(FREE_MAIL)}
+        document["clusters"] = {**document.get("clusters", {}), **known}
     return _spared(load(document), without)
+
+
+def _verification(world: World) -> dict[str, Any]:
+    """What a scenario has its callers asked for; nothing where it says nothing.
+
+    Suspects solve; who goes on without, and who is confirmed, is verified. Puzzles are as easy as they can be, for a run has to
+    solve them all: how long one takes is told by the world.
+    """
+    asks = world.scenario.verification
+    if asks is None:
+        return {}
+    puzzle = {"use": "altcha", "immunity": "30m", "cost": 1, "prefix": "0", "hardest": 1}
+    proof = {"use": "identity", "provider": "office", "level": "id", "whose": asks.whose}
+    office = {"use": "manual", "with": {"levels": {"id": {"ial": "2"}}}}
+    found: dict[str, Any] = {
+        "endpoints": {"public_url": "https://api.service.example"},
+        "verification": {"name": "The service", "providers": {"office": office}},
+        "risk": {"scorers": [{"use": "cluster", "with": {"watched": 0, "suspect": 40, "confirmed": 90}}]},
+        "friction": {
+            "ladder": [{"at": 60, "do": "challenge", "with": puzzle, "up": 3}, {"at": 95, "do": "verify", "with": proof}]
+        },
+    }
+    if asks.nats:
+        judge = Judge.shipped()
+        figures = {"suspect": judge.suspect, "confirmed": judge.confirmed}
+        found["clusters"] = {"verdict": {name: each / 1000 - asks.nats for name, each in figures.items()}}
+    return found
 
 
 def _spared(policy: Policy, without: frozenset[str]) -> Policy:
@@ -68,7 +97,7 @@ def _moment(at: int) -> str:
     return dt.datetime.fromtimestamp(at // _SECOND, dt.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-def guard(policy: Policy, clock: WorldClock, seed: int, *, clusters: bool = True) -> Guardrail:
+def guard(policy: Policy, clock: WorldClock, seed: int, *, clusters: bool = True, twin: bool = False) -> Guardrail:
     """The middleware's engine and store, in memory, with secrets made from the seed: runs of one seed are alike.
 
     Args:
@@ -76,7 +105,10 @@ def guard(policy: Policy, clock: WorldClock, seed: int, *, clusters: bool = True
         clock: of the world.
         seed: of the run.
         clusters: False for a twin, which differs in nothing else.
+        twin: where callers are verified, a twin has everything in shadow.
     """
+    if twin and policy.verification is not None:
+        policy = policy.model_copy(update={"mode": "shadow"})
     if not clusters:
         device = policy.identity_in_use.device  # seen ones are told apart for evidence only; a twin tells them apart as well
         identity = policy.identity.model_copy(update={"device": device})

@@ -134,7 +134,7 @@ class Run:
         self.clock = WorldClock(world.start)
         self.policy = policy_of(policy, world, feed, left_out)
         self.clusters = clusters and self.policy.clusters is not None
-        self.guardrail = guard(self.policy, self.clock, world.seed, clusters=self.clusters)
+        self.guardrail = guard(self.policy, self.clock, world.seed, clusters=self.clusters, twin=not clusters)
         self.callers = Callers(self.guardrail, world, self.clock, exact=exact, without=left_out)
         self.times = Times()
         self.state: State | None = None
@@ -203,10 +203,10 @@ class Run:
             last = int(np.searchsorted(batch.at, at))
             part.append(await self._calls(batch.take(slice(first, last))))
             first = last
-            self.clock.move(at)
+            await self.callers.wait(at)
             await self._rebuild()
         part.append(await self._calls(batch.take(slice(first, None))))
-        self.clock.move(world.at)
+        await self.callers.wait(world.at)
         await self.callers.guardrail.report()
         begun = time.process_time()
         world.told(batch, np.concatenate([each.codes for each in part]))

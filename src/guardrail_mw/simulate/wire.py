@@ -10,7 +10,8 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
 from guardrail_mw.asgi.middleware import GuardrailMiddleware
-from guardrail_mw.simulate.caller import ASKED, DELAYED, DENIED, LIMITED, SERVED, TRIMMED, Callers, Seen, standing_of
+from guardrail_mw.simulate.caller import DELAYED, SERVED, TRIMMED, Callers, Seen, standing_of
+from guardrail_mw.simulate.codes import ASKED, CHALLENGED, DENIED, LIMITED
 from guardrail_mw.values import Delay, Trim
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
 __all__ = ["WiredCallers"]
 
-_ASKED = frozenset({"challenge_required", "verification_required"})
+_CODES = {"challenge_required": CHALLENGED, "verification_required": ASKED}
 
 
 class WiredCallers(Callers):
@@ -90,6 +91,7 @@ def _code(said: list[dict[str, Any]], exchange: Exchange) -> int:
         return TRIMMED if isinstance(decision, Trim) else DELAYED if isinstance(decision, Delay) else SERVED
     body = json.loads(b"".join(message.get("body", b"") for message in said[1:]))
     error = body.get("error", body)
-    if _ASKED & {error.get("code"), error.get("type")}:
-        return ASKED
+    for name in (error.get("code"), error.get("type")):
+        if name in _CODES:
+            return _CODES[name]
     return LIMITED if status in {429, 503, 529, 400} else DENIED

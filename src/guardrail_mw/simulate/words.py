@@ -34,8 +34,8 @@ __all__ = [
     "zero_bound",
 ]
 
-SEVERITY: Final = np.array([0, 2, 1, 3, 5, 4], np.int8)
-"""By a call's code: served, trimmed, delayed, limited, denied, asked to verify. What is larger is worse."""
+SEVERITY: Final = np.array([0, 2, 1, 3, 6, 5, 4], np.int8)
+"""By a call's code: served, trimmed, delayed, limited, denied, asked to verify, challenged. What is larger is worse."""
 _REFUSED: Final = 3
 DENIED: Final = (3, 600_000_000)
 """Requests, and µs."""

@@ -6,15 +6,18 @@ import datetime as dt
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, Literal
 
 import yaml
 from pydantic import Field, ValidationError, model_validator
 
 from guardrail_mw.simulate.world.figures import Range
+from guardrail_mw.simulate.world.papers import PapersSettings
 from guardrail_mw.simulate.world.ranges import Conduct, Means, Part, Traits, merged, ranges
 
-__all__ = ["CampaignSettings", "ModelSettings", "Scenario", "ScenarioError", "load_scenario", "reported"]
+__all__ = [
+    "CampaignSettings", "ModelSettings", "Scenario", "ScenarioError", "VerificationSettings", "load_scenario", "reported",
+]  # fmt: skip
 
 _REPORTED: Final = {
     "february-small": (150_000, 218),
@@ -71,6 +74,8 @@ class CampaignSettings(Part):
     """Laid over all."""
     conduct: dict[str, Any] = Field(default_factory=dict)
     """Laid over all."""
+    papers: PapersSettings | None = None
+    """What it can show to be verified, and whether a farm solves for it; none: nothing, and nobody does."""
 
     @model_validator(mode="before")
     @classmethod
@@ -126,6 +131,15 @@ class CampaignSettings(Part):
         return any(each.held_out for each in self._layers)
 
 
+class VerificationSettings(Part):
+    """What the guard asks for beside its limits."""
+
+    whose: Literal["account", "organisation"] = "account"
+    """Whether each account is verified alone, or once whoever stands behind a cluster."""
+    nats: Annotated[float, Field(ge=0, le=20)] = 0
+    """By how many nats the judge is too quick to suspect a cluster: so people are asked who should not be."""
+
+
 class Scenario(Part):
     """A world."""
 
@@ -158,6 +172,8 @@ class Scenario(Part):
     models: list[ModelSettings] = Field(default_factory=lambda: [ModelSettings.model_validate(each) for each in _MODELS])
     """Two releases, at 15:00 UTC: one in the ordinary days, one while campaigns run."""
     campaigns: list[CampaignSettings] = Field(default_factory=list)
+    verification: VerificationSettings | None = None
+    """Challenges and verification are on; the twin is a run with everything in shadow. None: they are off."""
     viral: Range = (3.0, 3.0)
     """Days for which a viral prompt is passed on."""
 

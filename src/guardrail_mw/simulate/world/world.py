@@ -16,6 +16,7 @@ from guardrail_mw.simulate.world.arrays import DAY, SECOND, Bools, Ints, Rng, Sh
 from guardrail_mw.simulate.world.batch import Batch
 from guardrail_mw.simulate.world.calls import calls
 from guardrail_mw.simulate.world.founding import found
+from guardrail_mw.simulate.world.papers import Papers
 from guardrail_mw.simulate.world.programs import Program
 from guardrail_mw.simulate.world.releases import Model, Releases
 from guardrail_mw.simulate.world.scenario import Scenario
@@ -53,6 +54,10 @@ class World:
         )
         self.people, self.labels, self.operators = found(scenario, self.start, self.end, self.town, rng)
         self.accounts = Accounts(self.people, self.town)
+        self.papers = Papers(self.people, [each.papers for each in scenario.campaigns], seed)
+        """Who can be verified, and with what."""
+        for operator, campaign in zip(self.operators, scenario.campaigns, strict=True):
+            operator.moves = campaign.papers is not None and campaign.papers.moves
         operated = np.zeros(len(self.people), bool)
         self._hidden = np.full(len(self.people), -1, np.int16)
         """Accounts of operators that call as a cohort does: whose they are."""
@@ -100,7 +105,7 @@ class World:
             yield batch
 
     def told(self, batch: Batch, codes: NDArray[np.uint8]) -> None:
-        """What became of each call of a batch: 0 served, 1 trimmed, 2 delayed, 3 limited, 4 denied, 5 asked to verify.
+        """What became of each call of a batch: 0 served, 1 trimmed, 2 delayed, 3 limited, 4 denied, 5 asked to verify, 6 challenged.
 
         Only operators listen, and only those that react.
         """
@@ -110,6 +115,10 @@ class World:
                 operator.told(
                     batch.row[mine], codes[mine], batch.useful[mine], self.at, self._rng(_TELLING, self.at, operator.number)
                 )
+
+    def passed(self, operator: int, row: int) -> None:
+        """One of an operator's personas was verified."""
+        self.operators[operator].passed(row)
 
     def texts(self, batch: Batch, i: int) -> tuple[str, str]:
         """The system prompt (or nothing) and the last user message of a call."""

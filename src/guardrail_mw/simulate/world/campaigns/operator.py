@@ -17,6 +17,8 @@ __all__ = ["SERVED", "Force", "Operator"]
 
 SERVED: Final = 2
 """Codes up to this one are calls that were answered: served, trimmed, delayed."""
+_ASKED: Final = 5
+"""The code of a call that was refused until its account is verified."""
 _ATTEMPTS: Final = 200_000
 """Calls that an operator makes in a step at most, however many it still owes."""
 
@@ -48,6 +50,12 @@ class Operator:
         self.served = 0
         """Useful exchanges that were answered, or not yet told of."""
         self.attempts = 0
+        self.moves = False
+        """Whether its work goes to those of its accounts that are not held up."""
+        self._stuck = np.zeros(len(rows), bool)
+        """Those that were asked to prove who they are."""
+        self._passed = np.zeros(len(rows), bool)
+        """Those that have."""
         self._refusals = np.zeros(len(rows), np.int32)
         self._today = np.zeros(len(rows), np.int32)
         self._day = -1
@@ -67,7 +75,7 @@ class Operator:
     @property
     def reacts(self) -> bool:
         """Whether refusals change what it does."""
-        return self.conduct.burnt is not None or self.conduct.again > 1
+        return self.conduct.burnt is not None or self.conduct.again > 1 or self.moves
 
     def bought(self, people: People) -> dict[str, int]:
         """What it has used so far: accounts, cards, devices, addresses."""
@@ -127,13 +135,15 @@ class Operator:
 
     def _allot(self, calls: int, rng: Rng) -> NDArray[Any]:
         """Accounts for so many calls, by weight; with a limit a day, those with the fewest calls today first."""
-        limit = self.conduct.per_day
+        held_up = self._stuck & ~self._passed
+        limit, free = self.conduct.per_day, self.active[~held_up[self.active]]
+        active = free if len(free) else self.active
         if limit is None:
-            weight = self._weight[self.active]
-            return rng.permutation(np.repeat(self.active, rng.multinomial(calls, weight / weight.sum())))
-        left = limit - self._today[self.active]
+            weight = self._weight[active]
+            return rng.permutation(np.repeat(active, rng.multinomial(calls, weight / weight.sum())))
+        left = limit - self._today[active]
         calls = min(calls, int(left.sum()))
-        slots = np.repeat(self.active, left)
+        slots = np.repeat(active, left)
         # Each account's n-th call today comes after everybody's (n - 1)-th.
         turn = np.arange(len(slots)) - np.repeat(np.cumsum(left) - left, left) + self._today[slots]
         chosen = slots[np.lexsort((rng.random(len(slots)), turn))[:calls]]
@@ -165,13 +175,23 @@ class Operator:
         if not self.reacts:
             return
         self.served -= int((refused & useful).sum())
+        if self.moves:
+            self._stuck[self._places(rows[codes == _ASKED])] = True
         if self.conduct.burnt is None or not refused.any():
             return
-        places = self._order[np.searchsorted(self.rows[self._order], rows[refused])]
-        np.add.at(self._refusals, places, 1)
+        np.add.at(self._refusals, self._places(rows[refused]), 1)
         burnt = self._refusals[self.active] >= self.conduct.burnt
         gone = int(burnt.sum())
         self.active = self.active[~burnt]
         if gone and self.conduct.replace is not None:
             later = (draw(self.conduct.replace, rng, gone) * MINUTE).astype(np.int64)
             self._due = np.concatenate((self._due, now + later))
+
+    def passed(self, row: int) -> None:
+        """One of its personas was verified."""
+        self._passed[self._places(np.array([row]))] = True
+
+    def _places(self, rows: NDArray[Any]) -> NDArray[Any]:
+        """Where personas stand in `rows`."""
+        places: NDArray[Any] = self._order[np.searchsorted(self.rows[self._order], rows)]
+        return places

@@ -1,0 +1,300 @@
+"""What callers do about a refusal that asks for something: they solve, go to be verified, come back, and send the request again.
+
+Nothing of this is told to whoever judges: it goes through the challenge's and the case's own doors, as the middleware's endpoints
+have it. The provider is the simulation's own, and finds what the world says: whoever shows a document has it, and its number is
+what the guard hears. How many accounts one document is good for is the guard's to say.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from heapq import heappop, heappush
+from itertools import count
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+import numpy as np
+
+from guardrail_mw.client.puzzle import read, solve
+from guardrail_mw.engine.clearing import Cleared, Given
+from guardrail_mw.engine.hints import hint
+from guardrail_mw.simulate.codes import ASKED, CHALLENGED, DELAYED
+from guardrail_mw.simulate.world.arrays import DAY, MINUTE
+
+if TYPE_CHECKING:
+    from guardrail_mw.engine import Engine, Exchange
+    from guardrail_mw.engine.cases import Link
+    from guardrail_mw.simulate.caller import Callers
+    from guardrail_mw.simulate.codes import Seen
+    from guardrail_mw.simulate.world.batch import Batch
+
+__all__ = ["Came", "Visit", "Visits"]
+
+_SOON: Final = 10
+"""Attempts a minute apart, where somebody waits for what he is due; then they are ten minutes apart."""
+_PATIENCE: Final = 2 * DAY
+_ANSWERS: Final = "https://api.service.example/.guardrail/challenge"
+
+
+@dataclass(slots=True)
+class Visit:
+    """One caller's way from a refusal to the next answer; an operator's ends where its account is verified."""
+
+    account: int
+    operator: int
+    """-1 for an account's owner."""
+    batch: Batch
+    """The call that was refused."""
+    first: int
+    """The code of its refusal."""
+    since: int
+    """µs."""
+    own: int = 0
+    """µs of the caller's, as the world has it."""
+    provider: int = 0
+    """µs of the provider's."""
+    tries: int = 0
+    given: Given | None = None
+    exchange: Exchange | None = None
+    link: Link | None = None
+    sealed: str = ""
+    document: str = ""
+
+
+class Came(NamedTuple):
+    """What became of a visit of an account's owner."""
+
+    account: int
+    first: int
+    since: int
+    done: int
+    """µs of the next answer with content; 0 for none."""
+    own: int
+    provider: int
+    verified: bool
+
+
+class Visits:
+    """Everybody's.
+
+    Args:
+        callers: who send requests again.
+    """
+
+    def __init__(self, callers: Callers) -> None:
+        accounts, operators = len(callers.world.accounts), len(callers.world.operators)
+        self._callers = callers
+        self.due: list[tuple[int, int, str, Visit]] = []
+        """What happens when: a heap."""
+        self.open: dict[tuple[int, int], Visit] = {}
+        """By account, and who acts."""
+        self.came: list[Came] = []
+        self.solved = np.zeros(operators + 1, np.int64)
+        """Challenges solved, by operator; the last are people's."""
+        self.begun = np.zeros(operators + 1, np.int64)
+        """Verifications begun, likewise."""
+        self.outcomes: dict[tuple[int, str], int] = {}
+        """What they came to, by operator."""
+        self.asked = np.zeros(accounts, np.int64)
+        """µs when an account was first asked to verify; 0 for never."""
+        self.passed = np.zeros(accounts, np.int64)
+        """µs when it was verified; 0 for never."""
+        self.after = np.zeros(accounts, np.int64)
+        """Answers with content to an account that was asked and is not verified."""
+        self.retries = 0
+        self._turn = count()
+        self._looking: dict[str, int] = {}
+        """Cases that the provider looks at: until when."""
+
+    @property
+    def _engine(self) -> Engine:
+        return self._callers.guardrail.engine
+
+    def note(self, batch: Batch, seen: Seen) -> None:
+        """What was answered after somebody was asked."""
+        account, asked = batch.account, self.asked[batch.account]
+        passed = self.passed[account]
+        late = (asked > 0) & (batch.at > asked) & ((passed == 0) | (batch.at < passed)) & (seen.codes <= DELAYED)
+        np.add.at(self.after, account[late], 1)
+
+    async def seen(self, exchange: Exchange, batch: Batch, i: int, code: int) -> int:
+        """A call was decided; what became of it in the end."""
+        if code in {ASKED, CHALLENGED}:
+            return await self._refused(exchange, batch, i, code)
+        if code <= DELAYED and self.open:
+            visit = self.open.get((int(batch.account[i]), int(batch.operator[i])))
+            if visit is not None and visit.operator < 0:  # answered, though he is still about it
+                self._end(visit, int(batch.at[i]))
+        return code
+
+    async def _refused(self, exchange: Exchange, batch: Batch, i: int, code: int) -> int:
+        """A call was refused until something is solved or proved; returns what became of it in the same moment.
+
+        A farm solves at once, and its operator's call is sent again at once. Whatever else anybody does takes time.
+        """
+        account, operator, at = int(batch.account[i]), int(batch.operator[i]), int(batch.at[i])
+        papers = self._callers.world.papers
+        if code == ASKED and not self.asked[account]:
+            self.asked[account] = at
+        if (account, operator) in self.open:
+            return code
+        if operator >= 0 and code == CHALLENGED:
+            if not papers.farmed(operator):
+                return code
+            await self._answer(_challenge(exchange), exchange, operator)
+            code, exchange = await self._callers.again(batch, i)
+            if code == ASKED and not self.asked[account]:
+                self.asked[account] = at
+        if operator >= 0 and code != ASKED:
+            return code
+        visit = Visit(account, operator, batch.take(np.array([i])), code, at)
+        self.open[account, operator] = visit
+        await self._go_on(visit, code, exchange, at)
+        return code
+
+    async def until(self, at: int) -> None:
+        """Let happen what is due by a moment, µs."""
+        while self.due and self.due[0][0] <= at:
+            when, _, what, visit = heappop(self.due)
+            if self.open.get((visit.account, visit.operator)) is not visit:
+                continue
+            self._callers.move(when)
+            await getattr(self, f"_{what}")(visit, when)
+
+    def _then(self, at: int, what: str, visit: Visit) -> None:
+        heappush(self.due, (at, next(self._turn), what, visit))
+
+    def _end(self, visit: Visit, at: int) -> None:
+        del self.open[visit.account, visit.operator]
+        if visit.operator >= 0:
+            return
+        verified = bool(self.passed[visit.account])
+        self.came.append(
+            Came(visit.account, visit.first, visit.since, at, visit.own, visit.provider, verified)
+        )
+
+    # The steps of a visit
+
+    async def _go_on(self, visit: Visit, code: int, exchange: Exchange, at: int) -> None:
+        """What to do about an answer."""
+        papers, browser = self._callers.world.papers, self._callers.browses(visit.batch)
+        if code <= DELAYED:
+            self._end(visit, at)
+        elif code == CHALLENGED and visit.operator < 0:
+            visit.given, visit.exchange = _challenge(exchange), exchange
+            takes = papers.solving(visit.account, at, browser=browser)
+            visit.own += takes
+            self._then(at + takes, "solve", visit)
+        elif code == ASKED:
+            await self._summon(visit, exchange, at)
+        elif at - visit.since < _PATIENCE and visit.operator < 0:
+            visit.tries += 1
+            self._then(at + (MINUTE if visit.tries <= _SOON else 10 * MINUTE), "retry", visit)
+        else:
+            self._end(visit, 0)
+
+    async def _retry(self, visit: Visit, at: int) -> None:
+        self.retries += 1
+        code, exchange = await self._callers.again(visit.batch, 0)
+        await self._go_on(visit, code, exchange, at)
+
+    async def _solve(self, visit: Visit, at: int) -> None:
+        given, exchange = visit.given, visit.exchange
+        visit.given = visit.exchange = None
+        if given is not None and exchange is not None and at < given.until:
+            await self._answer(given, exchange, -1)
+        await self._retry(visit, at)
+
+    async def _answer(self, given: Given, exchange: Exchange, operator: int) -> None:
+        clearing, subject = exchange.engine.clearing, exchange.subject
+        assert clearing is not None  # noqa: S101 - it has asked
+        assert subject is not None  # noqa: S101 - likewise
+        sealed = str(given.challenge["case"])
+        case = clearing.read(sealed)
+        assert case is not None  # noqa: S101 - ours
+        answer = solve(read({**given.challenge, "url": _ANSWERS}))
+        found = await clearing.answer(sealed, case, answer, exchange.facts, subject)
+        if isinstance(found, Cleared):
+            self.solved[operator] += 1
+
+    async def _summon(self, visit: Visit, exchange: Exchange, at: int) -> None:
+        """Somebody is sent to be verified: goes there, if he has what to show."""
+        cases, judge, judgement = self._engine.cases, exchange.engine.judge, exchange.judgement
+        rung = judgement.step.rung if judgement is not None else None
+        asks = judge.asks(rung) if rung is not None else None
+        if cases is None or rung is None or asks is None or at - visit.since >= _PATIENCE:
+            self._end(visit, 0)
+            return
+        url, _ = await cases.ask(exchange, rung, asks, hint(exchange))
+        visit.sealed = url.removeprefix(cases.base)
+        visit.link = link = cases.read(visit.sealed)
+        assert link is not None  # noqa: S101 - ours
+        whose = link.subject if link.subject != link.account else ""
+        papers = self._callers.world.papers
+        visit.document = papers.show(visit.account, visit.operator, whose)
+        if not visit.document:
+            self._end(visit, 0)
+            return
+        takes = papers.consenting(visit.account, at)
+        visit.own += takes
+        self._then(at + takes, "consent", visit)
+
+    async def _consent(self, visit: Visit, at: int) -> None:
+        cases, link = self._engine.cases, visit.link
+        assert cases is not None  # noqa: S101 - see `_summon`
+        assert link is not None  # noqa: S101 - likewise
+        name, what = cases.named(link), "retry"
+        begun = await cases.begin(link, visit.sealed)
+        if begun == "approved":
+            due = at
+        elif begun in {"many", "unavailable", "over"}:
+            self._count(visit.operator, begun)
+            self._end(visit, 0)
+            return
+        elif name in self._looking:  # a colleague's, of the same organisation
+            due = self._looking[name]
+        else:
+            self.begun[visit.operator] += 1
+            due = self._looking[name] = at + self._callers.world.papers.looking(visit.account, at)
+            what = "decided"
+        if visit.operator >= 0 and what == "retry":
+            self._end(visit, due)
+            return
+        visit.provider += due - at
+        self._then(due, what, visit)
+
+    async def _decided(self, visit: Visit, at: int) -> None:
+        """The provider has looked."""
+        cases, reports, link = self._engine.cases, self._engine.reports, visit.link
+        assert cases is not None  # noqa: S101 - see `_summon`
+        assert reports is not None  # noqa: S101 - likewise
+        assert link is not None  # noqa: S101 - likewise
+        self._looking.pop(cases.named(link), None)
+        which = (await cases.case(link)).get("ref", "")
+        office: Any = cases.providers[link.provider]
+        begin = cases.begun(link, visit.sealed)
+        await reports.heard(link.provider, office.decide(begin, which, "approved", at, document=visit.document))
+        case = await cases.case(link)
+        state = "duplicate" if case.get("why") == "duplicate" else case.get("state", "")
+        self._count(visit.operator, state)
+        if state != "approved":
+            self._end(visit, 0)
+            return
+        self.passed[visit.account] = at
+        if visit.operator < 0:
+            await self._retry(visit, at)
+            return
+        self._callers.world.passed(visit.operator, int(visit.batch.row[0]))
+        self._end(visit, at)
+
+    def _count(self, operator: int, what: str) -> None:
+        self.outcomes[operator, what] = self.outcomes.get((operator, what), 0) + 1
+
+
+def _challenge(exchange: Exchange) -> Given:
+    """What a refusal asks to be solved."""
+    clearing, token, judgement = exchange.engine.clearing, exchange.token, exchange.judgement
+    rung = judgement.step.rung if judgement is not None else None
+    assert clearing is not None  # noqa: S101 - it was refused for a challenge
+    assert token is not None  # noqa: S101 - likewise
+    assert rung is not None  # noqa: S101 - likewise
+    return clearing.ask(exchange, rung, token)
