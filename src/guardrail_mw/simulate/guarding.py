@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
 from guardrail_mw.algorithms import keys
 from guardrail_mw.clusters.kinds import BUILT_IN
-from guardrail_mw.clusters.verdict import Judge
 from guardrail_mw.engine import Guardrail
 from guardrail_mw.policy import Policy, load
 from guardrail_mw.simulate.ablation import spared
@@ -57,8 +56,7 @@ def policy_of(name: str, world: World, feed: Feed, without: frozenset[str] = fro
         each.name: {} if each.released is None else {"released": _moment(each.released)} for each in world.models
     }
     if load(name).clusters is not None:
-        known = {"shared_networks": world.shared_networks, "free_mail": list(FREE_MAIL)}
-        document["clusters"] = {**document.get("clusters", {}), **known}
+        document["clusters"] = {"shared_networks": world.shared_networks, "free_mail": list(FREE_MAIL)}
     return _spared(load(document), without)
 
 
@@ -74,7 +72,7 @@ def _verification(world: World) -> dict[str, Any]:
     puzzle = {"use": "altcha", "immunity": "30m", "cost": 1, "prefix": "0", "hardest": 1}
     proof = {"use": "identity", "provider": "office", "level": "id", "whose": asks.whose}
     office = {"use": "manual", "with": {"levels": {"id": {"ial": "2"}}}}
-    found: dict[str, Any] = {
+    return {
         "endpoints": {"public_url": "https://api.service.example"},
         "verification": {"name": "The service", "providers": {"office": office}},
         "risk": {"scorers": [{"use": "cluster", "with": {"watched": 0, "suspect": 40, "confirmed": 90}}]},
@@ -82,11 +80,6 @@ def _verification(world: World) -> dict[str, Any]:
             "ladder": [{"at": 60, "do": "challenge", "with": puzzle, "up": 3}, {"at": 95, "do": "verify", "with": proof}]
         },
     }
-    if asks.nats:
-        judge = Judge.shipped()
-        figures = {"suspect": judge.suspect, "confirmed": judge.confirmed}
-        found["clusters"] = {"verdict": {name: each / 1000 - asks.nats for name, each in figures.items()}}
-    return found
 
 
 def _spared(policy: Policy, without: frozenset[str]) -> Policy:

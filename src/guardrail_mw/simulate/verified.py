@@ -59,7 +59,9 @@ def _people(world: World, visits: Visits) -> dict[str, Any]:
     labels = world.labels
     by_cohort: dict[str, list[Came]] = {}
     for each in visits.came:
-        by_cohort.setdefault(labels.cohorts[labels.cohort[each.account]], []).append(each)
+        owner = int(labels.operator[each.account])
+        name = labels.cohorts[labels.cohort[each.account]] if owner < 0 else world.scenario.campaigns[owner].operator
+        by_cohort.setdefault(name, []).append(each)
     waiting = sorted({visit.account for (_, operator), visit in visits.open.items() if operator < 0})
     return {
         "all": _waits(visits.came),

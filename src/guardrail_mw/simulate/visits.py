@@ -121,7 +121,8 @@ class Visits:
         if code in {ASKED, CHALLENGED}:
             return await self._refused(exchange, batch, i, code)
         if code <= DELAYED and self.open:
-            visit = self.open.get((int(batch.account[i]), int(batch.operator[i])))
+            operator = self._callers.world.papers.acts(int(batch.operator[i]))
+            visit = self.open.get((int(batch.account[i]), operator))
             if visit is not None and visit.operator < 0:  # answered, though he is still about it
                 self._end(visit, int(batch.at[i]))
         return code
@@ -131,8 +132,8 @@ class Visits:
 
         A farm solves at once, and its operator's call is sent again at once. Whatever else anybody does takes time.
         """
-        account, operator, at = int(batch.account[i]), int(batch.operator[i]), int(batch.at[i])
         papers = self._callers.world.papers
+        account, operator, at = int(batch.account[i]), papers.acts(int(batch.operator[i])), int(batch.at[i])
         if code == ASKED and not self.asked[account]:
             self.asked[account] = at
         if (account, operator) in self.open:

@@ -91,7 +91,9 @@ class PapersSettings(Part):
     solves: bool = False
     """Whether a farm solves its challenges."""
     moves: bool = False
-    """Whether it moves its work to the accounts that get on."""
+    """Whether it moves its work to the accounts that get on; where none does it waits."""
+    honest: bool = False
+    """It is no campaign, though it looks like one: people with a document each, who do what people do when they are asked."""
 
 
 _NOTHING: Final = PapersSettings()
@@ -120,6 +122,10 @@ class Papers:
         self._settings = [each or _NOTHING for each in settings]
         self._stocks = [_Stock({}, {}) for _ in settings]
         self._seed = seed
+
+    def acts(self, operator: int) -> int:
+        """Whose documents are shown: the operator's, or -1 for people who show their own."""
+        return -1 if operator >= 0 and self._settings[operator].honest else operator
 
     def farmed(self, operator: int) -> bool:
         """Whether an operator's challenges are solved."""

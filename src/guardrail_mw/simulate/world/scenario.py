@@ -136,8 +136,6 @@ class VerificationSettings(Part):
 
     whose: Literal["account", "organisation"] = "account"
     """Whether each account is verified alone, or once whoever stands behind a cluster."""
-    nats: Annotated[float, Field(ge=0, le=20)] = 0
-    """By how many nats the judge is too quick to suspect a cluster: so people are asked who should not be."""
 
 
 class Scenario(Part):

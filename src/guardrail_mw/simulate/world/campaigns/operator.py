@@ -137,7 +137,9 @@ class Operator:
         """Accounts for so many calls, by weight; with a limit a day, those with the fewest calls today first."""
         held_up = self._stuck & ~self._passed
         limit, free = self.conduct.per_day, self.active[~held_up[self.active]]
-        active = free if len(free) else self.active
+        active = free if self.moves else self.active
+        if not len(active):
+            return active
         if limit is None:
             weight = self._weight[active]
             return rng.permutation(np.repeat(active, rng.multinomial(calls, weight / weight.sum())))
