@@ -12,7 +12,19 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from guardrail_mw.simulate.report import COHORTS, NONE, OPERATORS, cohort_row, operator_row, percent, title
+from guardrail_mw.simulate.report import (
+    COHORTS,
+    NONE,
+    OPERATORS,
+    VERIFIED,
+    WAITS,
+    cohort_row,
+    operator_row,
+    percent,
+    title,
+    verified_row,
+    waits_row,
+)
 
 MEANS = ("means", "accounts", "cards", "devices", "addresses", "leak", "held", "95% contained")
 JUDGES = ("judge", "95% contained, the last operator", "ordinary in a suspect cluster", "suspect clusters of nobody")
@@ -59,6 +71,18 @@ def judges(run: dict[str, Any]) -> Iterator[str]:
     yield from table(JUDGES, rows)
 
 
+def verification(run: dict[str, Any]) -> Iterator[str]:
+    """What being asked cost operators, and then people."""
+    found = run["verification"]
+    both = zip(found["operators"], run["operators"], strict=True)
+    yield from table(("operator", *VERIFIED), [[each["operator"], *verified_row(each, other)] for each, other in both])
+    yield ""
+    people = found["people"]
+    rows = [["all", *waits_row(people["all"])]]
+    rows += [[name, *waits_row(each)] for part in ("by_rung", "by_cohort") for name, each in people[part].items()]
+    yield from table(("people, minutes", *WAITS), rows)
+
+
 def friction(report: dict[str, Any]) -> Iterator[str]:
     """Ordinary people, by cohort."""
     yield from table(("cohort", *COHORTS), [[name, *cohort_row(each)] for name, each in report["friction"].items()])
@@ -74,6 +98,8 @@ def main() -> None:
         for run in report["runs"]:
             for part in (operators(run), frontier(run), judges(run)) if run["operators"] else ():
                 print("\n".join(part), end="\n\n")
+            if "verification" in run:
+                print("\n".join(verification(run)), end="\n\n")
         print("\n".join(friction(report)), end="\n\n")
 
 

@@ -169,7 +169,9 @@ class Callers(Http):
             if visits is not None:
                 await visits.until(at)
             move(at)
-            exchange = self._exchange(batch, row, (account, address, device, client, at), content, (names[model], given, made))
+            exchange = self._exchange(
+                batch, row, (account, address, device, client, at), content, (names[model], given, made)
+            )
             code = await self._call(exchange, batch, row, given, made)
             if visits is not None:
                 code = await visits.seen(exchange, batch, row, code)

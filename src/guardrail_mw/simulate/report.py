@@ -8,7 +8,10 @@ from typing import Any, Final
 
 from guardrail_mw.simulate import pooling
 
-__all__ = ["COHORTS", "NONE", "OPERATORS", "cohort_row", "operator_row", "percent", "tell", "title", "written"]
+__all__ = [
+    "COHORTS", "NONE", "OPERATORS", "VERIFIED", "WAITS", "cohort_row", "operator_row", "percent", "tell", "title",
+    "verified_row", "waits_row", "written",
+]  # fmt: skip
 
 NONE: Final = "-"
 """In place of a figure that there is not."""
@@ -19,6 +22,13 @@ OPERATORS: Final = (
 """Heads of the table of operators."""
 COHORTS: Final = ("accounts", "touched", "share", "at most", "groups", "touched", "at most", "worse in a million", "denied")
 """Heads of the table of cohorts."""
+
+VERIFIED: Final = (
+    "accounts", "asked", "verified", "documents", "companies", "solves", "dollars", "leak", "served after it was asked",
+)  # fmt: skip
+"""Heads of the table of what verification cost operators."""
+WAITS: Final = ("visits", "accounts", "never", "median", "p95", "ours, median", "ours, p95")
+"""Heads of the table of waits, in minutes."""
 
 
 def percent(share: float | None, digits: int = 3) -> str:
@@ -78,6 +88,36 @@ def cohort_row(found: dict[str, Any]) -> list[str]:
     ]
 
 
+def verified_row(each: dict[str, Any], operator: dict[str, Any]) -> list[str]:
+    """One operator, as `VERIFIED` has it.
+
+    Args:
+        each: what verification came to.
+        operator: the rest of its figures.
+    """
+    used = each["used"]
+    return [
+        f"{operator['accounts']:,}",
+        f"{each['asked']:,}",
+        f"{each['verified']:,}",
+        *[f"{used[name]:,}" for name in ("document", "company", "solve")],
+        f"{each['dollars']:,.2f}",
+        percent(operator["leak"]),
+        f"{each['served_after_asked']:,}",
+    ]
+
+
+def waits_row(found: dict[str, Any]) -> list[str]:
+    """How long people waited, as `WAITS` has it."""
+    minutes = [found[name] for name in ("median", "p95", "ours_median", "ours_p95")]
+    return [
+        f"{found['visits']:,}",
+        f"{found['accounts']:,}",
+        f"{found['never']:,}",
+        *[NONE if each is None else f"{each:.2f}" for each in minutes],
+    ]
+
+
 def tell(runs: Sequence[dict[str, Any]]) -> Iterator[str]:
     """The report, a line each."""
     yield title(runs)
@@ -89,11 +129,13 @@ def tell(runs: Sequence[dict[str, Any]]) -> Iterator[str]:
             rows = [[each["operator"], each["attacker"], *operator_row(each)] for each in run["operators"]]
             yield from _table(["", "attacker", *OPERATORS], rows)
             yield from _together(run)
+        yield from _verification(run)
         yield from _clusters(run)
         yield from _ablation(run)
         yield from _judges(run)
     yield ""
-    yield "Friction: ordinary people, beyond a twin run without clusters, in the worst 30 days"
+    twin = "with everything in shadow" if "verification" in runs[0] else "without clusters"
+    yield f"Friction: ordinary people, beyond a twin run {twin}, in the worst 30 days"
     found = pooling.cohorts(runs)
     yield from _table(["", *COHORTS], [[name, *cohort_row(each)] for name, each in found.items()])
     few = [name for name, each in found.items() if name != "all" and each["groups"] and not each["claim"]]
@@ -122,6 +164,29 @@ def _together(run: dict[str, Any]) -> Iterator[str]:
         calls = ", ".join(f"{count:,} {name}" for name, count in each["calls"].items() if count)
         bought = ", ".join(f"{count:,} {name}" for name, count in each["bought"].items())
         yield f"  {each['operator']}: bought {bought}; calls {calls}"
+
+
+def _verification(run: dict[str, Any]) -> Iterator[str]:
+    """What it costs to be asked for something: operators in documents and dollars, people in minutes."""
+    if "verification" not in run:
+        return
+    found = run["verification"]
+    yield ""
+    yield f"Verified: {found['whose']}; what is assumed of prices and times has the hash {found['papers']}"
+    for name, price in found["assumed"]["prices"].items():
+        yield f"  a {name}: {price['dollars']:g} dollars ({price['source']})"
+    both = zip(found["operators"], run["operators"], strict=True)
+    yield from _table(["", *VERIFIED], [[each["operator"], *verified_row(each, other)] for each, other in both])
+    for each in found["operators"]:
+        said = ", ".join(f"{count:,} {name}" for name, count in each["outcomes"].items())
+        yield f"  {each['operator']}: {each['begun']:,} verifications begun; {said or 'none decided'}"
+    people = found["people"]
+    yield "  people, from a challenge or a verification to the next answer, in minutes; the provider's time is left out,"
+    yield "  and of `ours` their own as well:"
+    rows = [["all", *waits_row(people["all"])]]
+    rows += [[name, *waits_row(each)] for part in ("by_rung", "by_cohort") for name, each in people[part].items()]
+    yield from _table(["", *WAITS], rows)
+    yield f"  {people['solved']:,} challenges solved, {people['begun']:,} verifications begun by people; outcomes {people['outcomes']}"
 
 
 def _clusters(run: dict[str, Any]) -> Iterator[str]:

@@ -80,7 +80,9 @@ def _people(world: World, visits: Visits) -> dict[str, Any]:
 def _waits(came: Sequence[Came]) -> dict[str, Any]:
     """Minutes: all but the provider's, and of these what is neither the provider's nor the person's own."""
     whole = np.array([each.done - each.since - each.provider if each.done else 0 for each in came], np.int64)
-    ours = np.array([max(1, each.done - each.since - each.provider - each.own) if each.done else 0 for each in came], np.int64)
+    ours = np.array(
+        [max(1, each.done - each.since - each.provider - each.own) if each.done else 0 for each in came], np.int64
+    )
     return {
         "visits": len(came),
         "accounts": len({each.account for each in came}),

@@ -169,9 +169,7 @@ class Visits:
         if visit.operator >= 0:
             return
         verified = bool(self.passed[visit.account])
-        self.came.append(
-            Came(visit.account, visit.first, visit.since, at, visit.own, visit.provider, verified)
-        )
+        self.came.append(Came(visit.account, visit.first, visit.since, at, visit.own, visit.provider, verified))
 
     # The steps of a visit
 

@@ -105,7 +105,9 @@ class World:
             yield batch
 
     def told(self, batch: Batch, codes: NDArray[np.uint8]) -> None:
-        """What became of each call of a batch: 0 served, 1 trimmed, 2 delayed, 3 limited, 4 denied, 5 asked to verify, 6 challenged.
+        """What became of each call of a batch.
+
+        0 served, 1 trimmed, 2 delayed, 3 limited, 4 denied, 5 asked to verify, 6 challenged.
 
         Only operators listen, and only those that react.
         """
