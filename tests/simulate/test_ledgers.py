@@ -56,7 +56,7 @@ def test_ordinary_requests_are_numbered_and_what_is_odd_is_kept() -> None:
     assert found.at.tolist() == [_START + 2 * 60_000_000, _START + 24 * _HOUR]
     assert ledger.requests.tolist() == [[2, 0], [1, 1]]  # the operator's call is nobody's
     assert ledger.active.tolist() == [[True, False, False], [True, False, True]]
-    assert ledger.codes.tolist() == [2, 0, 1, 1, 0, 0]
+    assert ledger.codes.tolist() == [2, 0, 1, 1, 0, 0, 0]
 
 
 def test_two_runs_differ_in_their_mark_if_anybody_called_at_another_time() -> None:
@@ -76,7 +76,7 @@ def test_campaigns() -> None:
         seen([0, 0, 1, 3, 2, 0], [-1, -1, -1, 0, 0, -1]),
     )
     assert ledger.attempts.tolist() == [3, 1]
-    assert ledger.codes.tolist() == [[2, 0, 1, 1, 0, 0], [0, 1, 0, 0, 0, 0]]
+    assert ledger.codes.tolist() == [[2, 0, 1, 1, 0, 0, 0], [0, 1, 0, 0, 0, 0, 0]]
     # Useful and answered: one in the first hour, the delayed one in the second; cover is not useful, and the fourth was limited.
     assert ledger.served[0, :3].tolist() == [1, 1, 0]
     assert ledger.served[1, :3].tolist() == [1, 0, 0]

@@ -208,6 +208,13 @@ class Callers(Http):
         exchange = self._exchange(one, 0, who, content, (name, given, made))
         return await self._call(exchange, one, 0, given, made), exchange
 
+    async def who(self, batch: Batch) -> tuple[Facts, Subject]:
+        """Who makes a batch's first call."""
+        facts, engine = self.facts(batch, 0), self.guardrail.engine
+        subject = await self.identify(engine.begin(engine.router.find(facts.path, "POST"), facts))
+        assert isinstance(subject, Subject)  # noqa: S101 - it was known when it was refused
+        return facts, subject
+
     async def wait(self, at: int) -> None:
         """Let happen what callers do until `at`, µs, and time pass."""
         if self.visits is not None:

@@ -186,7 +186,8 @@ def _verification(run: dict[str, Any]) -> Iterator[str]:
     rows = [["all", *waits_row(people["all"])]]
     rows += [[name, *waits_row(each)] for part in ("by_rung", "by_cohort") for name, each in people[part].items()]
     yield from _table(["", *WAITS], rows)
-    yield f"  {people['solved']:,} challenges solved, {people['begun']:,} verifications begun by people; outcomes {people['outcomes']}"
+    outcomes = ", ".join(f"{count:,} {name}" for name, count in people["outcomes"].items()) or "none decided"
+    yield f"  people: {people['solved']:,} challenges solved, {people['begun']:,} verifications begun; {outcomes}"
 
 
 def _clusters(run: dict[str, Any]) -> Iterator[str]:

@@ -54,7 +54,6 @@ class Visit:
     """µs of the provider's."""
     tries: int = 0
     given: Given | None = None
-    exchange: Exchange | None = None
     link: Link | None = None
     sealed: str = ""
     document: str = ""
@@ -141,7 +140,7 @@ class Visits:
         if operator >= 0 and code == CHALLENGED:
             if not papers.farmed(operator):
                 return code
-            await self._answer(_challenge(exchange), exchange, operator)
+            await self._answer(_challenge(exchange), batch.take(np.array([i])), operator)
             code, exchange = await self._callers.again(batch, i)
             if code == ASKED and not self.asked[account]:
                 self.asked[account] = at
@@ -179,7 +178,7 @@ class Visits:
         if code <= DELAYED:
             self._end(visit, at)
         elif code == CHALLENGED and visit.operator < 0:
-            visit.given, visit.exchange = _challenge(exchange), exchange
+            visit.given = _challenge(exchange)
             takes = papers.solving(visit.account, at, browser=browser)
             visit.own += takes
             self._then(at + takes, "solve", visit)
@@ -197,21 +196,20 @@ class Visits:
         await self._go_on(visit, code, exchange, at)
 
     async def _solve(self, visit: Visit, at: int) -> None:
-        given, exchange = visit.given, visit.exchange
-        visit.given = visit.exchange = None
-        if given is not None and exchange is not None and at < given.until:
-            await self._answer(given, exchange, -1)
+        given, visit.given = visit.given, None
+        if given is not None and at < given.until:
+            await self._answer(given, visit.batch, -1)
         await self._retry(visit, at)
 
-    async def _answer(self, given: Given, exchange: Exchange, operator: int) -> None:
-        clearing, subject = exchange.engine.clearing, exchange.subject
+    async def _answer(self, given: Given, batch: Batch, operator: int) -> None:
+        clearing = self._engine.clearing
         assert clearing is not None  # noqa: S101 - it has asked
-        assert subject is not None  # noqa: S101 - likewise
+        facts, subject = await self._callers.who(batch)
         sealed = str(given.challenge["case"])
         case = clearing.read(sealed)
         assert case is not None  # noqa: S101 - ours
         answer = solve(read({**given.challenge, "url": _ANSWERS}))
-        found = await clearing.answer(sealed, case, answer, exchange.facts, subject)
+        found = await clearing.answer(sealed, case, answer, facts, subject)
         if isinstance(found, Cleared):
             self.solved[operator] += 1
 
