@@ -56,16 +56,20 @@ def figures() -> dict[str, Any]:
             came(0, ASKED, 65, 2, 60),  # 5 minutes, of which 3 are ours
             came(1, CHALLENGED, 1, 1, 0),  # 1, none of them ours
             came(1, CHALLENGED, 2, 1, 0),  # 2 and 1
-            came(2, ASKED, 0, 4, 9),  # never
             came(8, ASKED, 3, 1, 1),  # 2 and 1
         ],
-        open={(3, -1): SimpleNamespace(account=3), (6, 0): SimpleNamespace(account=6)},
+        open={
+            (2, -1): SimpleNamespace(account=2, first=ASKED, since=_START, idle=True),  # never
+            (3, -1): SimpleNamespace(account=3, first=ASKED, since=_START, idle=False),
+            (6, 0): SimpleNamespace(account=6, first=ASKED, since=_START, idle=True),
+        },
         solved=np.array([7, 0, 2]),
         begun=np.array([3, 0, 4]),
         outcomes={(0, "approved"): 2, (0, "duplicate"): 1, (-1, "approved"): 3},
         asked=np.array([1, 0, 1, 0, 1, 1, 1, 0, 1]),
         passed=np.array([1, 0, 0, 0, 1, 1, 0, 0, 1]),
         after=np.array([0, 0, 0, 0, 0, 0, 5, 9, 0]),
+        without_link=1,
     )
     return verified(world, visits)
 
@@ -94,4 +98,5 @@ def test_waits_by_hand() -> None:
     assert people["by_cohort"].keys() == {"homes", "team"}
     assert people["by_cohort"]["team"]["median"] == 2  # the provider's minute is left out
     assert people["waiting_at_the_end"] == 1
+    assert people["without_a_link"] == 1
     assert dict(zip(WAITS, waits_row(everybody), strict=True))["p95"] == "-"

@@ -103,6 +103,7 @@ class Callers(Http):
         self._cookies: dict[int, tuple[bytes, bytes]] = {}
         self.visits = Visits(self) if guardrail.policy.verification is not None else None
         """What callers do about being asked for something; None where nobody is."""
+        self._kept: dict[int, bytes] = {}
         self._peers: dict[int, str] = {}
         self._programs: dict[int, tuple[str, Headers]] = {}
         self._keys: dict[int, tuple[bytes, bytes]] = {}
@@ -127,6 +128,8 @@ class Callers(Http):
         headers = [*base, (b"x-api-key", key[0]) if anthropic else (b"authorization", key[1])]
         if device >= 0 and self._signer is not None:
             headers.append(self._cookies.get(device) or self._cookie(device, at))
+        if account in self._kept:
+            headers.append((b"cookie", self._kept[account]))
         peer = self._peers.get(address)
         if peer is None:
             if len(self._peers) >= _COOKIES:
@@ -220,6 +223,10 @@ class Callers(Http):
         if self.visits is not None:
             await self.visits.until(at)
         self._clock.move(at)
+
+    def keep(self, account: int, cookie: bytes) -> None:
+        """Have a caller send a cookie from now on that it was given."""
+        self._kept[account] = cookie.partition(b";")[0]
 
     def move(self, at: int) -> None:
         """Let time pass until `at`, µs."""

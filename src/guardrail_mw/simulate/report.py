@@ -188,6 +188,7 @@ def _verification(run: dict[str, Any]) -> Iterator[str]:
     yield from _table(["", *WAITS], rows)
     outcomes = ", ".join(f"{count:,} {name}" for name, count in people["outcomes"].items()) or "none decided"
     yield f"  people: {people['solved']:,} challenges solved, {people['begun']:,} verifications begun; {outcomes}"
+    yield f"  {people['without_a_link']:,} refusals that ask for verification had no link: their keys were never proved"
 
 
 def _clusters(run: dict[str, Any]) -> Iterator[str]:

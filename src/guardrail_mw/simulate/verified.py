@@ -11,13 +11,14 @@ import numpy as np
 
 from guardrail_mw.simulate import words
 from guardrail_mw.simulate.codes import ASKED, CODES
+from guardrail_mw.simulate.visits import Came
 from guardrail_mw.simulate.world.arrays import MINUTE
 from guardrail_mw.simulate.world.papers import figures, figures_hash
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from guardrail_mw.simulate.visits import Came, Visits
+    from guardrail_mw.simulate.visits import Visits
     from guardrail_mw.simulate.world.world import World
 
 __all__ = ["OUTCOMES", "verified"]
@@ -57,23 +58,28 @@ def _operator(world: World, visits: Visits, number: int) -> dict[str, Any]:
 def _people(world: World, visits: Visits) -> dict[str, Any]:
     """Those who act for themselves: how long from a refusal to the next answer, without what the provider took."""
     labels = world.labels
+    theirs = [visit for (_, operator), visit in visits.open.items() if operator < 0]
+    came = [
+        *visits.came,
+        *[Came(each.account, each.first, each.since, 0, 0, 0, verified=False) for each in theirs if each.idle],
+    ]
     by_cohort: dict[str, list[Came]] = {}
-    for each in visits.came:
+    for each in came:
         owner = int(labels.operator[each.account])
         name = labels.cohorts[labels.cohort[each.account]] if owner < 0 else world.scenario.campaigns[owner].operator
         by_cohort.setdefault(name, []).append(each)
-    waiting = sorted({visit.account for (_, operator), visit in visits.open.items() if operator < 0})
     return {
-        "all": _waits(visits.came),
-        "by_cohort": {name: _waits(came) for name, came in sorted(by_cohort.items())},
+        "all": _waits(came),
+        "by_cohort": {name: _waits(part) for name, part in sorted(by_cohort.items())},
         "by_rung": {
-            CODES[code]: _waits([each for each in visits.came if each.first == code])
-            for code in sorted({each.first for each in visits.came})
+            CODES[code]: _waits([each for each in came if each.first == code])
+            for code in sorted({each.first for each in came})
         },
         "solved": int(visits.solved[-1]),
         "begun": int(visits.begun[-1]),
         "outcomes": {what: visits.outcomes[-1, what] for what in OUTCOMES if (-1, what) in visits.outcomes},
-        "waiting_at_the_end": len(waiting),
+        "without_a_link": visits.without_link,
+        "waiting_at_the_end": sum(not each.idle for each in theirs),
     }
 
 

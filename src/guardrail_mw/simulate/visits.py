@@ -18,7 +18,7 @@ from guardrail_mw.client.puzzle import read, solve
 from guardrail_mw.engine.clearing import Cleared, Given
 from guardrail_mw.engine.hints import hint
 from guardrail_mw.simulate.codes import ASKED, CHALLENGED, DELAYED
-from guardrail_mw.simulate.world.arrays import DAY, MINUTE
+from guardrail_mw.simulate.world.arrays import MINUTE
 
 if TYPE_CHECKING:
     from guardrail_mw.engine import Engine, Exchange
@@ -31,7 +31,10 @@ __all__ = ["Came", "Visit", "Visits"]
 
 _SOON: Final = 10
 """Attempts a minute apart, where somebody waits for what he is due; then they are ten minutes apart."""
-_PATIENCE: Final = 2 * DAY
+_TRIES: Final = 300
+"""Attempts, two days' worth, after which somebody waits for his next call."""
+_SOLVES: Final = 5
+"""Challenges in a row, after which somebody gives up."""
 _ANSWERS: Final = "https://api.service.example/.guardrail/challenge"
 
 
@@ -53,6 +56,9 @@ class Visit:
     provider: int = 0
     """µs of the provider's."""
     tries: int = 0
+    solves: int = 0
+    idle: bool = False
+    """Whether it has come to nothing; the next call that is refused takes it up again."""
     given: Given | None = None
     link: Link | None = None
     sealed: str = ""
@@ -100,6 +106,8 @@ class Visits:
         self.after = np.zeros(accounts, np.int64)
         """Answers with content to an account that was asked and is not verified."""
         self.retries = 0
+        self.without_link = 0
+        """Refusals until something is proved that say nowhere to go."""
         self._turn = count()
         self._looking: dict[str, int] = {}
         """Cases that the provider looks at: until when."""
@@ -135,7 +143,11 @@ class Visits:
         account, operator, at = int(batch.account[i]), papers.acts(int(batch.operator[i])), int(batch.at[i])
         if code == ASKED and not self.asked[account]:
             self.asked[account] = at
-        if (account, operator) in self.open:
+        known = self.open.get((account, operator))
+        if known is not None:
+            if known.idle:
+                known.idle, known.solves, known.batch = False, 0, batch.take(np.array([i]))
+                await self._go_on(known, code, exchange, at)
             return code
         if operator >= 0 and code == CHALLENGED:
             if not papers.farmed(operator):
@@ -170,6 +182,12 @@ class Visits:
         verified = bool(self.passed[visit.account])
         self.came.append(Came(visit.account, visit.first, visit.since, at, visit.own, visit.provider, verified))
 
+    def _give_up(self, visit: Visit) -> None:
+        """It came to nothing. Who acts for himself still waits for an answer."""
+        if visit.operator >= 0:
+            del self.open[visit.account, visit.operator]
+        visit.idle = True
+
     # The steps of a visit
 
     async def _go_on(self, visit: Visit, code: int, exchange: Exchange, at: int) -> None:
@@ -177,18 +195,19 @@ class Visits:
         papers, browser = self._callers.world.papers, self._callers.browses(visit.batch)
         if code <= DELAYED:
             self._end(visit, at)
-        elif code == CHALLENGED and visit.operator < 0:
+        elif code == CHALLENGED and visit.operator < 0 and visit.solves < _SOLVES:
             visit.given = _challenge(exchange)
+            visit.solves += 1
             takes = papers.solving(visit.account, at, browser=browser)
             visit.own += takes
             self._then(at + takes, "solve", visit)
         elif code == ASKED:
             await self._summon(visit, exchange, at)
-        elif at - visit.since < _PATIENCE and visit.operator < 0:
+        elif code != CHALLENGED and visit.tries < _TRIES and visit.operator < 0:
             visit.tries += 1
             self._then(at + (MINUTE if visit.tries <= _SOON else 10 * MINUTE), "retry", visit)
         else:
-            self._end(visit, 0)
+            self._give_up(visit)
 
     async def _retry(self, visit: Visit, at: int) -> None:
         self.retries += 1
@@ -212,14 +231,21 @@ class Visits:
         found = await clearing.answer(sealed, case, answer, facts, subject)
         if isinstance(found, Cleared):
             self.solved[operator] += 1
+            if found.cookie:
+                self._callers.keep(int(batch.account[0]), found.cookie)
 
     async def _summon(self, visit: Visit, exchange: Exchange, at: int) -> None:
         """Somebody is sent to be verified: goes there, if he has what to show."""
         cases, judge, judgement = self._engine.cases, exchange.engine.judge, exchange.judgement
         rung = judgement.step.rung if judgement is not None else None
         asks = judge.asks(rung) if rung is not None else None
-        if cases is None or rung is None or asks is None or at - visit.since >= _PATIENCE:
-            self._end(visit, 0)
+        if cases is None or rung is None or asks is None or visit.tries >= _TRIES:
+            self._give_up(visit)
+            return
+        subject, tariff = exchange.subject, exchange.tariff
+        if subject is None or tariff is None or tariff.payer != subject.candidate:
+            self.without_link += 1  # a key that was never proved is a network's, and there is nobody to verify
+            self._give_up(visit)
             return
         url, _ = await cases.ask(exchange, rung, asks, hint(exchange))
         visit.sealed = url.removeprefix(cases.base)
@@ -229,13 +255,14 @@ class Visits:
         papers = self._callers.world.papers
         visit.document = papers.show(visit.account, visit.operator, whose)
         if not visit.document:
-            self._end(visit, 0)
+            self._give_up(visit)
             return
         takes = papers.consenting(visit.account, at)
         visit.own += takes
         self._then(at + takes, "consent", visit)
 
     async def _consent(self, visit: Visit, at: int) -> None:
+        visit.tries += 1
         cases, link = self._engine.cases, visit.link
         assert cases is not None  # noqa: S101 - see `_summon`
         assert link is not None  # noqa: S101 - likewise
@@ -245,7 +272,7 @@ class Visits:
             due = at
         elif begun in {"many", "unavailable", "over"}:
             self._count(visit.operator, begun)
-            self._end(visit, 0)
+            self._give_up(visit)
             return
         elif name in self._looking:  # a colleague's, of the same organisation
             due = self._looking[name]
@@ -274,7 +301,7 @@ class Visits:
         state = "duplicate" if case.get("why") == "duplicate" else case.get("state", "")
         self._count(visit.operator, state)
         if state != "approved":
-            self._end(visit, 0)
+            self._give_up(visit)
             return
         self.passed[visit.account] = at
         if visit.operator < 0:
