@@ -10,7 +10,7 @@ import numpy as np
 from guardrail_mw.simulate.codes import ASKED, CHALLENGED
 from guardrail_mw.simulate.report import VERIFIED, WAITS, verified_row, waits_row
 from guardrail_mw.simulate.verified import verified
-from guardrail_mw.simulate.visits import Came
+from guardrail_mw.simulate.visiting import Came
 from guardrail_mw.simulate.world.papers import Papers, PapersSettings
 
 _MINUTE = 60_000_000

@@ -58,14 +58,14 @@ def test_who_cannot_be_verified_stops_at_once_and_who_can_pays(tmp_path: Path) -
     figures = Experiment(made).go()
     found = by_name(figures)
     assert found["cannot"]["asked"] == 40
-    assert (
-        found["cannot"]["served_after_asked"] < 40
-    )  # of 1,200: accounts of two days are established here, and may fall out
+    assert found["cannot"]["served_after_asked"] < 40  # of 1,200: who is two days old is established here, and may fall out
     assert found["cannot"]["dollars"] == 0
     assert found["mules"]["verified"] == 6  # three accounts a document
     assert found["mules"]["outcomes"] == {"approved": 6}
     assert found["mules"]["dollars"] == 200
-    assert found["greedy"]["outcomes"] == {"approved": 3, "duplicate": 2}  # the guard counts, whatever the operator thinks
+    greedy = found["greedy"]["outcomes"]  # the guard counts, whatever the operator thinks
+    assert (greedy["approved"], greedy["duplicate"]) == (3, 10)  # two more accounts, which may try five times each
+    assert greedy["many"] > 0
     assert found["greedy"]["verified"] == 3
     assert found["cannot"]["leak"] < found["mules"]["leak"] < found["moving"]["leak"]
     assert found["moving"]["leak"] > 0.8

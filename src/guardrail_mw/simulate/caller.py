@@ -31,7 +31,7 @@ from guardrail_mw.simulate.codes import (
     VERDICTS,
     Seen,
     code_of,
-)
+)  # fmt: skip
 from guardrail_mw.simulate.contents import Contents
 from guardrail_mw.simulate.visits import Visits
 from guardrail_mw.simulate.world.batch import Batch
@@ -43,20 +43,9 @@ if TYPE_CHECKING:
     from guardrail_mw.simulate.world.world import World
 
 __all__ = [
-    "ASKED",
-    "CHALLENGED",
-    "CODES",
-    "DELAYED",
-    "DENIED",
-    "LIMITED",
-    "SERVED",
-    "TRIMMED",
-    "VERDICTS",
-    "Callers",
-    "Seen",
-    "code_of",
-    "standing_of",
-]
+    "ASKED", "CHALLENGED", "CODES", "DELAYED", "DENIED", "LIMITED", "SERVED", "TRIMMED", "VERDICTS", "Callers", "Seen",
+    "code_of", "standing_of",
+]  # fmt: skip
 
 _VERDICT: Final = {name: code for code, name in enumerate(VERDICTS)}
 _COOKIES: Final = 500_000

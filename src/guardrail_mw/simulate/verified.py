@@ -11,7 +11,7 @@ import numpy as np
 
 from guardrail_mw.simulate import words
 from guardrail_mw.simulate.codes import ASKED, CODES
-from guardrail_mw.simulate.visits import Came
+from guardrail_mw.simulate.visiting import Came
 from guardrail_mw.simulate.world.arrays import MINUTE
 from guardrail_mw.simulate.world.papers import figures, figures_hash
 

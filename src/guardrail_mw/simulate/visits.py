@@ -7,27 +7,27 @@ what the guard hears. How many accounts one document is good for is the guard's 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from heapq import heappop, heappush
 from itertools import count
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
 from guardrail_mw.client.puzzle import read, solve
-from guardrail_mw.engine.clearing import Cleared, Given
+from guardrail_mw.engine.clearing import Cleared
 from guardrail_mw.engine.hints import hint
 from guardrail_mw.simulate.codes import ASKED, CHALLENGED, DELAYED
+from guardrail_mw.simulate.visiting import Came, Visit
 from guardrail_mw.simulate.world.arrays import MINUTE
 
 if TYPE_CHECKING:
     from guardrail_mw.engine import Engine, Exchange
-    from guardrail_mw.engine.cases import Link
+    from guardrail_mw.engine.clearing import Given
     from guardrail_mw.simulate.caller import Callers
     from guardrail_mw.simulate.codes import Seen
     from guardrail_mw.simulate.world.batch import Batch
 
-__all__ = ["Came", "Visit", "Visits"]
+__all__ = ["Visits"]
 
 _SOON: Final = 10
 """Attempts a minute apart, where somebody waits for what he is due; then they are ten minutes apart."""
@@ -36,46 +36,6 @@ _TRIES: Final = 300
 _SOLVES: Final = 5
 """Challenges in a row, after which somebody gives up."""
 _ANSWERS: Final = "https://api.service.example/.guardrail/challenge"
-
-
-@dataclass(slots=True)
-class Visit:
-    """One caller's way from a refusal to the next answer; an operator's ends where its account is verified."""
-
-    account: int
-    operator: int
-    """-1 for an account's owner."""
-    batch: Batch
-    """The call that was refused."""
-    first: int
-    """The code of its refusal."""
-    since: int
-    """µs."""
-    own: int = 0
-    """µs of the caller's, as the world has it."""
-    provider: int = 0
-    """µs of the provider's."""
-    tries: int = 0
-    solves: int = 0
-    idle: bool = False
-    """Whether it has come to nothing; the next call that is refused takes it up again."""
-    given: Given | None = None
-    link: Link | None = None
-    sealed: str = ""
-    document: str = ""
-
-
-class Came(NamedTuple):
-    """What became of a visit of an account's owner."""
-
-    account: int
-    first: int
-    since: int
-    done: int
-    """µs of the next answer with content; 0 for none."""
-    own: int
-    provider: int
-    verified: bool
 
 
 class Visits:
