@@ -11,6 +11,7 @@ from guardrail_mw.simulate import checkpoints
 from guardrail_mw.simulate.codes import ASKED, CHALLENGED, DELAYED
 from guardrail_mw.simulate.experiment import Experiment, Plan
 from guardrail_mw.simulate.guarding import secrets_of
+from guardrail_mw.simulate.page import page
 from guardrail_mw.simulate.report import tell
 from guardrail_mw.simulate.run import Pace
 from guardrail_mw.simulate.world.arrays import DAY, HOUR, MINUTE
@@ -74,6 +75,7 @@ def test_who_cannot_be_verified_stops_at_once_and_who_can_pays(tmp_path: Path) -
     assert "Verified: account" in text
     assert "beyond a twin run with everything in shadow" in text
     assert "mules: 6 verifications begun; 6 approved" in text
+    assert "<h2>Verification</h2>" in page([figures])
 
 
 def test_a_company_vouches_for_its_cluster_up_to_a_budget(tmp_path: Path) -> None:

@@ -10,7 +10,19 @@ from typing import Any, Final
 from guardrail_mw.pages import document
 from guardrail_mw.simulate import pooling
 from guardrail_mw.simulate.plots import Line, bars, lines
-from guardrail_mw.simulate.report import COHORTS, OPERATORS, cohort_row, operator_row, percent, tell, title
+from guardrail_mw.simulate.report import (
+    COHORTS,
+    OPERATORS,
+    VERIFIED,
+    WAITS,
+    cohort_row,
+    operator_row,
+    percent,
+    tell,
+    title,
+    verified_row,
+    waits_row,
+)  # fmt: skip
 
 __all__ = ["page"]
 
@@ -61,7 +73,9 @@ def page(runs: Sequence[dict[str, Any]]) -> str:
     """The whole page."""
     name = title(runs)
     return document(
-        name, _STYLE, [f"<h1>{escape(name)}</h1>", *_head(runs), *_operators(runs), *_friction(runs), *_all(runs)]
+        name,
+        _STYLE,
+        [f"<h1>{escape(name)}</h1>", *_head(runs), *_operators(runs), *_verified(runs), *_friction(runs), *_all(runs)],
     )
 
 
@@ -107,6 +121,32 @@ def _looks(run: dict[str, Any], ends: tuple[str, str]) -> Iterator[str]:
     for at, _, _, accounts in run["looks"]:
         by_day[min(run["days"] - 1, (at - run["start"]) // 86_400_000_000)] = accounts
     yield lines("Accounts in suspect clusters", "The last look of each day.", [Line("accounts", "b", by_day)], ends)
+
+
+def _verified(runs: Sequence[dict[str, Any]]) -> Iterator[str]:
+    """What it costs to be asked for something."""
+    asked = [run for run in runs if "verification" in run]
+    if not asked:
+        return
+    yield "<h2>Verification</h2>"
+    rows = [
+        (f"{escape(each['operator'])}<small>seed {run['seed']}</small>", verified_row(each, other))
+        for run in asked
+        for each, other in zip(run["verification"]["operators"], run["operators"], strict=True)
+    ]
+    yield from _table("operator", VERIFIED, rows)
+    yield "<p>People: minutes from a challenge, or from being asked to verify, to the next answer. The provider's time is"
+    yield "left out, and of ours their own as well.</p>"
+    waits = [(run["seed"], run["verification"]["people"]) for run in asked]
+    yield from _table(
+        "people",
+        WAITS,
+        [
+            (f"{escape(name)}<small>seed {seed}</small>", waits_row(each))
+            for seed, people in waits
+            for name, each in {"all": people["all"], **people["by_rung"], **people["by_cohort"]}.items()
+        ],
+    )
 
 
 def _friction(runs: Sequence[dict[str, Any]]) -> Iterator[str]:
