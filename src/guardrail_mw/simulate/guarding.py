@@ -72,7 +72,10 @@ def _verification(world: World) -> dict[str, Any]:
     puzzle = {"use": "altcha", "immunity": "30m", "cost": 1, "prefix": "0", "hardest": 1}
     proof = {"use": "identity", "provider": "office", "level": "id", "whose": asks.whose}
     office = {"use": "manual", "with": {"levels": {"id": {"ial": "2"}}}}
+    verified = {"name": "verified", "per": ["account"], "when": {"verdict": "suspect", "verified": True}}
+    limits = {"limits": [{**verified, "window": f"{asks.each_day}/day"}]} if asks.each_day is not None else {}
     return {
+        **limits,
         "endpoints": {"public_url": "https://api.service.example"},
         "verification": {"name": "The service", "providers": {"office": office}},
         "risk": {"scorers": [{"use": "cluster", "with": {"watched": 0, "suspect": 40, "confirmed": 90}}]},

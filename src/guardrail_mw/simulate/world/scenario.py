@@ -136,6 +136,8 @@ class VerificationSettings(Part):
 
     whose: Literal["account", "organisation"] = "account"
     """Whether each account is verified alone, or once whoever stands behind a cluster."""
+    each_day: Annotated[int, Field(ge=1)] | None = None
+    """Requests a day that a verified account of a suspect cluster has; none: as many as anybody."""
 
 
 class Scenario(Part):
