@@ -8,14 +8,16 @@ from typing import Any
 import pytest
 
 from guardrail_mw.simulate import checkpoints
+from guardrail_mw.simulate.clock import WorldClock
 from guardrail_mw.simulate.codes import ASKED, CHALLENGED, DELAYED
 from guardrail_mw.simulate.experiment import Experiment, Plan
-from guardrail_mw.simulate.guarding import secrets_of
+from guardrail_mw.simulate.guarding import guard, policy_of, secrets_of
 from guardrail_mw.simulate.page import page
 from guardrail_mw.simulate.report import tell
 from guardrail_mw.simulate.run import Pace
 from guardrail_mw.simulate.world.arrays import DAY, HOUR, MINUTE
 from guardrail_mw.simulate.world.scenario import Scenario
+from guardrail_mw.simulate.world.world import World
 
 # A judge who has seen enough after two days, and takes who is older for established.
 POLICY = """
@@ -45,6 +47,23 @@ def plan(path: Path, whose: str, *campaigns: dict[str, Any]) -> Plan:
 def by_name(figures: dict[str, Any]) -> dict[str, Any]:
     both = zip(figures["verification"]["operators"], figures["operators"], strict=True)
     return {each["operator"]: {**other, **each} for each, other in both}
+
+
+def test_what_the_guard_asks_for() -> None:
+    found = {}
+    for whose, each_day in (("account", None), ("organisation", 50)):
+        asks = {"whose": whose, "each_day": each_day}
+        world = World(Scenario.model_validate({"days": 2, "ordinary_days": 1, "accounts": 5, "verification": asks}), 1)
+        policy = found[whose] = policy_of("guardrail:campaign", world, "links")
+        challenge, verify = policy.friction.ladder
+        settings: Any = verify.with_
+        assert (challenge.do, verify.do, settings.own["whose"]) == ("challenge", "verify", whose)
+        assert guard(policy, WorldClock(world.start), 1).engine.mode == "enforce"
+        assert guard(policy, WorldClock(world.start), 1, clusters=False, twin=True).engine.mode == "shadow"
+    names = [{limit.name: str(limit.window) for limit in policy.limits} for policy in found.values()]
+    assert names[0]["suspects"] == names[1]["suspects"]
+    assert "verified" not in names[0]
+    assert names[1]["verified"] == "50/day"
 
 
 def test_who_cannot_be_verified_stops_at_once_and_who_can_pays(tmp_path: Path) -> None:
