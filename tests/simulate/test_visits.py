@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,8 @@ from guardrail_mw.simulate.experiment import Experiment, Plan
 from guardrail_mw.simulate.guarding import guard, policy_of, secrets_of
 from guardrail_mw.simulate.page import page
 from guardrail_mw.simulate.report import tell
-from guardrail_mw.simulate.run import Pace
+from guardrail_mw.simulate.run import Pace, Run
+from guardrail_mw.simulate.wire import WiredCallers
 from guardrail_mw.simulate.world.arrays import DAY, HOUR, MINUTE
 from guardrail_mw.simulate.world.scenario import Scenario
 from guardrail_mw.simulate.world.world import World
@@ -64,6 +66,38 @@ def test_what_the_guard_asks_for() -> None:
     assert names[0]["suspects"] == names[1]["suspects"]
     assert "verified" not in names[0]
     assert names[1]["verified"] == "50/day"
+
+
+class Noted:
+    """The code of every call."""
+
+    def __init__(self) -> None:
+        self.codes: list[int] = []
+
+    def calls(self, batch: Any, seen: Any) -> None:
+        """A stretch of traffic."""
+        self.codes += seen.codes.tolist()
+
+    def rebuilt(self, at: int, clusters: Any) -> None:
+        """Nothing."""
+
+
+def test_the_long_way_asks_for_the_same(tmp_path: Path) -> None:
+    """Through ASGI a call is refused with the same words, where nobody does anything about it."""
+    made = plan(tmp_path, "account", campaign("cannot"))
+    found = []
+    for kind in (None, WiredCallers):
+        book, world = Noted(), World(made.scenario, made.seed)
+        run = Run(world, book, policy=made.policy, pace=made.pace, exact=True)
+        if kind is not None:
+            rows, run.callers = run.callers.rows, kind(run.guardrail, world, run.clock)
+            run.callers.rows = rows
+        run.go(world.end)
+        asyncio.run(run.guardrail.close())
+        found.append(book.codes)
+    short, long = found
+    assert short == long
+    assert {ASKED, CHALLENGED} <= set(short)
 
 
 def test_who_cannot_be_verified_stops_at_once_and_who_can_pays(tmp_path: Path) -> None:
