@@ -9,8 +9,10 @@ from typing import Any
 import pytest
 
 from guardrail_mw.engine.ground import history
+from guardrail_mw.engine.naming import name
 from guardrail_mw.errors import StoreError
 from guardrail_mw.policy import load
+from guardrail_mw.stores.base import Change
 
 from ..friction.verification.providers.standin import serving  # noqa: TID252 - a service that serves
 from .kit import policy
@@ -498,3 +500,17 @@ async def test_who_has_no_account_meets_what_stands_in_otherwise() -> None:
         answer = await site.post(CHAT, {}, ROBOT, JSON)
     assert (answer.status, said(answer)["code"]) == (403, "denied")
     assert said(await refused(site))["code"] == "verification_required"
+
+
+async def test_a_key_that_nobody_has_proved_and_something_is_held_against_has_a_way_out(service: Own) -> None:
+    """Its account was found in a cluster by what was told of it; refused before the app could say that the key is good."""
+    limits = [{"name": "suspects", "per": ["cluster"], "when": {"verdict": "suspect", "verified": False}, "rate": "1/day"}]
+    site = guarded(service, limits=limits, trust="app")
+    held = [Change("set", "verdict", "suspect"), Change("set", "cluster", "c" * 12)]
+    for key in ("sk-0123456789-1a2b", "sk-0123456789-3c4d"):
+        await site.store.remember((await name(site.guardrail, key, None)).account, held)
+    answers = [await site.post(CHAT, None, key, JSON) for key in (OTHER_KEY, KEY)]
+    assert [answer.status for answer in answers] == [200, 429]
+    assert (await begin(site, path_of(said(answers[1])["verification_url"]))).status == 303
+    await report(site, event(service, "approved", document="P1"))
+    assert (await site.post(CHAT, None, KEY, JSON)).status == 200

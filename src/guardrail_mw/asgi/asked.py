@@ -31,11 +31,9 @@ _APPEALED: Final = frozenset({"denied", "verification_required"})
 
 async def asked(exchange: Exchange, deny: Deny, scope: Scope) -> Deny | Answer:
     """A refusal with the links that belong to it; for browsers a page, where there is one."""
-    engine, subject, tariff = exchange.engine, exchange.subject, exchange.tariff
+    engine = exchange.engine
     cases, appeals = engine.cases, engine.appeals
-    if cases is None or appeals is None or subject is None or tariff is None:
-        return deny
-    if not subject.candidate or tariff.payer != subject.candidate:  # a network has no identity, and nobody to answer
+    if cases is None or appeals is None or not exchange.answerable:  # a network has no identity, and nobody to answer
         return deny
     way = _way(exchange, deny)
     if way is None and deny.code not in _APPEALED:

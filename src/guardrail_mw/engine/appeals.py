@@ -119,8 +119,7 @@ class Appeals:
     def link(self, exchange: Exchange, who: str) -> str:
         """The address where whoever was refused may appeal; empty where nobody may, or nobody could be told apart."""
         subject, now = exchange.subject, self._clock.now()
-        tariff = exchange.tariff
-        if not self.settings.appeals.open or subject is None or tariff is None or tariff.payer != subject.candidate:
+        if not self.settings.appeals.open or subject is None or not exchange.answerable:
             return ""
         fields = exchange.standing.fields
         cluster = fields.get("cluster", "") if fields.get("verdict") in _BINDS else ""

@@ -90,6 +90,18 @@ class Exchange:
         """Whether it is a message on a socket, which holds its slots already."""
 
     @property
+    def answerable(self) -> str:
+        """Home of the account that can be verified, and may appeal; empty for who has none, and for keys that nobody knows.
+
+        One that nobody has proved counts if something is held against it: it is refused before the app could prove it.
+        """
+        subject, tariff, standing = self.subject, self.tariff, self.standing
+        if subject is None or tariff is None:
+            return ""
+        known = tariff.payer == subject.candidate or standing.version or standing.seen
+        return subject.candidate if known else ""
+
+    @property
     def readings(self) -> tuple[Limited, ...]:
         """The limits that hold for this request, as they stand after it was charged."""
         if self.receipt is None or self.tariff is None or not self.receipt.readings:

@@ -202,9 +202,8 @@ class Visits:
         if cases is None or rung is None or asks is None or visit.tries >= _TRIES:
             self._give_up(visit)
             return
-        subject, tariff = exchange.subject, exchange.tariff
-        if subject is None or tariff is None or tariff.payer != subject.candidate:
-            self.without_link += 1  # a key that was never proved is a network's, and there is nobody to verify
+        if not exchange.answerable:
+            self.without_link += 1  # a key of which nothing is known is a network's, and there is nobody to verify
             self._give_up(visit)
             return
         url, _ = await cases.ask(exchange, rung, asks, hint(exchange))
@@ -223,11 +222,11 @@ class Visits:
 
     async def _consent(self, visit: Visit, at: int) -> None:
         visit.tries += 1
-        cases, link = self._engine.cases, visit.link
-        assert cases is not None  # noqa: S101 - see `_summon`
+        verification, link = self._engine.verification, visit.link
+        assert verification is not None  # noqa: S101 - see `_summon`
         assert link is not None  # noqa: S101 - likewise
-        name, what = cases.named(link), "retry"
-        begun = await cases.begin(link, visit.sealed)
+        name, what = verification.cases.named(link), "retry"
+        begun = await verification.beginning.begin(link, visit.sealed)
         if begun == "approved":
             due = at
         elif begun in {"many", "unavailable", "over"}:
