@@ -397,11 +397,15 @@ async def told(site: Site, name: str, **fields: str) -> None:
     await site.guardrail.store.remember(site.last["account"], changes)
 
 
+VERIFIED = {"cases": "1", "case.0123456789ab.17": f'["approved",{10**17},"","","ids","c1"]'}
+"""Of the standing of who was verified, in the first µs of time and until the year 5138."""
+
+
 async def test_campaign(site: Site) -> None:
     """A hundred a day for all accounts of a suspect cluster together; verified ones and others go on."""
     for name in ("mule-1", "mule-2"):
         await told(site, name, cluster="k1", verdict="suspect")
-    await told(site, "victim", cluster="k1", verdict="suspect", verified="1")
+    await told(site, "victim", cluster="k1", verdict="suspect", **VERIFIED)
     await told(site, "watched", cluster="k1", verdict="watched")
     await told(site, "boss", cluster="k2", verdict="confirmed")
     statuses = [(await site.as_(name)).status for _ in range(50) for name in ("mule-1", "mule-2")]
