@@ -28,7 +28,7 @@ clusters:
 limits:
   - {name: day, per: [account], window: 12/day}
   - {name: suspects, per: [cluster], when: {verdict: suspect}, window: 100/day}
-risk: {scorers: [{use: cluster}]}
+risk: {scorers: [{use: cluster, with: {watched: 20}}]}
 friction: {ladder: [{name: slower, at: 20, do: delay, with: {seconds: 0.5}}]}
 """
 
