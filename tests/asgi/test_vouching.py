@@ -10,11 +10,15 @@ import pytest
 from guardrail_mw.clusters.binding import changes, standing
 from guardrail_mw.clusters.settings import ClustersSettings
 from guardrail_mw.clusters.state import STATE, Cluster, State
+from guardrail_mw.stores.base import Change
 from guardrail_mw.worker.desk import Desk
 
 from ..friction.verification.providers.standin import serving  # noqa: TID252 - a service that serves
+from .kit import chat
 from .verifying import (
+    CHAT,
     HTML,
+    JSON,
     KEY,
     NOW,
     OTHER_KEY,
@@ -136,3 +140,20 @@ async def test_a_cluster_that_is_no_more_frees_nobody(service: Own) -> None:
     await site.store.keep(STATE, State(NOW * SECOND, (NOW - 86_400) * SECOND, ()).pack())
     assert (await report(site, event(service, "approved", document="P1"))).json == {"heard": ["noted"]}
     assert (await ask(site)).status == 403
+
+
+async def test_what_was_used_before_is_not_counted_on_what_an_organisation_has(service: Own) -> None:
+    """Of 1,200 a day 100 were used; a request asks for 1,124."""
+    site, accounts = await suspect(service, worth=0, budget=1_200)
+    for account in accounts[:2]:
+        await site.store.remember(account, [Change("set", "verdict", "none")])
+    plain = (b"authorization", OTHER_KEY[1])
+    assert (await site.post(CHAT, chat(), plain, JSON)).status == 200
+    (state,) = (await Desk(site.store, ClustersSettings(), clock=site.clock).state()).clusters
+    for account in accounts[:2]:
+        await site.store.remember(account, changes(standing(state)))
+    await begin(site, path_of(said(await ask(site))["verification_url"]))
+    await report(site, event(service, "approved", document="P1"))
+    assert (await ask(site)).status == 200
+    codes = [(await ask(site)).json.get("error", {}).get("code") for _ in range(2)]
+    assert codes == ["insufficient_quota"] * 2
