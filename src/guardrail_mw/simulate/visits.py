@@ -226,7 +226,10 @@ class Visits:
         assert verification is not None  # noqa: S101 - see `_summon`
         assert link is not None  # noqa: S101 - likewise
         name, what = verification.cases.named(link), "retry"
-        begun = await verification.beginning.begin(link, visit.sealed)
+        if name in self._looking and link.subject != link.account:  # a colleague's is under way: the page says so
+            begun = "busy"
+        else:
+            begun = await verification.beginning.begin(link, visit.sealed)
         if begun == "approved":
             due = at
         elif begun in {"many", "unavailable", "over"}:
