@@ -23,7 +23,7 @@ from guardrail_mw.simulate.world.arrays import SECOND, mix, unit
 from guardrail_mw.simulate.world.people import People
 from guardrail_mw.simulate.world.ranges import Part
 
-__all__ = ["Figures", "Papers", "PapersSettings", "Price", "Span", "figures", "figures_hash"]
+__all__ = ["Figures", "Papers", "PapersSettings", "Price", "Share", "Span", "figures", "figures_hash"]
 
 _FILE: Final = Path(__file__).with_name("papers.yaml")
 _NORMAL: Final = NormalDist()
