@@ -31,10 +31,12 @@ from guardrail_mw.asgi.browsing import (
 )
 from guardrail_mw.asgi.fields import rfc3339
 from guardrail_mw.asgi.patience import Patience
+from guardrail_mw.asgi.problems import onward, plain, problem
 from guardrail_mw.asgi.respond import Answer
 from guardrail_mw.engine.callers import browses
 from guardrail_mw.engine.clearing import Cleared
 from guardrail_mw.errors import StoreError
+from guardrail_mw.identity.failures import homes_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -143,22 +145,22 @@ class Answers:
             facts: read of its scope.
         """
         if scope["method"] != "POST":
-            return _problem(*_METHOD, headers=[(b"allow", b"POST")])
+            return problem(*_METHOD, headers=[(b"allow", b"POST")])
         engine = self._guardrail.engine
         subject = engine.resolver.fallback(facts)
-        if self._patience.exhausted(*_where(subject)):
-            return _problem(*_MANY, headers=_MINUTE)
+        if self._patience.exhausted(*homes_of(subject)):
+            return problem(*_MANY, headers=_MINUTE)
         if is_form(facts.headers) and not same_origin(facts.headers, engine.policy.endpoints):
-            return _problem(*_FOREIGN)
+            return problem(*_FOREIGN)
         body = await read(receive, LONGEST if is_form(facts.headers) else SHORT)
-        return _problem(*_LARGE) if body is None else await self._counted(engine, scope, facts, subject, body)
+        return problem(*_LARGE) if body is None else await self._counted(engine, scope, facts, subject, body)
 
     async def _counted(self, engine: Engine, scope: Scope, facts: Facts, subject: Subject, body: bytes) -> Answer:
         """The response to an answer, which is counted until it has cleared something."""
-        clearing, patience, where = engine.clearing, self._patience, _where(subject)
+        clearing, patience, where = engine.clearing, self._patience, homes_of(subject)
         assert clearing is not None  # noqa: S101 - the caller asks first
         if patience.exhausted(*where):  # bodies that were held back until all could come at once
-            return _problem(*_MANY, headers=_MINUTE)
+            return problem(*_MANY, headers=_MINUTE)
         told, sent = patience.told(*where), _sent(facts, body)
         case, form = clearing.read(sent.get("case", "")), ""
         found: Cleared | Said = "unreadable"
@@ -170,14 +172,14 @@ class Answers:
         if not isinstance(found, str):
             return _cleared(found, facts, case, form, words_of(engine.policy.endpoints.words))
         if not told:
-            return _problem(*_MANY, headers=_MINUTE)
+            return problem(*_MANY, headers=_MINUTE)
         return self._refused(found) if case is None else await self._again(engine, case, found, scope, facts, subject, form)
 
     async def _judged(
         self, clearing: Clearing, case: Case, sealed: str, answer: str, facts: Facts, subject: Subject, *, told: bool
     ) -> Cleared | Said:
         """What an answer comes to."""
-        where = _where(subject)
+        where = homes_of(subject)
         if not self._patience.tries(*where, case.id):
             return clearing.said("over")
         try:
@@ -224,14 +226,13 @@ class Answers:
 
     @staticmethod
     def _refused(why: Said, more: Mapping[str, Any] | None = None, headers: list[Header] | None = None) -> Answer:
-        return _problem(*_WORDS[why], more=more, headers=headers)
+        return problem(*_WORDS[why], more=more, headers=headers or ())
 
 
 def _cleared(found: Cleared, facts: Facts, case: Case | None, form: str, words: Words | None) -> Answer:
     cookie = _cookie(found.cookie)
     if case is None or not case.back or not is_form(facts.headers):
-        body = json.dumps({"cleared": True, "expires_at": rfc3339(found.until)}).encode()
-        return Answer(200, [*_fields(b"application/json", body), *cookie], body)
+        return plain(200, {"cleared": True, "expires_at": rfc3339(found.until)}, cookie)
     return _onward(facts, case, form, cookie, words)
 
 
@@ -241,36 +242,7 @@ def _onward(facts: Facts, case: Case, form: str, cookie: list[Header], words: Wo
         held_up, wanted = Held(case.method, form), languages(facts.headers)
         fields, body = resend(held_up, back=case.back, languages=wanted, words=words)
         return Answer(200, [*fields, *cookie], body)
-    return Answer(303, [(b"location", case.back.encode()), *_LENGTH_0, *cookie], b"")
-
-
-def _problem(
-    status: int, code: str, detail: str, *, more: Mapping[str, Any] | None = None, headers: list[Header] | None = None
-) -> Answer:
-    """RFC 9457 problem details, whatever the route: nobody's SDK calls here."""
-    document = {"type": "about:blank", "title": _TITLES[status], "status": status, "detail": detail, "code": code}
-    body = json.dumps({**document, **(more or {})}, separators=(",", ":")).encode()
-    return Answer(status, [*_fields(b"application/problem+json", body), *(headers or [])], body)
-
-
-_TITLES: Final = {
-    400: "Bad Request",
-    403: "Forbidden",
-    405: "Method Not Allowed",
-    413: "Content Too Large",
-    429: "Too Many Requests",
-    503: "Service Unavailable",
-}
-_LENGTH_0: Final[list[Header]] = [(b"content-length", b"0"), (b"cache-control", b"no-store")]
-
-
-def _fields(kind: bytes, body: bytes) -> list[Header]:
-    return [(b"content-type", kind), (b"content-length", b"%d" % len(body)), (b"cache-control", b"no-store")]
-
-
-def _where(subject: Subject) -> tuple[str, str]:
-    """The network of an answer, and that network's."""
-    return subject.network, subject.network_parent or subject.network
+    return onward(case.back, cookie)
 
 
 def _sent(facts: Facts, body: bytes) -> Mapping[str, str]:

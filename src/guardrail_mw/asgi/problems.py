@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from guardrail_mw.asgi.respond import Answer
 
@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 __all__ = ["onward", "plain", "problem"]
 
 Header = tuple[bytes, bytes]
+_TITLES: Final = {413: "Content Too Large"}
+"""As RFC 9110 calls what Python calls otherwise before 3.13."""
 
 
 def plain(status: int, document: Mapping[str, Any], headers: Sequence[Header] = ()) -> Answer:
@@ -33,13 +35,15 @@ def problem(
         more: members besides.
         headers: likewise.
     """
-    document = {"type": "about:blank", "title": HTTPStatus(status).phrase, "status": status, "detail": detail, "code": code}
+    title = _TITLES.get(status) or HTTPStatus(status).phrase
+    document = {"type": "about:blank", "title": title, "status": status, "detail": detail, "code": code}
     return _answer(status, b"application/problem+json", {**document, **(more or {})}, headers)
 
 
-def onward(url: str) -> Answer:
+def onward(url: str, headers: Sequence[Header] = ()) -> Answer:
     """A redirect after a form. `url` must be safe to lead somebody to."""
-    return Answer(303, [(b"location", url.encode()), (b"content-length", b"0"), (b"cache-control", b"no-store")], b"")
+    fields = [(b"location", url.encode()), (b"content-length", b"0"), (b"cache-control", b"no-store")]
+    return Answer(303, [*fields, *headers], b"")
 
 
 def _answer(status: int, kind: bytes, document: Mapping[str, Any], headers: Sequence[Header]) -> Answer:

@@ -10,14 +10,13 @@ from guardrail_mw.asgi.browsing import read
 from guardrail_mw.asgi.fields import rfc3339
 from guardrail_mw.asgi.problems import plain, problem
 from guardrail_mw.asgi.respond import Answer
-from guardrail_mw.engine.identifiers import identifiers
+from guardrail_mw.engine.standings import seen
 from guardrail_mw.errors import StoreError, TokenError
 from guardrail_mw.friction.clearance import holds
 from guardrail_mw.friction.memory import whole
 from guardrail_mw.friction.verification.assurance import assured
 from guardrail_mw.friction.verification.providers import ProviderError, WebhookError
-from guardrail_mw.identity.failures import Failures
-from guardrail_mw.stores.base import Bill
+from guardrail_mw.identity.failures import Failures, homes_of
 from guardrail_mw.values import CLEARED, Standing
 
 if TYPE_CHECKING:
@@ -69,8 +68,7 @@ class Reporting:
         engine = self._guardrail.engine
         reports = engine.reports
         assert reports is not None  # noqa: S101 - the caller asks first
-        subject = engine.resolver.fallback(facts)
-        network = subject.network, subject.network_parent or subject.network
+        network = homes_of(engine.resolver.fallback(facts))
         if self._bad.spent(*network):
             return problem(*_MANY, headers=_MINUTE)
         believed = self._believed(reports, provider, await read(receive, LONGEST), facts, network)
@@ -106,11 +104,10 @@ class Reporting:
         if scope["method"] not in {"GET", "HEAD"}:
             return problem(*_GET, headers=[(b"allow", b"GET, HEAD")])
         engine = self._guardrail.engine
-        place = engine.resolver.fallback(facts)
-        home, parent = place.network, place.network_parent or place.network
-        if self._asked.spent(home, parent):
+        network = homes_of(engine.resolver.fallback(facts))
+        if self._asked.spent(*network):
             return problem(*_MANY, headers=_MINUTE)
-        self._asked.add(home, parent)
+        self._asked.add(*network)
         try:
             found = engine.identify(facts)
             subject = await found if isawaitable(found) else found
@@ -126,7 +123,7 @@ class Reporting:
 async def _status(guardrail: Guardrail, engine: Engine, facts: Facts, subject: Subject) -> dict[str, Any]:
     account = subject.candidate
     if account:
-        receipt = await guardrail.store.peek(Bill(identifiers(), (), account, account))
+        receipt = await seen(guardrail.store, account, account)
         now, fields = receipt.now, (receipt.standing or Standing()).fields
     else:
         now = guardrail.now()

@@ -12,7 +12,7 @@ from guardrail_mw.asgi.pages.verifying import By, closed_page
 from guardrail_mw.asgi.problems import problem
 from guardrail_mw.asgi.respond import Answer
 from guardrail_mw.engine.callers import browses
-from guardrail_mw.identity.failures import Failures
+from guardrail_mw.identity.failures import Failures, homes_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -70,11 +70,10 @@ class Gate:
         Raises:
             Turned: they are too many.
         """
-        subject = engine.resolver.fallback(facts)
-        home, parent = subject.network, subject.network_parent or subject.network
-        if self._visits.spent(home, parent):
+        where = homes_of(engine.resolver.fallback(facts))
+        if self._visits.spent(*where):
             raise Turned("many")
-        self._visits.add(home, parent)
+        self._visits.add(*where)
 
 
 def only(method: str) -> bool:

@@ -14,7 +14,6 @@ import click
 from guardrail_mw.cli.far_casework import Deciding, FarCasework
 from guardrail_mw.cli.output import Cannot, quiet
 from guardrail_mw.engine import Guardrail
-from guardrail_mw.engine.accounts import named
 from guardrail_mw.engine.desk import MisuseError, Operator
 from guardrail_mw.errors import StoreError
 from guardrail_mw.policy import Policy, load
@@ -104,10 +103,6 @@ class Reach(Protocol):
 
 class Near(Operator):
     """By the shared store. Decisions are not in it: each server keeps its own."""
-
-    async def show(self, account: str) -> dict[str, Any]:
-        """See `Operator.show`; with the names of rungs that were passed."""
-        return named(await super().show(account), self._guardrail.engine.judge.ladder.rungs)
 
     async def find(self, decision: str) -> dict[str, Any] | None:  # type: ignore[override] # a question, wherever it is asked
         """None: it is not this process that decided."""

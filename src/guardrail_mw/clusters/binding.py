@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     from guardrail_mw.clusters.state import Cluster, Order
 
 __all__ = [
-    "APART", "FREE", "Approval", "Counted", "acts", "bind", "changes", "counted", "in_force", "kept_apart", "standing",
+    "APART", "BINDS", "FREE", "Approval", "Counted", "acts", "bind", "bound", "changes", "counted", "in_force", "kept_apart",
+    "standing",
 ]  # fmt: skip
 
 FREE: Final = dict.fromkeys(("cluster", "verdict", "brake", "families", "budget", "counters"), "")
@@ -22,7 +23,8 @@ FREE: Final = dict.fromkeys(("cluster", "verdict", "brake", "families", "budget"
 _DIGITS: Final = 20
 APART: Final = "apart"
 """Field of the standing of who was split off: µs until which that holds, 0 for good."""
-_BINDS: Final = frozenset({"suspect", "confirmed"})
+BINDS: Final = frozenset({"suspect", "confirmed"})
+"""Verdicts that policies act on."""
 
 
 class Counted(NamedTuple):
@@ -55,7 +57,7 @@ def bind(cluster: Cluster, orders: Sequence[Order], approval: Approval, now: int
         approval: the policy's.
         now: µs.
     """
-    if cluster.verdict not in _BINDS:
+    if cluster.verdict not in BINDS:
         return replace(cluster, asked=None)
     size = len(cluster.members)
     if size - cluster.approved <= approval.over:
@@ -67,9 +69,14 @@ def bind(cluster: Cluster, orders: Sequence[Order], approval: Approval, now: int
     return replace(cluster, asked=asked)
 
 
+def bound(fields: Mapping[str, str]) -> str:
+    """The id of the cluster that an account's standing is in, where its verdict binds; else empty."""
+    return fields.get("cluster", "") if fields.get("verdict") in BINDS else ""
+
+
 def acts(cluster: Cluster) -> bool:
     """Whether its verdict is in force."""
-    return cluster.verdict in _BINDS and cluster.asked is None
+    return cluster.verdict in BINDS and cluster.asked is None
 
 
 def standing(cluster: Cluster, was: str = "none") -> dict[str, str]:
@@ -84,7 +91,7 @@ def standing(cluster: Cluster, was: str = "none") -> dict[str, str]:
         cluster: whose member it is.
         was: the verdict in the member's standing.
     """
-    waits = cluster.verdict in _BINDS and cluster.asked is not None and was not in _BINDS
+    waits = cluster.verdict in BINDS and cluster.asked is not None and was not in BINDS
     return {
         "cluster": cluster.id,
         "verdict": "watched" if waits else cluster.verdict,

@@ -11,7 +11,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from guardrail_mw.console.problems import ProblemError, answer
-from guardrail_mw.engine.accounts import home_of, named
+from guardrail_mw.engine.accounts import home_of
 from guardrail_mw.engine.desk import ACTS, MisuseError, Operator
 from guardrail_mw.engine.explaining import explain, explain_account
 from guardrail_mw.engine.linking import link, unlink
@@ -146,16 +146,13 @@ class Api:
 
     async def account(self, request: Request) -> Response:
         """All that is remembered of an account."""
-        return answer(await self._shown(request.path_params["account"]))
+        return answer(await self._operator.show(request.path_params["account"]))
 
     async def how(self, request: Request) -> Response:
         """How an account stands, in words."""
         account = request.path_params["account"]
-        lines = explain_account(await self._shown(account), await self._operator.limits(account))
+        lines = explain_account(await self._operator.show(account), await self._operator.limits(account))
         return answer({"account": account, "lines": lines})
-
-    async def _shown(self, account: str) -> dict[str, Any]:
-        return named(await self._operator.show(account), self._guardrail.engine.judge.ladder.rungs)
 
     async def limits(self, request: Request) -> Response:
         """The limits that would hold for an account's next request."""

@@ -7,13 +7,13 @@ whoever appealed reads them, and go back into the account's standing as a label,
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Mapping
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, TypeAlias
 
-from guardrail_mw.engine.ground import files_of, noted, tally_of
+from guardrail_mw.clusters.binding import bound
+from guardrail_mw.engine.ground import KEPT, files_of, noted, tally_of
 from guardrail_mw.friction.memory import whole
 from guardrail_mw.friction.sealing import Sealer
 from guardrail_mw.stores.base import Change
@@ -37,8 +37,6 @@ _TEXTS: Final = 20
 _A_DAY: Final = 3
 """Appeals of one account in a day."""
 _DAY: Final = 86_400_000_000
-_KEPT: Final = 400 * _DAY
-_BINDS: Final = frozenset({"suspect", "confirmed"})
 _VERSION: Final = 1
 
 Appealed: TypeAlias = Literal["open", "many", "empty", "long"]
@@ -61,16 +59,6 @@ class Plea(NamedTuple):
     def subject(self) -> str:
         """Whose item it is: the cluster's, or the account's."""
         return f"c:{self.cluster}" if self.cluster else self.account
-
-    def pack(self) -> bytes:
-        """As it is sealed."""
-        return json.dumps([_VERSION, *self], separators=(",", ":")).encode()
-
-    @classmethod
-    def unpack(cls, plain: bytes) -> Plea | None:
-        """What was sealed; None for what another version sealed."""
-        version, *rest = json.loads(plain)
-        return cls(*rest) if version == _VERSION else None
 
 
 class Appeal(NamedTuple):
@@ -121,15 +109,14 @@ class Appeals:
         subject, now = exchange.subject, self._clock.now()
         if not self.settings.appeals.open or subject is None or not exchange.answerable:
             return ""
-        fields = exchange.standing.fields
-        cluster = fields.get("cluster", "") if fields.get("verdict") in _BINDS else ""
+        cluster = bound(exchange.standing.fields)
         plea = Plea(subject.candidate, cluster, exchange.id, now, now + self.settings.appeals.lasts.us, who)
-        return self.base + self._links.seal(plea.pack())
+        return self.base + self._links.seal_values(_VERSION, plea)
 
     def read(self, sealed: str) -> Plea | None:
         """What a link says, whether its time is over or not; None for what we did not seal."""
-        plain = self._links.open(sealed)
-        return Plea.unpack(plain) if plain is not None else None
+        values = self._links.open_values(_VERSION, sealed)
+        return Plea(*values) if values is not None else None
 
     def name(self, subject: str) -> str:
         """The id of a subject's item."""
@@ -159,7 +146,7 @@ class Appeals:
         room = _room(known, plea.account)
         if room is not None:
             changes += [Change("set", f"t.{now}.{plea.account}", f"{plea.decision} {text}"), *room]
-        await self._files.file(APPEAL, name, changes, now + _KEPT)
+        await self._files.file(APPEAL, name, changes, now + KEPT)
         self._notices.tell("appealed", now, appeal=name, account=plea.account, subject=plea.subject)
         return "open"
 
@@ -200,7 +187,7 @@ class Appeals:
             Change("set", "decided", str(now)),
             noted(now, state, reason),
         ]
-        fields = await self._files.file(APPEAL, name, said, now + _KEPT)
+        fields = await self._files.file(APPEAL, name, said, now + KEPT)
         self._notices.tell(state, now, appeal=name, subject=item.subject)
         return item_of(name, fields)
 

@@ -7,12 +7,12 @@ page shows, so that a link costs the store nothing. Whoever has it can begin and
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Mapping, Sequence
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from guardrail_mw.clusters.binding import bound
 from guardrail_mw.engine.ground import CASE, KEPT, files_of, noted
 from guardrail_mw.engine.states import decided
 from guardrail_mw.errors import StoreError
@@ -40,7 +40,6 @@ VERIFY: Final = "/verify"
 """Below the prefix."""
 _ASKED: Final = 65_536
 """Cases of which a process remembers that it has filed them."""
-_BINDS: Final = frozenset({"suspect", "confirmed"})
 _VERSION: Final = 1
 
 
@@ -62,16 +61,6 @@ class Link(NamedTuple):
     until: int
     who: str
     """What its owner knows the account by: the end of a key, the middle of a name left out."""
-
-    def pack(self) -> bytes:
-        """As it is sealed."""
-        return json.dumps([_VERSION, *self], separators=(",", ":")).encode()
-
-    @classmethod
-    def unpack(cls, plain: bytes) -> Link | None:
-        """What was sealed; None for what another version sealed."""
-        version, *rest = json.loads(plain)
-        return cls(*rest) if version == _VERSION else None
 
 
 def lost(link: Link, fields: Mapping[str, str]) -> bool:
@@ -157,7 +146,7 @@ class Cases:
             await self._file(link, exchange.standing.fields)
         except StoreError as error:
             logger.info("That a case was asked for could not be noted: %s", error)
-        return self.base + self._links.seal(link.pack()), link.until
+        return self.base + self._links.seal_values(_VERSION, link), link.until
 
     async def _file(self, link: Link, fields: Mapping[str, str]) -> None:
         name, now = self.named(link), link.since
@@ -205,17 +194,17 @@ class Cases:
     @staticmethod
     def whose(exchange: Exchange, asks: Asking) -> str:
         """Who is verified: where an organisation's word is enough, the suspect cluster that the account is in."""
-        subject, fields = exchange.subject, exchange.standing.fields
+        subject = exchange.subject
         assert subject is not None  # noqa: S101 - a rung acts
-        cluster = fields.get("cluster", "") if asks.organisation and fields.get("verdict") in _BINDS else ""
+        cluster = bound(exchange.standing.fields) if asks.organisation else ""
         return f"c:{cluster}" if cluster else subject.candidate
 
     # Looking
 
     def read(self, sealed: str) -> Link | None:
         """What a link says, whether its time is over or not; None for what we did not seal."""
-        plain = self._links.open(sealed)
-        return Link.unpack(plain) if plain is not None else None
+        values = self._links.open_values(_VERSION, sealed)
+        return Link(*values) if values is not None else None
 
     def begun(self, link: Link, sealed: str, reference: str = "") -> Begin:
         """What a provider is told of it, but for the idempotency key; under the reference that it has, if it has one."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
+from guardrail_mw.clusters.binding import BINDS
 from guardrail_mw.engine.accounts import MisuseError, line_of, moment
 from guardrail_mw.engine.appeals import item_of
 from guardrail_mw.engine.forgetting import Forgotten, cases_of, forget_cases, forget_texts, texts_of
@@ -34,7 +35,6 @@ DECISIONS: Final = ("approved", "declined", "withdrawn")
 GRANTED: Final = "appeal-granted"
 REFUSED: Final = "appeal-refused"
 """Labels of accounts whose appeal was decided."""
-_BINDS: Final = frozenset({"suspect", "confirmed"})
 _RISK: Final = ("heat", "rung", "met")
 """What is remembered of an account's risk."""
 
@@ -210,7 +210,7 @@ class Casework:
         if touched is not None:
             return touched
         standings = [each.standing.fields for each in peeked]
-        now = sorted({each.get("cluster", "") for each in standings if each.get("verdict") in _BINDS})
+        now = sorted({each.get("cluster", "") for each in standings if each.get("verdict") in BINDS})
         if now:
             raise MisuseError(
                 "appeal",

@@ -7,19 +7,18 @@ that was asked. The token carries its issuer's epoch: a store that may have forg
 
 from __future__ import annotations
 
-import json
 import logging
 from inspect import isawaitable
 from secrets import token_urlsafe
 from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, TypeAlias
 
 from guardrail_mw.engine.callers import Callers
-from guardrail_mw.engine.identifiers import identifiers
+from guardrail_mw.engine.standings import seen
 from guardrail_mw.friction import clearance
 from guardrail_mw.friction.challenges import Asked, Means
 from guardrail_mw.friction.memory import whole
 from guardrail_mw.friction.sealing import Sealer
-from guardrail_mw.stores.base import Bill, Change, Entry
+from guardrail_mw.stores.base import Change
 from guardrail_mw.values import CLEARED
 
 if TYPE_CHECKING:
@@ -80,16 +79,6 @@ class Case(NamedTuple):
     """Of its request."""
     form: str
     """The digest of the form that it was sending; empty for none that is kept."""
-
-    def pack(self) -> bytes:
-        """As it is sealed."""
-        return json.dumps([_VERSION, *self], separators=(",", ":")).encode()
-
-    @classmethod
-    def unpack(cls, plain: bytes) -> Case | None:
-        """What was sealed; None for what another version sealed."""
-        version, *rest = json.loads(plain)
-        return cls(*rest) if version == _VERSION else None
 
 
 class Given(NamedTuple):
@@ -223,7 +212,7 @@ class Clearing:
     def _give(self, kind: _Kind, case: Case, cookie: bytes) -> Given:
         now = self._clock.now()
         case = case._replace(until=now + kind.expires)
-        asked = self._asked(self._sealer.seal(case.pack()), case)
+        asked = self._asked(self._sealer.seal_values(_VERSION, case), case)
         self._observer.count("challenges.given")
         return Given({"type": kind.rung.use, "case": asked.case, **kind.challenger.issue(asked)}, case.until, cookie)
 
@@ -235,8 +224,8 @@ class Clearing:
 
     def read(self, sealed: str) -> Case | None:
         """What a case says; None for what we did not seal."""
-        plain = self._sealer.open(sealed)
-        return Case.unpack(plain) if plain is not None else None
+        values = self._sealer.open_values(_VERSION, sealed)
+        return Case(*values) if values is not None else None
 
     async def answer(self, sealed: str, case: Case, answer: str, facts: Facts, subject: Subject) -> Cleared | Said:
         """Judge an answer; what it clears, or why nothing.
@@ -281,7 +270,7 @@ class Clearing:
         in the moment between keeps a standing of this clearance alone, for as long as any standing is kept.
         """
         account = case.account
-        known = await self._store.peek(Bill(identifiers(), (Entry(account, ()),), account, account))
+        known = await seen(self._store, account, account)
         fields = known.standing.fields if known.standing is not None else {}
         if "since" not in fields:
             return self.said("over")

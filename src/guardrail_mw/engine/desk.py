@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from guardrail_mw.clusters.binding import APART
 from guardrail_mw.engine import naming
-from guardrail_mw.engine.accounts import MisuseError, decode, home_of, line_of, moment, slug_of
+from guardrail_mw.engine.accounts import MisuseError, decode, home_of, line_of, moment, named, slug_of
 from guardrail_mw.engine.casework import Casework
 from guardrail_mw.engine.noting import log, note
 from guardrail_mw.errors import StoreError
@@ -75,7 +75,7 @@ class Operator:
             {"name": rung.name, "do": rung.do, "at": round(at, 2), "shadow": rung.shadow}
             for rung, at in zip(ladder.rungs, thresholds, strict=True)
         ]
-        said = decode(peeked.standing.fields, peeked.now, self._guardrail.policy.identity.assurance)
+        said = named(decode(peeked.standing.fields, peeked.now, self._guardrail.policy.identity.assurance), ladder.rungs)
         recent = self.latest(account)
         head = {"account": account, "now": peeked.now, "known": bool(peeked.standing.seen or peeked.standing.version)}
         return {**head, **said, "risk": round(peeked.risk, 2), "rungs": rungs, "decisions": recent}

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 from guardrail_mw.errors import StoreError
 from guardrail_mw.friction.memory import whole
 from guardrail_mw.stores.base import Change, Files, Tally
-from guardrail_mw.stores.resilient import Resilient
+from guardrail_mw.stores.resilient import behind
 
 if TYPE_CHECKING:
     from guardrail_mw.clock import Clock
@@ -75,7 +75,7 @@ def files_of(store: Store) -> Files:
     Raises:
         StoreError: this store keeps none.
     """
-    inner = store.store if isinstance(store, Resilient) else store
+    inner = behind(store)
     if not (isinstance(store, Files) and isinstance(inner, Files)):
         raise StoreError("This store keeps no records of cases.", f"{type(inner).__name__} is no `Files`.")
     return store
@@ -87,7 +87,7 @@ def tally_of(store: Store) -> Tally:
     Raises:
         StoreError: this store does not count.
     """
-    inner = store.store if isinstance(store, Resilient) else store
+    inner = behind(store)
     if not (isinstance(store, Tally) and isinstance(inner, Tally)):
         raise StoreError("This store keeps no tallies.", f"{type(inner).__name__} has no take().")
     return store

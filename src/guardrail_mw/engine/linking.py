@@ -14,7 +14,7 @@ from guardrail_mw.engine.accounts import MisuseError, home_of, line_of
 from guardrail_mw.errors import StoreError
 from guardrail_mw.quantities import Moment, QuantityError
 from guardrail_mw.stores.base import Graph
-from guardrail_mw.stores.resilient import Resilient
+from guardrail_mw.stores.resilient import behind
 
 if TYPE_CHECKING:
     from guardrail_mw.engine.guardrail import Guardrail
@@ -57,7 +57,7 @@ def graph_of(guardrail: Guardrail) -> Graph:
     if guardrail.policy.clusters is None:
         raise MisuseError("policy", "has no section `clusters:`, so no evidence is kept.")
     store = guardrail.store
-    inner = store.store if isinstance(store, Resilient) else store
+    inner = behind(store)
     if not isinstance(inner, Graph):
         raise StoreError("This store keeps no evidence.", f"{type(inner).__name__} has no link().")
     return store if isinstance(store, Graph) else inner

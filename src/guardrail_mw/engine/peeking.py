@@ -9,6 +9,7 @@ from guardrail_mw.clusters.binding import counted
 from guardrail_mw.conditions import OTHER
 from guardrail_mw.engine.accounts import MisuseError, told_tier
 from guardrail_mw.engine.identifiers import identifiers
+from guardrail_mw.engine.standings import seen
 from guardrail_mw.friction import memory
 from guardrail_mw.limits.cluster_budget import NAME
 from guardrail_mw.limits.tariff import Slot, Tariff
@@ -96,7 +97,7 @@ async def look(
     """
     chosen = _route(engine, route)
     candidate = account if account.startswith("a:") else ""
-    receipt = await store.peek(Bill(identifiers(), (Entry(account, ()),), account, candidate))
+    receipt = await seen(store, account, candidate)
     standing = receipt.standing or Standing()
     know(standing)
     subject = _subject(account, event, standing.fields)

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from math import ceil, log2
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+from guardrail_mw.clusters.binding import BINDS
 from guardrail_mw.engine.figures import number, span
 from guardrail_mw.friction.rung import margin
 from guardrail_mw.risk.base import Finding
@@ -19,8 +20,6 @@ __all__ = ["Ramp", "families", "ramp", "remedies", "spread"]
 
 _NEAR: Final = 0.02
 """Points by which a risk worked out without weights may differ from the one recorded, and still be it."""
-_BINDS: Final = {"suspect", "confirmed"}
-"""Verdicts that policies act on."""
 _SECOND: Final = 1_000_000
 _ASKS: Final[Mapping[str, str]] = {
     "challenge": "To solve what it was asked: then the rung below holds, for as long as this one's `immunity` says.",
@@ -92,7 +91,7 @@ def remedies(event: Mapping[str, Any], policy: Policy | None) -> Iterator[str]:
         yield f"The limit {refusal['limit']}: the same request is admitted in {wait}, if nothing else comes."
         if _is_own(refusal["limit"], event, policy):
             yield f"Or: guardrail-mw accounts refill {_account(event)} --limit {refusal['limit']} --reason …"
-    if (refusal is not None or event["rung"] is not None) and event["cluster"] and event["verdict"] in _BINDS:
+    if (refusal is not None or event["rung"] is not None) and event["cluster"] and event["verdict"] in BINDS:
         yield f"Its cluster is {event['verdict']}: guardrail-mw clusters show {event['cluster']} says why, and what frees it."
     if event["rung"] is None or event["rung_at"] is None:
         return

@@ -69,16 +69,6 @@ class Reports:
         self._cases = cases
         self._assurance = assurance
 
-    async def webhook(self, provider: str, raw: bytes, headers: Mapping[str, str]) -> list[Heard]:
-        """Work a webhook off.
-
-        Raises:
-            WebhookError: it is not believed, or there is no such provider.
-            ProviderError: what is needed besides was not to be had: the provider shall send it again.
-            StoreError: likewise of the store.
-        """
-        return [await self.heard(provider, report) for report in self.believed(provider, raw, headers)]
-
     def believed(self, provider: str, raw: bytes, headers: Mapping[str, str]) -> Sequence[Report]:
         """What a webhook reports.
 
@@ -102,7 +92,12 @@ class Reports:
         return "unknown" if report is None else await self.heard(provider, report)
 
     async def heard(self, provider: str, report: Report) -> Heard:
-        """Work a report off. Raises as `webhook`."""
+        """Work a report off.
+
+        Raises:
+            ProviderError: what is needed besides was not to be had: the provider shall send it again.
+            StoreError: likewise of the store.
+        """
         about = await self._about(provider, report)
         if about is None:
             return "unknown"
@@ -165,11 +160,15 @@ class Reports:
             more = await made.fetch(report.id)
             if more is not None and more.state == "approved":
                 report = report._replace(document=more.document, person=more.person)
+        if not (report.document or report.person or getattr(made, "vouches", False)):
+            report = report._replace(ial=_less(report.ial), acr=self._below(report.acr))
+        return await self._unless_duplicate(about, report)
+
+    async def _unless_duplicate(self, about: _About, report: Report) -> tuple[Report, str]:
+        """An approval, unless its document or its person has verified too many lately."""
         for kind, token in (("document", report.document), ("person", report.person)):
             if token and not await self._first(kind, token, about.subject):
                 return report._replace(state="declined", until=None, ial="", acr=""), "duplicate"
-        if not (report.document or report.person or getattr(made, "vouches", False)):
-            report = report._replace(ial=_less(report.ial), acr=self._below(report.acr))
         return report, ""
 
     async def _first(self, kind: str, token: str, subject: str) -> bool:
@@ -305,18 +304,11 @@ class Reports:
         about = _about(name, provider, fields)
         why = ""
         if report.state == "approved":
-            report, why = await self._decided(about, report)
+            report, why = await self._unless_duplicate(about, report)  # worth what the level is, whoever looked
         said = [noted(now, "decided", f"{state} {reason}"), Change("set", "spoken", str(now))]
         await cases.files.file(CASE, name, said, now + KEPT)
         self._tell(about, await self._note(about, report, why, _OPERATOR, now))
         return await cases.files.pull(CASE, name)
-
-    async def _decided(self, about: _About, report: Report) -> tuple[Report, str]:
-        """An operator's approval: duplicates of what was noted count; it is worth what the level is, whoever looked."""
-        for kind, token in (("document", report.document), ("person", report.person)):
-            if token and not await self._first(kind, token, about.subject):
-                return report._replace(state="declined", until=None, ial="", acr=""), "duplicate"
-        return report, ""
 
     def _own(self, provider: str, level: str, which: str, state: State, at: int) -> Report:
         worth = (self._cases.settings.providers[provider].levels or {}).get(level)

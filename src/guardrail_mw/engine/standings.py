@@ -2,13 +2,34 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+from guardrail_mw.engine.identifiers import identifiers
+from guardrail_mw.stores.base import Bill, Entry
 from guardrail_mw.values import Standing
 
-__all__ = ["MOST", "Standings"]
+if TYPE_CHECKING:
+    from guardrail_mw.stores.base import Receipt, Store
+
+__all__ = ["MOST", "Standings", "seen"]
 
 MOST = 100_000
 """Standings kept, those least recently met given up first."""
 _UNKNOWN = Standing()
+
+
+async def seen(store: Store, payer: str, candidate: str) -> Receipt:
+    """What the store knows of an account, uncharged: `now`, and the `standing` where there is one.
+
+    Args:
+        store: is asked.
+        payer: a home, `a:…` or `n:…`.
+        candidate: the account; empty for a network.
+
+    Raises:
+        StoreError: it did not answer.
+    """
+    return await store.peek(Bill(identifiers(), (Entry(payer, ()),), payer, candidate))
 
 
 class Standings:

@@ -6,11 +6,12 @@ before it: so no two texts share a nonce, however many there are. What is sealed
 
 from __future__ import annotations
 
+import json
 import secrets
 from base64 import urlsafe_b64decode, urlsafe_b64encode
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from hashlib import blake2b
-from typing import Final
+from typing import Any, Final
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -42,6 +43,18 @@ class Sealer:
         salt = secrets.token_bytes(_SALT)
         sealed = _box(self._keys[0], salt).encrypt(_NONCE, plain, None)
         return urlsafe_b64encode(salt + sealed).rstrip(b"=").decode()
+
+    def seal_values(self, version: int, values: Iterable[object]) -> str:
+        """Seal what JSON can hold, and of which version it is."""
+        return self.seal(json.dumps([version, *values], separators=(",", ":")).encode())
+
+    def open_values(self, version: int, text: str) -> list[Any] | None:
+        """The values that were sealed; None for whatever we did not seal, or in another version."""
+        plain = self.open(text)
+        if plain is None:
+            return None
+        said, *values = json.loads(plain)
+        return values if said == version else None
 
     def open(self, text: str) -> bytes | None:
         """What was sealed; None for whatever we did not seal, or not for this."""

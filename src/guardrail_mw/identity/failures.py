@@ -5,13 +5,19 @@ from __future__ import annotations
 from collections import OrderedDict
 
 from guardrail_mw.clock import Clock
+from guardrail_mw.values import Subject
 
-__all__ = ["Failures"]
+__all__ = ["Failures", "homes_of"]
 
 PARENT_FACTOR = 10
 """How many times a network's budget its parent has: 65,536 networks of a /48 cannot add theirs up."""
 MOST = 16_384
 """Networks remembered; of more, the one that failed longest ago is forgotten."""
+
+
+def homes_of(subject: Subject) -> tuple[str, str]:
+    """The network that a caller's failures are counted for, and that network's parent; itself where it has none."""
+    return subject.network, subject.network_parent or subject.network
 
 
 class Failures:

@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from guardrail_mw.stores.base import Store
     from guardrail_mw.values import Observer
 
-__all__ = ["Resilient"]
+__all__ = ["Resilient", "behind"]
 
 logger = logging.getLogger("guardrail_mw")
 
@@ -60,6 +60,11 @@ class _Care:
     def __init__(self) -> None:
         self.carrying = asyncio.Lock()
         self.task: asyncio.Task[None] | None = None
+
+
+def behind(store: Store) -> Store:
+    """The store that does the work: what another passes on to, or itself."""
+    return store.store if isinstance(store, Resilient) else store
 
 
 class Resilient:

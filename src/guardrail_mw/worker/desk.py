@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 from guardrail_mw.algorithms import edges
-from guardrail_mw.clusters.binding import APART, FREE, changes, in_force, standing
+from guardrail_mw.clusters.binding import APART, BINDS, FREE, changes, in_force, standing
 from guardrail_mw.clusters.ordering import Judging, decided, orders_of
 from guardrail_mw.clusters.reading import Read, Reader
 from guardrail_mw.clusters.settings import MOST_TOKENS
@@ -327,5 +327,5 @@ def _budgeted(cluster: Cluster, tokens: str) -> None:
 
 def _asked(cluster: Cluster, what: str) -> None:
     """Whether there is something to approve or to reject."""
-    if cluster.verdict not in {"suspect", "confirmed"}:
+    if cluster.verdict not in BINDS:
         raise OrderError("cluster", f"{cluster.id} is {cluster.verdict}: there is nothing to {what}.")

@@ -8,6 +8,7 @@ from guardrail_mw.cli.clusters.picture import picture
 from guardrail_mw.cli.clusters.telling import tell
 from guardrail_mw.cli.demo.walk.board import line
 from guardrail_mw.cli.output import writing
+from guardrail_mw.clusters.binding import BINDS
 from guardrail_mw.engine.desk import Operator
 from guardrail_mw.engine.explaining import explain
 from guardrail_mw.engine.figures import plural, utc
@@ -31,7 +32,7 @@ def contained(walk: Walk) -> bool:
     """Whether the campaign was stopped, and nobody else was touched."""
     campaign = walk.tales["campaign"]
     last = campaign.last_served or walk.scene.begin
-    stopped = walk.scene.end - last >= _LONG * 60_000_000 and campaign.verdict in {"suspect", "confirmed"}
+    stopped = walk.scene.end - last >= _LONG * 60_000_000 and campaign.verdict in BINDS
     return stopped and not any(each.refused for each in walk.tales.values() if each is not campaign)
 
 

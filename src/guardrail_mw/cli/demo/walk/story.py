@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from guardrail_mw.cli.clusters.telling import nats
+from guardrail_mw.clusters.binding import BINDS
 from guardrail_mw.engine.figures import plural
 
 if TYPE_CHECKING:
@@ -89,13 +90,13 @@ class Story:
 
     def judged(self, tale: Tale, cluster: Cluster) -> None:
         """A rebuild found a side's accounts in a cluster."""
-        known, tale.verdict = tale.verdict in {"suspect", "confirmed"}, cluster.verdict
+        known, tale.verdict = tale.verdict in BINDS, cluster.verdict
         found = f"{plural(len(cluster.members), 'account')} act as one. "
         self._once(tale.name, cluster.verdict, ("" if known else found) + self._verdict(cluster, known=known))
 
     def _verdict(self, cluster: Cluster, *, known: bool) -> str:
         judge, (accounts, exchanges) = self._desk.judge, self._desk.judging.floor
-        if cluster.verdict in {"suspect", "confirmed"}:
+        if cluster.verdict in BINDS:
             needed = judge.suspect if cluster.verdict == "suspect" else judge.confirmed
             shared = "" if known else f"; they share {', '.join(cluster.families)}"
             return f"{cluster.verdict.capitalize()}: score {nats(cluster.score)}, from {nats(needed)} on{shared}"
