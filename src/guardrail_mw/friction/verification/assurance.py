@@ -15,7 +15,19 @@ from typing import Final, Literal, NamedTuple, TypeAlias
 from guardrail_mw.conditions import at_least, ial_level
 from guardrail_mw.stores.base import Change
 
-__all__ = ["CASES", "Assured", "Entry", "Outcome", "assured", "code_of", "entries", "higher", "passed", "raised"]
+__all__ = [
+    "CASES",
+    "UNASSURED",
+    "Assured",
+    "Entry",
+    "Outcome",
+    "assured",
+    "code_of",
+    "entries",
+    "higher",
+    "passed",
+    "raised",
+]
 
 CASES: Final = "cases"
 """Field of a standing: how many reports there were."""
@@ -62,7 +74,8 @@ class Assured(NamedTuple):
     """µs at which the first of them runs out; 0 for none."""
 
 
-_NOTHING: Final = Assured()
+UNASSURED: Final = Assured()
+"""Of who has not been verified."""
 
 
 def code_of(provider: str, level: str) -> str:
@@ -117,10 +130,10 @@ def assured(fields: Mapping[str, str], assurance: Sequence[str], now: int) -> As
         now: µs since the epoch.
     """
     if CASES not in fields:
-        return _NOTHING
+        return UNASSURED
     held = [entry for entry in entries(fields).values() if entry.holds(now)]
     if not held:
-        return _NOTHING
+        return UNASSURED
     acr = ""
     for entry in sorted(held, key=lambda each: each.at):
         acr = higher(acr, entry.acr, assurance)
