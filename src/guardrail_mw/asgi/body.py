@@ -10,7 +10,7 @@ from typing import Any
 
 from guardrail_mw.errors import TokenError
 
-__all__ = ["OVERHEAD", "BodyBudget", "BodyReader", "Unread"]
+__all__ = ["OVERHEAD", "BodyBudget", "BodyReader", "Counted", "OverBudgetError", "Unread"]
 
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
@@ -186,6 +186,49 @@ class BodyReader:
         if cost:
             self._held -= cost
             self._budget.give(cost, self._holder)
+
+
+class OverBudgetError(Exception):
+    """The process, or the network that sends it, holds as many bytes of bodies as it may."""
+
+
+class Counted:
+    """A server's `receive` for an answer of our own: what has come counts on the process's budget until `close`.
+
+    Args:
+        receive: the server's.
+        budget: shared by the process.
+        holder: the network that sends it, for its share.
+        least: bytes that one network may hold, however small its share.
+    """
+
+    __slots__ = ("_budget", "_held", "_holder", "_least", "_receive")
+
+    def __init__(self, receive: Receive, budget: BodyBudget, holder: str, least: int) -> None:
+        self._receive = receive
+        self._budget = budget
+        self._holder = holder
+        self._least = least
+        self._held = 0
+
+    async def receive(self) -> Message:
+        """The server's next message.
+
+        Raises:
+            OverBudgetError: there is no room for it.
+        """
+        message = await self._receive()
+        cost = len(message.get("body") or b"") + OVERHEAD
+        if not self._budget.take(cost, self._holder, self._least):
+            raise OverBudgetError(f"{self._budget.used} of {self._budget.limit} bytes of bodies are held in this process")
+        self._held += cost
+        return message
+
+    def close(self) -> None:
+        """Give back what is held. May be called again; belongs in a `finally`."""
+        if self._held:
+            self._budget.give(self._held, self._holder)
+            self._held = 0
 
 
 def _too_long(detail: str) -> TokenError:

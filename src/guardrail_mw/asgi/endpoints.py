@@ -14,9 +14,11 @@ from secrets import token_hex
 from typing import TYPE_CHECKING, Final
 
 from guardrail_mw.asgi.appealing import Appealing
+from guardrail_mw.asgi.body import BodyBudget, Counted, OverBudgetError
 from guardrail_mw.asgi.clearing import CHALLENGE, Answers
 from guardrail_mw.asgi.edge import facts_of, is_preflight, own_path
-from guardrail_mw.asgi.reporting import STATUS, WEBHOOKS, Reporting
+from guardrail_mw.asgi.problems import problem
+from guardrail_mw.asgi.reporting import LONGEST, STATUS, WEBHOOKS, Reporting
 from guardrail_mw.asgi.respond import Answer, send_answer
 from guardrail_mw.asgi.verifying import Verifying
 from guardrail_mw.asgi.visiting import Gate
@@ -39,6 +41,10 @@ LIVE: Final = "/live"
 READY: Final = "/ready"
 
 _PROBE: Final = (Gcra("probe", 1, 1, 1, 1),)
+_LEAST: Final = 4 * LONGEST
+"""Bytes of bodies that one network may always hold, where the process has them: a provider's webhooks come from few addresses."""
+_OVERLOADED: Final = (503, "overloaded", "Too much is being read at the moment. Try again shortly.")
+_SOON: Final = [(b"retry-after", b"1")]
 _JSON: Final = b"application/json"
 _PROBLEM: Final = b"application/problem+json"
 _METHODS: Final = ("GET", "HEAD")
@@ -68,12 +74,14 @@ class Endpoints:
     Args:
         guardrail: whose they are.
         clock: for how often answers to challenges may be wrong.
+        budget: of bodies, the process's.
     """
 
-    __slots__ = ("_answers", "_appealing", "_guardrail", "_reporting", "_verifying")
+    __slots__ = ("_answers", "_appealing", "_budget", "_guardrail", "_reporting", "_verifying")
 
-    def __init__(self, guardrail: Guardrail, clock: Clock) -> None:
+    def __init__(self, guardrail: Guardrail, clock: Clock, budget: BodyBudget) -> None:
         self._guardrail = guardrail
+        self._budget = budget
         self._answers = Answers(guardrail, clock)
         gate = Gate(clock)
         self._verifying = Verifying(guardrail, gate)
@@ -89,15 +97,10 @@ class Endpoints:
         what, facts = path[len(prefix) :], facts_of(scope, path, "http")
         if is_preflight(facts):
             return False
-        if what == CHALLENGE and engine.clearing is not None and engine.mode != "off":
-            found = await self._answers.answer(scope, receive, facts)
-            await send_answer(send, found, head=scope["method"] == "HEAD")
+        told = await self._counted(what, scope, receive, facts)
+        if told is not None:
+            await send_answer(send, told, head=scope["method"] == "HEAD")
             return True
-        if engine.cases is not None and engine.mode != "off" and what.startswith("/"):
-            told = await self._told(what, scope, receive, facts)
-            if told is not None:
-                await send_answer(send, told, head=scope["method"] == "HEAD")
-                return True
         if what not in {LIVE, READY}:
             return False
         method = scope["method"]
@@ -110,6 +113,25 @@ class Endpoints:
         else:
             await _send(send, 503, _PROBLEM, _NOT_READY, head=method == "HEAD")
         return True
+
+    async def _counted(self, what: str, scope: Scope, receive: Receive, facts: Facts) -> Answer | None:
+        """The response of an endpoint that may read a body, which counts on the process's budget; None where it is none."""
+        engine = self._guardrail.engine
+        if engine.mode == "off":
+            return None
+        self._budget.limit = engine.policy.inspect.budget.bytes
+        counted = Counted(receive, self._budget, engine.resolver.fallback(facts).account, _LEAST)
+        try:
+            if what == CHALLENGE and engine.clearing is not None:
+                return await self._answers.answer(scope, counted.receive, facts)
+            if engine.cases is not None and what.startswith("/"):
+                return await self._told(what, scope, counted.receive, facts)
+        except OverBudgetError as error:
+            logger.warning("A body for an endpoint of the guard's was not read: %s", error)
+            return problem(*_OVERLOADED, headers=_SOON)
+        finally:
+            counted.close()
+        return None
 
     async def _told(self, what: str, scope: Scope, receive: Receive, facts: Facts) -> Answer | None:
         """The response of an endpoint of `verification`; None where it is none."""

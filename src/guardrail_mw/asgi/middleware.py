@@ -84,7 +84,7 @@ class GuardrailMiddleware:
         self._budget = BodyBudget(self.guardrail.policy.inspect.budget.bytes)
         self._http = Http(app, self.guardrail, dialects, self._budget)
         self._websocket = WebSocket(app, self.guardrail, dialects)
-        self._endpoints = Endpoints(self.guardrail, self.guardrail.clock)
+        self._endpoints = Endpoints(self.guardrail, self.guardrail.clock, self._budget)
 
     async def __call__(
         self, scope: Any, receive: Any, send: Any

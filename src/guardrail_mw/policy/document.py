@@ -175,7 +175,7 @@ class InspectSettings(Settings):
     max_body: Size = Size.parse("32MiB")
     """A larger body is refused (413)."""
     budget: Size = Size.parse("256MiB")
-    """What all bodies in a process may hold at once; beyond it requests are shed (503)."""
+    """What all bodies in a process may hold at once, those for its own endpoints too; beyond it requests are shed (503)."""
 
     @model_validator(mode="after")
     def _room(self) -> Self:
