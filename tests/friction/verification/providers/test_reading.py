@@ -7,6 +7,7 @@ import hmac
 import pytest
 from pydantic import ValidationError
 
+from guardrail_mw.friction.verification.countries import _TWO
 from guardrail_mw.friction.verification.providers import Report, WebhookError
 from guardrail_mw.friction.verification.providers.base import ProviderSettings, Worth
 from guardrail_mw.friction.verification.providers.places import is_service, way
@@ -201,6 +202,26 @@ def test_a_number_is_the_same_whoever_writes_it_down() -> None:
         means(), "document", "\uff24\uff25", "\uff23\uff10\uff11\uff38\uff10\uff10"
     )  # letters of full width
     assert written == number(means(), "document", "D\ud800E", "C01\udfffX00")  # half a character is none
+
+
+@pytest.mark.parametrize(
+    ("three", "two"),
+    [("DEU", "DE"), ("D", "DE"), ("gbr", "GB"), ("CHE", "CH"), ("AUT", "AT"), ("XKX", "XK"), ("RKS", "XK"), ("ZZZ", "ZZZ")],
+)
+def test_a_country_is_the_same_in_two_letters_and_in_three(three: str, two: str) -> None:
+    assert number(means(), "document", three, "C01X00") == number(means(), "document", two, "C01X00")
+    assert number(means(), "document", "", f"{three} C01 X00") == number(means(), "document", two, "C01X00")
+
+
+def test_countries_are_all_there_once() -> None:
+    assert len(_TWO) == 249 + 3  # of ISO 3166-1 there are 249
+    assert len(set(_TWO.values())) == 249 + 1  # Germany has two, and Kosovo is none of them
+    assert all(len(each) == 3 and each.isalpha() for each in _TWO if each != "D")
+
+
+def test_a_number_that_has_no_country_is_kept_whole() -> None:
+    assert number(means(), "document", "", "C01X 00") == number(means(), "document", "", "C01X00") == "document=C01X00"
+    assert number(means(), "document", "", "DEU") == "document=DEU"
 
 
 def test_only_approvals_of_known_checks_are_worth_something() -> None:

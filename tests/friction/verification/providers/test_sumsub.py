@@ -169,7 +169,7 @@ async def test_from_beginning_to_end(service: Sumsub) -> None:
     service.things[APPLICANT]["review"] |= done
     assert await one.fetch(APPLICANT) == Report(
         CASE, APPLICANT, f"{APPLICANT}:approved:{NOW}", "approved", NOW, NOW - 86_400 * SECOND + YEAR, "ial2",
-        "urn:example:kyc", "document=DEUC01X00",
+        "urn:example:kyc", "document=DEC01X00",
     )  # fmt: skip
     await one.cancel(APPLICANT)
     gone = await one.fetch(APPLICANT)

@@ -10,6 +10,7 @@ from hashlib import sha256
 from typing import Any, Final
 from unicodedata import normalize
 
+from guardrail_mw.friction.verification.countries import alpha_2
 from guardrail_mw.friction.verification.providers.base import Means, Report, State, WebhookError, Worth
 from guardrail_mw.friction.verification.providers.signing import TOLERANCE
 
@@ -80,12 +81,17 @@ def digest(raw: bytes) -> str:
 
 
 def number(means: Means, kind: str, country: str, value: str) -> str:
-    """The token of an official number: the country as it is written, and the number; letters and digits only.
+    """The token of an official number: the country, in two letters, and the number; letters and digits only.
 
-    Where the country is not told apart it stands before the number, as operators note it: that is the same.
+    Where the country is not told apart it stands before the number and a blank, as operators note it: that is the same.
     """
-    bare = _bare(value) if len(value) <= 255 else ""  # noqa: PLR2004
-    return means.digest(kind, _bare(country) + bare) if bare else ""
+    if len(value) > 255:  # noqa: PLR2004
+        return ""
+    if not country:
+        first, blank, rest = value.strip().partition(" ")
+        country, value = (first, rest) if blank else ("", value)
+    bare = _bare(value)
+    return means.digest(kind, alpha_2(_bare(country)) + bare) if bare else ""
 
 
 def _bare(text: str) -> str:
