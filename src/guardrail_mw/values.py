@@ -249,7 +249,7 @@ class Subject:
         """For the engine: all of what it planned, once it is more than one thing."""
 
 
-VOUCHED = " vouched"
+VOUCHED = " vouched "
 """Behind the budget, in a standing, of a cluster whose organisation was verified."""
 CLEARED = "cleared."
 """What the fields of a standing begin with that say until when, µs, something is passed that was asked for."""

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from guardrail_mw.engine.desk import Operator
 from guardrail_mw.engine.ground import history
 from guardrail_mw.engine.naming import name
 from guardrail_mw.errors import StoreError
@@ -239,6 +240,37 @@ async def test_a_change_of_the_level_asks_again_and_one_of_the_name_does_not(ser
     document["friction"]["ladder"][0]["with"]["level"] = "basic"
     site.guardrail.apply(load(document))
     assert (await ask(site)).status == 403
+
+
+async def test_an_approval_counts_as_long_as_the_policy_names_its_provider_and_level(service: Own) -> None:
+    """It is not deleted: it counts again once they are there again."""
+    limits = [{"name": "shown", "when": {"verified": True}, "rate": "9/minute"}]
+    site = guarded(service, limits=limits)
+    await approved(site, service)
+    account = site.guardrail.recorder.latest(1)[0]["candidate"]
+    before = site.guardrail.policy.written()
+    for change in ("level", "provider", "section"):
+        document = site.guardrail.policy.written()
+        rung = document["friction"]["ladder"][0]["with"]
+        if change == "level":
+            del document["verification"]["providers"]["ids"]["with"]["levels"]["id"]
+            rung["level"] = "basic"
+        elif change == "provider":
+            document["verification"]["providers"] = {"theirs": document["verification"]["providers"].pop("ids")}
+            rung["provider"] = "theirs"
+        else:
+            del document["verification"]
+            document["friction"]["ladder"] = []
+        assert "shown" in await site.left(KEY)
+        site.guardrail.apply(load(document))
+        assert "shown" not in await site.left(KEY), change
+        told = await Operator(site.guardrail).show(account)
+        assert (told["verified"], [each["counts"] for each in told["verifications"]]) == (False, [False])
+        if change != "section":
+            assert (await look(site, "/.guardrail/status", KEY)).json["verification"] == {"verified": False}
+        site.guardrail.apply(load(before))
+    assert "shown" in await site.left(KEY)
+    assert (await look(site, "/.guardrail/status", KEY)).json["verification"]["ial"] == "2"
 
 
 async def test_the_page_of_another_site_begins_nothing(service: Own) -> None:

@@ -10,6 +10,7 @@ import pytest
 from guardrail_mw.clusters.binding import changes, standing
 from guardrail_mw.clusters.settings import ClustersSettings
 from guardrail_mw.clusters.state import STATE, Cluster, State
+from guardrail_mw.policy import load
 from guardrail_mw.stores.base import Change
 from guardrail_mw.worker.desk import Desk
 
@@ -39,6 +40,8 @@ from .verifying import (
 pytestmark = pytest.mark.anyio
 THIRD = (b"authorization", b"Bearer sk-0123456789-5e6f")
 ID = "c" * 12
+CODE, BASIC = "403d1bd8e895", "9954c04dc112"
+"""How the SHA-256 of `3 ids id` begins, and that of `3 ids basic`."""
 RUNG = {"at": 60, "do": "verify", "with": {"use": "identity", "provider": "ids", "level": "id", "whose": "organisation"}}
 
 
@@ -49,9 +52,9 @@ async def service() -> AsyncIterator[Own]:
         yield found
 
 
-async def suspect(service: Own, *, worth: int = 5_000, budget: int = 0) -> tuple[Guarded, list[str]]:
+async def suspect(service: Own, *, worth: int = 5_000, budget: int = 0, floor: int = 20) -> tuple[Guarded, list[str]]:
     """Three accounts, of which two are found to be one's, who is suspect."""
-    site = guarded(service, ladder=[RUNG], clusters={"rebuild": "apart"})
+    site = guarded(service, ladder=[RUNG], clusters={"rebuild": "apart", "floor": {"accounts": floor, "exchanges": 300}})
     accounts = []
     for key in (KEY, OTHER_KEY, THIRD):
         assert (await ask(site, key=key)).status == 200
@@ -78,7 +81,7 @@ async def test_one_verification_frees_all_of_it_up_to_its_budget(service: Own) -
     assert (await report(site, event(service, "approved", document="P1"))).json == {"heard": ["noted"]}
     assert [(await ask(site, key=key)).status for key in (KEY, OTHER_KEY, THIRD)] == [200, 200, 403]
     fields = (await site.store.export(accounts[0]))["standing"]["fields"]
-    assert (fields["verdict"], fields["budget"]) == ("none", "5000 vouched")
+    assert (fields["verdict"], fields["budget"]) == ("none", f"5000 vouched {CODE}")
 
 
 async def test_beyond_its_budget_it_is_refused(service: Own) -> None:
@@ -130,7 +133,7 @@ async def test_an_operators_word_is_not_overruled(service: Own) -> None:
     await begin(site, path)
     await report(site, event(service, "approved", document="P1"))
     after = (await desk.state()).clusters[0]
-    assert (after.verdict, after.vouched) == ("confirmed", True)
+    assert (after.verdict, after.vouched) == ("confirmed", (CODE,))
 
 
 async def test_a_cluster_that_is_no_more_frees_nobody(service: Own) -> None:
@@ -157,3 +160,66 @@ async def test_what_was_used_before_is_not_counted_on_what_an_organisation_has(s
     assert (await ask(site)).status == 200
     codes = [(await ask(site)).json.get("error", {}).get("code") for _ in range(2)]
     assert codes == ["insufficient_quota"] * 2
+
+
+def ask_for(site: Guarded, level: str) -> None:
+    """From now on its rung asks for this level."""
+    document = site.guardrail.policy.written()
+    document["friction"]["ladder"][0]["with"]["level"] = level
+    site.guardrail.apply(load(document))
+
+
+async def found(site: Guarded) -> Cluster:
+    (cluster,) = (await Desk(site.store, ClustersSettings(), clock=site.clock).state()).clusters
+    return cluster
+
+
+async def verify(site: Guarded, service: Own, which: str, level: str, document: str, second: int) -> None:
+    await begin(site, path_of(said(await ask(site))["verification_url"]))
+    raw = event(service, "approved", f"2026-01-01T00:00:{second:02}Z", which, level=level, document=document)
+    assert (await report(site, raw, f"m-{second}")).json == {"heard": ["noted"]}
+
+
+async def test_a_lower_level_of_an_organisation_is_not_the_one_that_was_asked_for(service: Own) -> None:
+    site, _ = await suspect(service)
+    ask_for(site, "basic")
+    await verify(site, service, "v1", "basic", "P1", 1)
+    assert (await ask(site, key=OTHER_KEY)).status == 200
+    ask_for(site, "id")
+    assert (await ask(site, key=OTHER_KEY)).status == 403
+    ask_for(site, "basic")
+    assert (await ask(site, key=OTHER_KEY)).status == 200
+
+
+async def test_of_two_cases_of_an_organisation_each_is_taken_back_by_itself(service: Own) -> None:
+    site, accounts = await suspect(service)
+    ask_for(site, "basic")
+    await verify(site, service, "v1", "basic", "P1", 1)
+    # before the next rebuild an operator has it judged again, so that it is asked for more
+    ask_for(site, "id")
+    for account in accounts[:2]:
+        await site.store.remember(account, [Change("set", "verdict", "suspect")])
+    await verify(site, service, "v2", "id", "P2", 2)
+    assert (await found(site)).vouched == (CODE, BASIC)
+    assert (await ask(site, key=OTHER_KEY)).status == 200
+    await report(site, event(service, "withdrawn", "2026-01-01T00:00:03Z", "v2"), "m-3")
+    after = await found(site)
+    assert (after.vouched, after.verdict) == ((BASIC,), "none")
+    assert (await ask(site, key=OTHER_KEY)).status == 403  # the level that is asked for is taken back
+    ask_for(site, "basic")
+    assert (await ask(site, key=OTHER_KEY)).status == 200
+
+
+async def test_an_organisation_without_a_budget_passes_its_rung_and_stays_bound(service: Own) -> None:
+    """No tokens were ever counted: a budget in them would bind nobody."""
+    site, accounts = await suspect(service, worth=0, floor=2)
+    await begin(site, path_of(said(await ask(site))["verification_url"]))
+    await report(site, event(service, "approved", document="P1"))
+    assert (await ask(site, key=OTHER_KEY)).status == 200
+    fields = (await site.store.export(accounts[0]))["standing"]["fields"]
+    assert (fields["verdict"], fields["budget"]) == ("confirmed", f"0 vouched {CODE}")
+    settings = site.guardrail.policy.clusters
+    assert settings is not None
+    await Desk(site.store, settings, clock=site.clock).order(ID, "budget", "9000", "they are a school")
+    fields = (await site.store.export(accounts[0]))["standing"]["fields"]
+    assert (fields["verdict"], fields["budget"]) == ("none", f"9000 vouched {CODE}")

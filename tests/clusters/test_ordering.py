@@ -104,3 +104,34 @@ def test_what_was_ordered_before_a_split_is_not() -> None:
     assert [each.at for each in orders_of(given, child, (parted,), 49)] == [9]
     other = replace(parted, side=("a:9",), rest=child.members)
     assert [each.at for each in orders_of(given, child, (other,), 49)] == [1, 2, 9]
+
+
+ID, BASIC = "403d1bd8e895", "9954c04dc112"
+
+
+def test_an_organisation_that_was_verified_has_a_budget_and_no_verdict() -> None:
+    found = verdict(order("vouch", f"1 {ID} case-1"), of=cluster(worth=500))
+    assert (found.verdict, found.vouched, found.allowance) == ("none", (ID,), 500)
+
+
+def test_each_case_is_taken_back_by_itself() -> None:
+    """Two of one level, as a merged cluster has them, and one of another."""
+    given = [order("vouch", f"1 {ID} one"), order("vouch", f"1 {ID} two"), order("vouch", f"1 {BASIC} three")]
+    known = cluster(worth=500)
+    assert verdict(*given, of=known).vouched == (ID, BASIC)
+    assert verdict(*given, order("vouch", f"0 {ID} one"), of=known).vouched == (ID, BASIC)
+    back = [order("vouch", f"0 {ID} one"), order("vouch", f"0 {ID} two")]
+    assert verdict(*given, *back, of=known).vouched == (BASIC,)
+    last = verdict(*given, *back, order("vouch", f"0 {BASIC} three"), of=known)
+    assert (last.vouched, last.verdict) == ((), "suspect")
+    assert verdict(*given, *back, order("vouch", f"1 {ID} one"), of=known).vouched == (ID, BASIC)
+
+
+def test_without_a_budget_that_binds_the_verdict_holds() -> None:
+    """No tokens were ever counted: then nothing would bind an organisation that was verified, until somebody says what."""
+    vouch = order("vouch", f"1 {ID} case-1")
+    found = verdict(vouch)
+    assert (found.verdict, found.vouched, found.allowance) == ("suspect", (ID,), 0)
+    given = verdict(vouch, order("budget", "700"))
+    assert (given.verdict, given.allowance) == ("none", 700)
+    assert verdict(vouch, order("budget", "700"), order("budget")).verdict == "suspect"

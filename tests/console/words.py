@@ -66,7 +66,8 @@ WORDS: Final = {
     "Standing.tier_why": "Why it was given; empty for none.",
     "Standing.acr": "An authentication context that is kept with it, or empty; what its credential says is in its events.",
     "Standing.ial": "The same of its identity assurance level.",
-    "Standing.verifications": "`[{case, provider, state, at, until}]`: what became of its cases, the newest first.",
+    "Standing.verifications": "`[{case, provider, state, at, until, counts}]`: what became of its cases, the newest first; "
+    "`counts` is whether the policy names their provider and level now.",
     "Standing.risk": "What is left of the risk that is remembered.",
     "Standing.rung": "`{name, since, met}`: the rung that it is on, since when, how many requests it met (`up`); or null.",
     "Standing.rungs": "`[{name, do, at, shadow}]`: the ladder, with the thresholds that this account has.",

@@ -14,13 +14,21 @@ from ..telemetry.kit import AT, event  # noqa: TID252 - the kit of events
 
 SECOND = 1_000_000
 CALM: dict[str, Any] = {"risk": 0.0, "effective": 0.0, "findings": [], "limits": [], "velocity": {}}
+VERIFIES: Any = {
+    "endpoints": {"public_url": "https://api.example"},
+    "verification": {"name": "us", "providers": {"ids": {"use": "manual", "with": {"levels": {"id": {"ial": "2"}}}}}},
+}
+"""Of a policy by which people are verified."""
 REQUESTS = {"name": "requests", "per": ["account"], "rate": "2/hour"}
 
 
 def shown(ial: str = "", acr: str = "", until: int = 10**17, at: int = 7) -> dict[str, str]:
-    """Fields of the standing of who was verified, as they are kept: the order is 16 a µs, and 1 for an approval."""
+    """Fields of the standing of who was verified by VERIFIES, as they are kept: the order is 16 a µs, and 1 for an approval.
+
+    What stands between is the beginning of the SHA-256 of `3 ids id`.
+    """
     said = f'["approved",{until},"{ial}","{acr}","ids","c1"]'
-    return {"cases": "1", f"case.0123456789ab.{16 * at + 1}": said}
+    return {"cases": "1", f"case.403d1bd8e895.{16 * at + 1}": said}
 
 
 def came(at: float = 0, *, like: Any = event, **more: Any) -> Past:

@@ -8,11 +8,13 @@ import pytest
 
 from guardrail_mw.engine import accounts
 from guardrail_mw.engine.accounts import MisuseError, Ruled, decode, home_of, line_of, moment, ruled, slug_of, told_tier
+from guardrail_mw.friction.verification.assurance import Terms
 from guardrail_mw.quantities import Duration
 
 from .kit import shown
 
 NOW = 1_767_225_600_000_000
+TERMS = Terms(providers=frozenset({"ids"}))
 NOTHING: dict[str, Any] = {
     "proved": False,
     "since": None,
@@ -59,7 +61,7 @@ def test_a_standing_of_which_all_is_known() -> None:
         "did.31": "reset everything",
         "did.7": "erase",
     }
-    assert decode(fields, NOW) == {
+    assert decode(fields, NOW, TERMS) == {
         "proved": True,
         "since": 17,
         "verified": True,
@@ -70,7 +72,7 @@ def test_a_standing_of_which_all_is_known() -> None:
         "tier_why": "their launch",
         "acr": "silver",
         "ial": "2",
-        "verifications": [{"case": "c1", "provider": "ids", "state": "approved", "at": 7, "until": NOW + 9}],
+        "verifications": [{"case": "c1", "provider": "ids", "state": "approved", "at": 7, "until": NOW + 9, "counts": True}],
         "rung": {"name": "slow", "since": 23, "met": 4},
         "cleared": [
             {"rung": "", "code": "c" * 16, "until": NOW + 6},
@@ -107,7 +109,7 @@ def test_a_standing_of_which_all_is_known() -> None:
     ],
 )
 def test_a_standing_of_which_little_is_known(fields: dict[str, str], more: dict[str, Any]) -> None:
-    assert decode(fields, NOW) == NOTHING | more
+    assert decode(fields, NOW, TERMS) == NOTHING | more
 
 
 def test_a_tier_that_an_operator_has_given() -> None:

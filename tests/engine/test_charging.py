@@ -17,7 +17,7 @@ from guardrail_mw.testing.clock import FakeClock
 from guardrail_mw.values import Estimate, Facts, Standing, Subject
 
 from ..asgi.kit import KEY, CountingStore, Guarded, Upstream, chat, policy  # noqa: TID252 - the kit of the pipeline's tests
-from .kit import shown
+from .kit import VERIFIES, shown
 
 pytestmark = pytest.mark.anyio
 
@@ -65,7 +65,7 @@ async def test_all_that_was_planned_is_forgotten_once_it_is_too_much(monkeypatch
 
 async def test_what_rules_may_ask_of_a_request() -> None:
     """What the credential says, unless what is remembered of the account says otherwise."""
-    guarded = Guarded(Upstream(), policy(REQUESTS))
+    guarded = Guarded(Upstream(), policy(REQUESTS, **VERIFIES))
     engine = guarded.guardrail.engine
     said = {"tier": "tin", "acr": "1", "ial": "2", "organisation_name": "acme", "source": "jwt", "organisation": "o:acme"}
     subject = Subject(account="n:one", candidate="a:one", network="n:one", **said)  # type: ignore[arg-type]

@@ -21,7 +21,7 @@ from guardrail_mw.values import Facts
 
 from ..asgi.kit import Guarded, Upstream, policy  # noqa: TID252 - the kit of the pipeline's tests
 from ..telemetry.kit import denied, event  # noqa: TID252 - the kit of events
-from .kit import shown
+from .kit import VERIFIES, shown
 
 pytestmark = pytest.mark.anyio
 
@@ -144,7 +144,8 @@ def test_limits_have_a_heading() -> None:
 
 async def test_an_event_says_what_the_standing_does() -> None:
     guarded = Guarded(
-        Upstream(), policy({"name": "a", "rate": "9/minute"}, friction={"ladder": [{"at": 90, "do": "delay"}]})
+        Upstream(),
+        policy({"name": "a", "rate": "9/minute"}, friction={"ladder": [{"at": 90, "do": "delay"}]}, **VERIFIES),
     )
     await guarded.post("/v1/x")
     await guarded.store.remember(guarded.bills[0].candidate, [Change("set", *each) for each in shown("2", "gold").items()])

@@ -14,7 +14,7 @@ from guardrail_mw.stores.base import Change
 from guardrail_mw.telemetry.event import validate
 
 from ..asgi.kit import JSON, KEY, OTHER_KEY, Guarded, Upstream, chat, policy  # noqa: TID252 - the kit of the pipeline's tests
-from .kit import shown
+from .kit import VERIFIES, shown
 
 pytestmark = pytest.mark.anyio
 
@@ -81,7 +81,7 @@ async def test_both_ways_say_the_same(limits: list[Any], more: dict[str, Any], b
 
 async def test_what_is_remembered_of_an_account_is_told(both: list[Any]) -> None:
     """A standing that changes is written down anew: its tier, a verdict, what a remembered risk still comes to."""
-    guarded = Guarded(Upstream(), policy(*LIMITS, **JUDGING))
+    guarded = Guarded(Upstream(), policy(*LIMITS, **JUDGING, **VERIFIES))
     await guarded.post(CHAT, chat())
     account = both[0][0]["account"]
     verified = [Change("set", *each) for each in shown(acr="urn:x").items()]

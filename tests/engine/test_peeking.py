@@ -10,7 +10,7 @@ from guardrail_mw.engine.accounts import MisuseError
 from guardrail_mw.stores.base import Change
 
 from ..asgi.kit import KEY, Guarded, Upstream, chat, policy  # noqa: TID252 - the kit of the pipeline's tests
-from .kit import shown
+from .kit import VERIFIES, shown
 
 pytestmark = pytest.mark.anyio
 
@@ -65,7 +65,7 @@ async def test_a_network_is_its_own() -> None:
     ("fields", "when"), [(shown(), {"verified": True}), ({"verdict": "watched"}, {"verdict": "watched"})]
 )
 async def test_a_standing_says_what_would_hold(fields: dict[str, str], when: dict[str, Any]) -> None:
-    kit = guarded(REQUESTS, {"name": "special", "when": when, "rate": "7/minute"})
+    kit = guarded(REQUESTS, {"name": "special", "when": when, "rate": "7/minute"}, **VERIFIES)
     await kit.post(CHAT, chat())
     account = kit.bills[0].candidate
     assert [held.name for held in (await kit.guardrail.peek(account)).limits] == ["requests"]

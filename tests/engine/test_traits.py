@@ -13,7 +13,7 @@ from guardrail_mw.stores.base import Bill, Change, Receipt
 from guardrail_mw.testing.clock import FakeClock
 
 from ..asgi.kit import CountingStore, Guarded, Upstream, chat, policy  # noqa: TID252 - the kit of the pipeline's tests
-from .kit import shown
+from .kit import VERIFIES, shown
 
 pytestmark = pytest.mark.anyio
 
@@ -31,7 +31,7 @@ USAGE = b'{"usage": {"prompt_tokens": 1000, "completion_tokens": 200}}'
     ],
 )
 async def test_a_standing_says_what_holds(fields: dict[str, str], when: dict[str, Any]) -> None:
-    document = policy({"name": "a", "when": when, "rate": "9/minute"})
+    document = policy({"name": "a", "when": when, "rate": "9/minute"}, **VERIFIES)
     document["identity"]["assurance"] = ["bronze", "gold"]
     guarded = Guarded(Upstream(), document)
     await guarded.post(CHAT)

@@ -128,7 +128,7 @@ async def _status(guardrail: Guardrail, engine: Engine, facts: Facts, subject: S
     else:
         now = guardrail.now()
         fields = engine.judge.cookies(facts, subject.network, now)
-    shown = assured(fields, engine.policy.identity.assurance, now)
+    shown = assured(fields, engine.terms, now)
     verified: dict[str, Any] = {"verified": shown.verified}
     if shown.verified:
         verified |= {"ial": shown.ial, "acr": shown.acr, "until": rfc3339(shown.until)}

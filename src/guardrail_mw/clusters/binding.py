@@ -84,7 +84,7 @@ def standing(cluster: Cluster, was: str = "none") -> dict[str, str]:
 
     A verdict that waits shows as `watched`, and `brake` holds it; whoever was bound before stays bound, else a campaign could
     lift its own verdict by growing. `budget` is what all members have together, in tokens a UTC day, where it is material, and
-    `vouched` behind it where its organisation was verified;
+    `vouched` behind it where its organisation was verified, with the codes of the provider and level;
     `counters`, in a part of another cluster, that one's id, the µs until which it is charged there, and the budget there.
 
     Args:
@@ -97,7 +97,7 @@ def standing(cluster: Cluster, was: str = "none") -> dict[str, str]:
         "verdict": "watched" if waits else cluster.verdict,
         "brake": cluster.verdict if waits else "",
         "families": ",".join(cluster.families),
-        "budget": f"{cluster.allowance}{VOUCHED}" if cluster.vouched else str(cluster.allowance or ""),
+        "budget": _budget(cluster),
         "counters": f"{cluster.counters} {cluster.until} {cluster.shared}" if cluster.counters else "",
     }
 
@@ -107,10 +107,15 @@ def counted(fields: Mapping[str, str], now: int) -> Counted:
     home, _, rest = fields.get("counters", "").partition(" ")
     until, _, there = rest.partition(" ")
     cluster, budget = fields.get("cluster", ""), fields.get("budget", "")
-    binds, budget = budget.endswith(VOUCHED), budget.removesuffix(VOUCHED)
+    budget, binds, _ = budget.partition(VOUCHED)
     if home and _is_whole(until) and _is_whole(there) and now < int(until):
-        return Counted(f"c:{home}", int(there), binds)
-    return Counted(f"c:{cluster}" if cluster else "", int(budget) if _is_whole(budget) else 0, binds)
+        return Counted(f"c:{home}", int(there), bool(binds))
+    return Counted(f"c:{cluster}" if cluster else "", int(budget) if _is_whole(budget) else 0, bool(binds))
+
+
+def _budget(cluster: Cluster) -> str:
+    codes = ",".join(cluster.vouched)
+    return f"{cluster.allowance}{VOUCHED}{codes}" if codes else str(cluster.allowance or "")
 
 
 def _is_whole(text: str) -> bool:

@@ -57,10 +57,14 @@ def granted(orders: Sequence[Order]) -> int:
     return int(latest.value or 0) if latest is not None else 0
 
 
-def vouched(orders: Sequence[Order]) -> bool:
-    """Whether its organisation was verified, and that was not taken back."""
-    latest = next((order for order in reversed(orders) if order.what == "vouch"), None)
-    return latest is not None and latest.value == "1"
+def vouched(orders: Sequence[Order]) -> tuple[str, ...]:
+    """The codes by which its organisation was verified, of cases of which that was not taken back."""
+    latest: dict[str, str] = {}
+    for order in orders:
+        if order.what == "vouch":
+            verified, code, case = order.value.split(" ")
+            latest[case] = code if verified == "1" else ""
+    return tuple(sorted({code for code in latest.values() if code}))
 
 
 def orders_of(given: Given, cluster: Cluster, splits: Sequence[Split], now: int) -> tuple[Order, ...]:
@@ -77,7 +81,8 @@ def orders_of(given: Given, cluster: Cluster, splits: Sequence[Split], now: int)
 def decided(cluster: Cluster, orders: Sequence[Order], judging: Judging, now: int, *, looked: int, cold: bool) -> Cluster:
     """The cluster with its verdict, whether that acts, and the budget that an operator gives it.
 
-    Of an organisation that was verified the model says nothing more, for it is known whom to ask; an operator's word holds.
+    Of an organisation that was verified the model says nothing more, for it is known whom to ask, as long as there is a budget
+    that binds: where no tokens were ever counted its verdict holds. An operator's word holds.
 
     Args:
         cluster: with `suspect`, `approved` and `asked` as they were before.
@@ -87,8 +92,9 @@ def decided(cluster: Cluster, orders: Sequence[Order], judging: Judging, now: in
         looked: µs of the last rebuild. A verdict that was ordered since waits from when it was, not from when that is seen.
         cold: whether there is too little history yet to go beyond `watched`.
     """
-    word, verified = ordered(orders), vouched(orders)
-    says: Verdict | None = "none" if verified else None
+    word = ordered(orders)
+    cluster = replace(cluster, granted=granted(orders), vouched=vouched(orders))
+    says: Verdict | None = "none" if cluster.vouched and cluster.allowance else None
     if word is not None:
         says = cast("Verdict", word.value) if word.what == "verdict" else _SAYS[word.what]
     case = Case(len(cluster.members), cluster.exchanges, cluster.score, cluster.suspect, says)
@@ -96,5 +102,5 @@ def decided(cluster: Cluster, orders: Sequence[Order], judging: Judging, now: in
     asked = cluster.asked
     if asked is None and word is not None and word.what == "verdict" and word.at > looked:
         asked = min(word.at, now)
-    made = replace(cluster, verdict=verdict, suspect=since, asked=asked, granted=granted(orders), vouched=verified)
+    made = replace(cluster, verdict=verdict, suspect=since, asked=asked)
     return bind(made, orders, judging.approval, now)

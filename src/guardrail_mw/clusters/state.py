@@ -67,8 +67,8 @@ class Cluster:
     """The organisation of at least half of its members, where the policy knows it."""
     declared: int = 0
     """Its share of the tokens a UTC day that the policy gives that organisation."""
-    vouched: bool = False
-    """Whether somebody of its organisation has had that verified."""
+    vouched: tuple[str, ...] = ()
+    """By what providers and levels its organisation was verified: their codes, in order."""
     worth: int = 0
     """Tokens a UTC day that `FIVE` accounts use: the least that a verified organisation has, whatever it was before."""
     counters: str = ""
@@ -88,7 +88,7 @@ class Cluster:
     @property
     def shares(self) -> bool:
         """Whether its members share a budget."""
-        return self.material is not None or self.declared > 0 or self.vouched
+        return self.material is not None or self.declared > 0 or bool(self.vouched)
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +97,8 @@ class Order:
 
     what: str
     """`verdict`, `release`, `approve`, `reject`, `judge` (the model judges again), `budget`, or `vouch`: its organisation was
-    verified (`value` is 1), or that was taken back (0); no operator's word."""
+    verified, or that was taken back; no operator's word. `value` is then `1` or `0`, the code of the provider and level, and the
+    name of the case: each case is taken back by itself."""
     value: str
     until: int
     """µs; 0 is for good."""
@@ -176,5 +177,5 @@ class State:
 
 def _cluster(stored: dict[str, Any]) -> Cluster:
     assert stored["verdict"] in ORDER  # noqa: S101 - written by `pack`
-    names = ("members", "ancestors", "lineage", "families")
+    names = ("members", "ancestors", "lineage", "families", "vouched")
     return Cluster(**{**stored, **{name: tuple(stored[name]) for name in names}})

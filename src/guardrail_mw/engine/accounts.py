@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from guardrail_mw.friction import memory
@@ -13,6 +13,7 @@ from guardrail_mw.values import CLEARED
 
 if TYPE_CHECKING:
     from guardrail_mw.friction.ladder import Rung
+    from guardrail_mw.friction.verification.assurance import Terms
 
 __all__ = [
     "KEPT",
@@ -135,16 +136,16 @@ def told_tier(fields: Mapping[str, str], told: str) -> str:
     return "" if given else told
 
 
-def decode(fields: Mapping[str, str], now: int, assurance: Sequence[str] = ()) -> dict[str, Any]:
+def decode(fields: Mapping[str, str], now: int, terms: Terms) -> dict[str, Any]:
     """A standing in words and figures; what has run out of labels, overrides, tiers and clearances is left out.
 
-    It says of a clearance only the code of a rung's settings: `named` tells which rung that is. `assurance` is the order of
-    authentication contexts, lowest first.
+    It says of a clearance only the code of a rung's settings: `named` tells which rung that is. `terms` say which approvals
+    count.
     """
     on = memory.rung(fields)
     override = memory.override(fields, now)
     tier = ruled(fields, now)
-    shown = assured(fields, assurance, now)
+    shown = assured(fields, terms, now)
     return {
         "proved": fields.get("proved") == "1",
         "since": _whole(fields.get("since")),
@@ -156,7 +157,7 @@ def decode(fields: Mapping[str, str], now: int, assurance: Sequence[str] = ()) -
         "tier_why": "" if tier is None else fields.get("tier.why", ""),
         "acr": shown.acr,
         "ial": shown.ial,
-        "verifications": _verifications(fields),
+        "verifications": _verifications(fields, terms),
         "rung": {"name": on.name, "since": on.since, "met": memory.whole(fields.get("met"))} if on.name else None,
         "cleared": _cleared(fields, now),
         "override": None
@@ -167,11 +168,18 @@ def decode(fields: Mapping[str, str], now: int, assurance: Sequence[str] = ()) -
     }
 
 
-def _verifications(fields: Mapping[str, str]) -> list[dict[str, Any]]:
+def _verifications(fields: Mapping[str, str], terms: Terms) -> list[dict[str, Any]]:
     """What providers have said, the newest first."""
     found = [
-        {"case": each.case, "provider": each.provider, "state": each.state, "at": each.at, "until": each.until or None}
-        for each in entries(fields).values()
+        {
+            "case": each.case,
+            "provider": each.provider,
+            "state": each.state,
+            "at": each.at,
+            "until": each.until or None,
+            "counts": terms.counts(code, each),
+        }
+        for code, each in entries(fields).items()
     ]
     return sorted(found, key=lambda each: -each["at"])
 

@@ -29,7 +29,7 @@ from guardrail_mw.engine.verification import Verification
 from guardrail_mw.errors import StoreError, StoreTimeout
 from guardrail_mw.friction.budget import Spent
 from guardrail_mw.friction.delays import Waiting
-from guardrail_mw.friction.verification.assurance import CASES, UNASSURED, Assured, assured, higher
+from guardrail_mw.friction.verification.assurance import CASES, UNASSURED, Assured, Terms, assured, higher
 from guardrail_mw.limits.limit import digest
 from guardrail_mw.limits.plan import Planner
 from guardrail_mw.limits.tariff import Place, Tariff
@@ -161,6 +161,8 @@ class Engine:
         if policy.verification is not None and keys is not None and notices is not None:
             ground = Ground(policy.endpoints, store, standings, keys, key, clock, notices, vouch)
             self.verification = Verification.of(policy.verification, ground, policy.identity.assurance)
+        self.terms = Terms.of(policy.verification, policy.identity.assurance)
+        """Which approvals count."""
         self._assured: Recent[str, tuple[Mapping[str, str], Assured]] = Recent(_ASSURED)
         """What verifications are worth, by account, and of which standing: it takes 7 µs to work out."""
         self.freeing = frozenset(
@@ -244,7 +246,7 @@ class Engine:
         known = self._assured.get(candidate)
         if known is not None and known[0] is standing.fields and (now < known[1].until or not known[1].until):
             return known[1]
-        shown = assured(standing.fields, self.policy.identity.assurance, now)
+        shown = assured(standing.fields, self.terms, now)
         self._assured.put(candidate, (standing.fields, shown))
         return shown
 

@@ -63,10 +63,10 @@ class Operator:
 
         `account`, `now`, `known`, `proved`, `since`, `verified`, `verdict`, `cluster`, `tier` (an operator's,
         not what its credential says; empty for none), `tier_until`, `tier_why`, `acr`, `ial`, `verifications` (`[{case, provider,
-        state, at, until}]`, the newest first); `risk` (what is remembered, 0 to
-        100), `rung` (`{name, since, met}` or null), `rungs` (`[{name, do, at, shadow}]`, the thresholds of
-        this account), `override` (`{what, until, why}` or null), `labels` (`[{label, until, why}]`), `done` (`[{at, verb, what,
-        why}]`, the newest first), `decisions` (events, the newest first). `until` is null for good.
+        state, at, until, counts}]`, the newest first; `counts` says whether the policy names their provider and level now);
+        `risk` (what is remembered, 0 to 100), `rung` (`{name, since, met}` or null), `rungs` (`[{name, do, at, shadow}]`, the
+        thresholds of this account), `override` (`{what, until, why}` or null), `labels` (`[{label, until, why}]`), `done`
+        (`[{at, verb, what, why}]`, the newest first), `decisions` (events, the newest first). `until` is null for good.
         """
         peeked = await self._peek(account)
         ladder = self._guardrail.engine.judge.ladder
@@ -75,7 +75,7 @@ class Operator:
             {"name": rung.name, "do": rung.do, "at": round(at, 2), "shadow": rung.shadow}
             for rung, at in zip(ladder.rungs, thresholds, strict=True)
         ]
-        said = named(decode(peeked.standing.fields, peeked.now, self._guardrail.policy.identity.assurance), ladder.rungs)
+        said = named(decode(peeked.standing.fields, peeked.now, self._guardrail.engine.terms), ladder.rungs)
         recent = self.latest(account)
         head = {"account": account, "now": peeked.now, "known": bool(peeked.standing.seen or peeked.standing.version)}
         return {**head, **said, "risk": round(peeked.risk, 2), "rungs": rungs, "decisions": recent}

@@ -254,7 +254,8 @@ def _passed(shown: Mapping[str, Any]) -> Iterator[str]:
         yield f"Passed   {what}, until {utc(passed['until'])}"
     for case in shown.get("verifications", ()):
         ends = f" {_until(case['until'])}" if case["until"] else ""
-        yield f"Case     {case['case']}: {case['provider']} {case['state']}{ends}, {utc(case['at'])}"
+        but = "" if case["counts"] else "; it does not count: the policy names no such provider, or level"
+        yield f"Case     {case['case']}: {case['provider']} {case['state']}{ends}, {utc(case['at'])}{but}"
 
 
 def _standing(shown: Mapping[str, Any]) -> str:

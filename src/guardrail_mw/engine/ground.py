@@ -34,12 +34,14 @@ _LINES: Final = 200
 class Vouch(Protocol):
     """Tells that the organisation behind a cluster was verified, or that this was taken back."""
 
-    async def __call__(self, cluster: str, *, verified: bool, until: int, why: str) -> bool:
+    async def __call__(self, cluster: str, *, verified: bool, code: str, case: str, until: int, why: str) -> bool:
         """False where there is no such cluster any more.
 
         Args:
             cluster: its id.
             verified: or taken back.
+            code: of the provider and the level.
+            case: the name of the case's record.
             until: µs at which that ends.
             why: a line.
 

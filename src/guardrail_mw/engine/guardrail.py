@@ -466,12 +466,12 @@ class Guardrail:
         if self.engine.verification is not None:
             await self.engine.verification.deadlines.look()
 
-    async def _vouch(self, cluster: str, *, verified: bool, until: int, why: str) -> bool:
+    async def _vouch(self, cluster: str, *, verified: bool, code: str, case: str, until: int, why: str) -> bool:
         """See `Vouch`."""
         graph, settings = linking.graph_of(self), self.policy.clusters
         desk = plugins.load("services", "clusters")(graph, settings, clock=self._clock)
         try:
-            await desk.order(cluster, "vouch", "1" if verified else "0", why, until)
+            await desk.order(cluster, "vouch", f"{verified:d} {code} {case}", why, until)
         except ValueError as error:  # it is no more
             logger.warning("An organisation was verified, and its cluster %s is not found: %s", cluster, error)
             return False

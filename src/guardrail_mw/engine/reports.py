@@ -266,8 +266,14 @@ class Reports:
         if entry.state != "approved" and not (ends and about.fields.get("rests")):
             return True
         why = f"verified by {about.provider}" if entry.state == "approved" else f"{entry.state} by {about.provider}"
-        cluster = about.subject.removeprefix("c:")
-        return await self._cases.vouch(cluster, verified=entry.state == "approved", until=entry.until, why=why)
+        return await self._cases.vouch(
+            about.subject.removeprefix("c:"),
+            verified=entry.state == "approved",
+            code=code_of(about.provider, about.level),
+            case=about.name,
+            until=entry.until,
+            why=why,
+        )
 
     # Operators, and providers that are ours
 

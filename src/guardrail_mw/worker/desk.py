@@ -162,7 +162,7 @@ class Desk:
             what: `verdict` (`value` says which), `release` (none), `reject` (watched), `judge` (the model's again), `approve`,
                 `budget`, or `vouch`: its organisation was verified.
             value: of `verdict`; of `budget` the tokens a UTC day that all members share, or empty for the figure that was worked
-                out; of `vouch` 1, or 0 where that is taken back; else empty.
+                out; of `vouch` see `Order`; else empty.
             why: a line.
             until: µs at which it is over; 0 is for good.
 

@@ -116,8 +116,13 @@ def tell(cluster: Cluster, orders: Sequence[Order], splits: Sequence[Split], des
     if cluster.shares:
         since = f"material since {utc(cluster.material)}: " if cluster.material is not None else ""
         holds = "It refuses nobody yet: it is in shadow, as the limit cluster-budget"
-        if cluster.vouched:
+        if cluster.vouched and cluster.allowance:
             holds = "Its organisation was verified: what is beyond is refused, by the limit cluster-budget"
+        elif cluster.vouched:
+            give = f"guardrail-mw clusters budget {cluster.id} TOKENS"
+            holds = (
+                f"Its organisation was verified; until it has a budget that binds, its verdict holds. Give it one: {give}"
+            )
         yield _line("Budget", f"{since}its members share {budgeted(cluster)}. {holds}")
     if cluster.counters:
         yield _line("Counters", f"those of {cluster.counters}, which it was split from, until {utc(cluster.until)}")
@@ -172,7 +177,8 @@ def _scored(cluster: Cluster, judge: Judge, floor: tuple[int, int], *, cold: boo
 
 def _acting(cluster: Cluster, orders: Sequence[Order], desk: Desk, now: int) -> Iterator[str]:
     for order in orders:
-        said = _ORDERED.get(f"{order.what} {order.value}".strip()) or f"{order.what} {order.value or 'as it was worked out'}"
+        what = f"{order.what} {order.value[:1]}" if order.what == "vouch" else f"{order.what} {order.value}".strip()
+        said = _ORDERED.get(what) or f"{order.what} {order.value or 'as it was worked out'}"
         yield _line("Ordered", f"{said} {until(order.until)}, {utc(order.at)}: {order.why}")
     if cluster.asked is None:
         return

@@ -10,10 +10,13 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from hashlib import sha256
-from typing import Final, Literal, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Final, Literal, NamedTuple, Self, TypeAlias
 
 from guardrail_mw.conditions import at_least, ial_level
 from guardrail_mw.stores.base import Change
+
+if TYPE_CHECKING:
+    from guardrail_mw.friction.verification.settings import VerificationSettings
 
 __all__ = [
     "CASES",
@@ -21,6 +24,7 @@ __all__ = [
     "Assured",
     "Entry",
     "Outcome",
+    "Terms",
     "assured",
     "code_of",
     "entries",
@@ -74,6 +78,30 @@ class Assured(NamedTuple):
     """µs at which the first of them runs out; 0 for none."""
 
 
+class Terms(NamedTuple):
+    """Which approvals a policy counts: those of providers and levels that it names.
+
+    The others are kept, and count again once it names them again.
+    """
+
+    assurance: Sequence[str] = ()
+    """The order of authentication contexts, lowest first."""
+    codes: frozenset[str] = frozenset()
+    providers: frozenset[str] = frozenset()
+    """Those that have no levels, or that do not tell them."""
+
+    @classmethod
+    def of(cls, settings: VerificationSettings | None, assurance: Sequence[str]) -> Self:
+        """Of a policy's `verification`, where it has one."""
+        named = settings.providers.items() if settings is not None else ()
+        codes = [code_of(name, level) for name, each in named for level in each.levels or ()]
+        return cls(assurance, frozenset(codes), frozenset([name for name, each in named if each.levels is None]))
+
+    def counts(self, code: str, entry: Entry) -> bool:
+        """Whether an approval of this code counts."""
+        return code in self.codes or entry.provider in self.providers
+
+
 UNASSURED: Final = Assured()
 """Of who has not been verified."""
 
@@ -121,22 +149,22 @@ def raised(fields: Mapping[str, str], code: str, entry: Entry) -> tuple[Change, 
     return (Change("set", f"{begun}{entry.order}", said), Change("add", CASES, "1"), *gone)
 
 
-def assured(fields: Mapping[str, str], assurance: Sequence[str], now: int) -> Assured:
+def assured(fields: Mapping[str, str], terms: Terms, now: int) -> Assured:
     """What an account's verifications are worth `now`.
 
     Args:
         fields: of its standing.
-        assurance: the order of authentication contexts, lowest first.
+        terms: the policy's.
         now: µs since the epoch.
     """
     if CASES not in fields:
         return UNASSURED
-    held = [entry for entry in entries(fields).values() if entry.holds(now)]
+    held = [entry for code, entry in entries(fields).items() if entry.holds(now) and terms.counts(code, entry)]
     if not held:
         return UNASSURED
     acr = ""
     for entry in sorted(held, key=lambda each: each.at):
-        acr = higher(acr, entry.acr, assurance)
+        acr = higher(acr, entry.acr, terms.assurance)
     ial = max([entry.ial for entry in held], key=ial_level)
     return Assured(True, ial, acr, min(entry.until for entry in held))  # noqa: FBT003 - a value
 
