@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from guardrail_mw.conditions import Traits
-from guardrail_mw.engine import core
+from guardrail_mw.engine import planning
 from guardrail_mw.engine.exchange import Exchange
 from guardrail_mw.engine.judgement import QUIET
 from guardrail_mw.errors import StoreError
@@ -51,7 +51,7 @@ async def test_a_401_takes_a_proof_away_and_nothing_else() -> None:
 
 async def test_all_that_was_planned_is_forgotten_once_it_is_too_much(monkeypatch: pytest.MonkeyPatch) -> None:
     """Three are kept; with the next, which begins the count anew, the others go."""
-    monkeypatch.setattr(core, "_KEPT_IN_ALL", 3)
+    monkeypatch.setattr(planning, "_KEPT_IN_ALL", 3)
     guarded = Guarded(Upstream(), policy(REQUESTS))
     resolver = guarded.guardrail.engine.resolver
     forgotten: list[int] = []
@@ -98,7 +98,7 @@ async def test_a_request_of_no_risk_is_judged_at_once() -> None:
 
 async def test_what_was_planned_for_a_subject_is_found_again(monkeypatch: pytest.MonkeyPatch) -> None:
     """One thing alone lies beside it; of more it has two here, and then begins anew. Another route, method or version is more."""
-    monkeypatch.setattr(core, "_KEPT_TARIFFS", 2)
+    monkeypatch.setattr(planning, "_KEPT_TARIFFS", 2)
     guarded = Guarded(Upstream(), policy({"name": "each", "per": ["account", "model"], "rate": "9/minute"}))
     engine = guarded.guardrail.engine
     subject = Subject(account="a:one", candidate="a:one", network="n:one", authenticated=True)

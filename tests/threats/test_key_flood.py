@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from guardrail_mw.engine import core
+from guardrail_mw.engine import planning
 from guardrail_mw.identity.resolver import REMEMBERED
 from guardrail_mw.stores.memory import MemoryStore
 from guardrail_mw.stores.redis import RedisStore
@@ -61,7 +61,7 @@ async def test_invented_keys_create_nothing_and_their_network_pays() -> None:
 
 async def test_what_is_kept_for_invented_keys_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     """Two generations of 50 subjects were the guard alone: at 64 plans each they would be 6,400."""
-    monkeypatch.setattr(core, "_KEPT_IN_ALL", 300)
+    monkeypatch.setattr(planning, "_KEPT_IN_ALL", 300)
     guarded = Guarded(Keyring(), policy(*LIMITS, trust="app"))
     await flood(guarded, range(200), METHODS)
     assert tariffs(guarded) <= 301
@@ -120,7 +120,7 @@ async def test_a_million_invented_keys() -> None:
     before = resident()
     await swiftly(guarded, range(200_000, 1_000_000))
     assert resident() - before < 50_000_000
-    assert tariffs(guarded) <= core._KEPT_IN_ALL + 1
+    assert tariffs(guarded) <= planning._KEPT_IN_ALL + 1
     assert len(guarded.guardrail._resolver._known) <= 2 * REMEMBERED
     assert store.subjects() <= 3
     assert len(store._standings) == 1
@@ -180,7 +180,7 @@ async def test_a_million_invented_keys_on_redis(guardrail_redis: Server, guardra
     finally:
         await guarded.guardrail.close()
     assert process[-1] - process[1] < 50_000_000, process
-    assert tariffs(guarded) <= core._KEPT_IN_ALL + 1
+    assert tariffs(guarded) <= planning._KEPT_IN_ALL + 1
     assert len(guarded.guardrail._resolver._known) <= 2 * REMEMBERED
     found = set(server.scan_iter(match=guardrail_prefix + "*", count=1000))
     assert len(found) <= 4, found
