@@ -30,6 +30,8 @@ FULL = Cluster(
     counters="cccccccccccc",
     until=1_700_000_000_000_004,
     shared=6,
+    vouched=("403d1bd8e895", "9954c04dc112"),
+    worth=7,
 )
 BARE = Cluster("ba9876543210", ("a:three",), "none", -12, 5)
 
@@ -51,6 +53,15 @@ def test_a_thousand_names_take_little_room() -> None:
     """One is 45 bytes; the rest compresses."""
     members = tuple(f"a:{number:043}" for number in range(1_000))
     assert len(State(1, 1, (Cluster("0" * 12, members, "none", 0, 0),)).pack()) < 6_000
+
+
+@pytest.mark.parametrize("before", [{}, {"vouched": False}, {"vouched": True}])
+def test_what_was_kept_before_there_were_codes_says_nothing_of_them(before: dict[str, bool]) -> None:
+    document = json.loads(zlib.decompress(State(9, 8, (FULL,)).pack()))
+    del document["clusters"][0]["vouched"]
+    document["clusters"][0] |= before
+    (found,) = State.unpack(zlib.compress(json.dumps(document).encode())).clusters
+    assert (found.vouched, found.families) == ((), FULL.families)
 
 
 def test_where_nothing_is_kept_there_is_nothing() -> None:

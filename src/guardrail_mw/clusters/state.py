@@ -177,5 +177,5 @@ class State:
 
 def _cluster(stored: dict[str, Any]) -> Cluster:
     assert stored["verdict"] in ORDER  # noqa: S101 - written by `pack`
-    names = ("members", "ancestors", "lineage", "families", "vouched")
-    return Cluster(**{**stored, **{name: tuple(stored[name]) for name in names}})
+    lists = {name: tuple(value) for name, value in stored.items() if isinstance(value, list)}
+    return Cluster(**{**stored, "vouched": (), **lists})  # what was kept before codes were says nothing of it
