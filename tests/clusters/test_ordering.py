@@ -127,6 +127,11 @@ def test_each_case_is_taken_back_by_itself() -> None:
     assert verdict(*given, *back, order("vouch", f"1 {ID} one"), of=known).vouched == (ID, BASIC)
 
 
+@pytest.mark.parametrize("value", ["1", "0", "", "1 "])
+def test_an_order_that_names_no_level_verifies_nothing(value: str) -> None:
+    assert verdict(order("vouch", value), of=cluster(worth=500)).vouched == ()
+
+
 def test_without_a_budget_that_binds_the_verdict_holds() -> None:
     """No tokens were ever counted: then nothing would bind an organisation that was verified, until somebody says what."""
     vouch = order("vouch", f"1 {ID} case-1")

@@ -62,7 +62,8 @@ def vouched(orders: Sequence[Order]) -> tuple[str, ...]:
     latest: dict[str, str] = {}
     for order in orders:
         if order.what == "vouch":
-            verified, code, case = order.value.split(" ")
+            verified, _, about = order.value.partition(" ")
+            code, _, case = about.partition(" ")
             latest[case] = code if verified == "1" else ""
     return tuple(sorted({code for code in latest.values() if code}))
 
