@@ -397,12 +397,17 @@ async def told(site: Site, name: str, **fields: str) -> None:
     await site.guardrail.store.remember(site.last["account"], changes)
 
 
-VERIFIED = {"cases": "1", "case.0123456789ab.17": f'["approved",{10**17},"","","ids","c1"]'}
+VERIFIED = {"cases": "1", "case.403d1bd8e895.17": f'["approved",{10**17},"","","ids","c1"]'}
 """Of the standing of who was verified, in the first µs of time and until the year 5138."""
+VERIFIES = """\
+endpoints: {public_url: https://api.example}
+verification: {name: us, providers: {ids: {use: manual, with: {levels: {id: {}}}}}}
+"""
 
 
-async def test_campaign(site: Site) -> None:
+async def test_campaign() -> None:
     """A hundred a day for all accounts of a suspect cluster together; verified ones and others go on."""
+    site = Site(("version: 1\n", f"version: 1\n{VERIFIES}"))
     for name in ("mule-1", "mule-2"):
         await told(site, name, cluster="k1", verdict="suspect")
     await told(site, "victim", cluster="k1", verdict="suspect", **VERIFIED)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from guardrail_mw.asgi.fields import rfc3339
 from guardrail_mw.asgi.pages.verifying import appeal_page, consent_page
+from guardrail_mw.asgi.places import appeal_of
 from guardrail_mw.asgi.respond import Answer
 from guardrail_mw.asgi.visiting import checked_by, reading
 from guardrail_mw.engine.appeals import LONGEST
@@ -25,8 +26,8 @@ if TYPE_CHECKING:
 
 __all__ = ["asked"]
 
-_APPEALED: Final = frozenset({"denied", "verification_required"})
-"""Codes of refusals that go by risk, and that nobody can do anything about by waiting."""
+_APPEALED: Final = frozenset({"denied", "verification_required", "parameters_refused"})
+"""Codes of refusals that go by risk, and that nobody can do anything about by waiting; `challenged` sees to its own."""
 
 
 async def asked(exchange: Exchange, deny: Deny, scope: Scope) -> Deny | Answer:
@@ -36,13 +37,14 @@ async def asked(exchange: Exchange, deny: Deny, scope: Scope) -> Deny | Answer:
     if cases is None or appeals is None or not exchange.answerable:  # a network has no identity, and nobody to answer
         return deny
     way = _way(exchange, deny)
-    if way is None and deny.code not in _APPEALED:
+    suspected = deny.refusal is not None and deny.refusal.limit in engine.suspecting
+    if way is None and not suspected and deny.code not in _APPEALED:
         return deny
     who, more = hint(exchange), dict(deny.more)
     if way is not None:
         more["verification_url"], until = await cases.ask(exchange, *way, who)
         more["expires_at"] = rfc3339(until)
-    appeal = appeals.link(exchange, who)
+    appeal = appeal_of(exchange, scope)
     if appeal:
         more["appeal_url"] = appeal
     page = None

@@ -78,6 +78,12 @@ def is_form(headers: Headers) -> bool:
     return len(found) == 1 and found[0].split(b";", 1)[0].strip().lower() == _FORM.encode()
 
 
+def is_json(headers: Headers) -> bool:
+    """Whether a body says that it is JSON: a page of another site can send none that does, unless CORS lets it."""
+    found = [value for name, value in headers if name == b"content-type"]
+    return len(found) == 1 and found[0].split(b";", 1)[0].strip().lower() == b"application/json"
+
+
 def same_origin(headers: Headers, settings: EndpointsSettings) -> bool:
     """Whether a browser says that a page of this origin sent a request; who sends no such field is no browser, or an old one.
 
@@ -182,7 +188,7 @@ def words_of(folder: str | None) -> Words | None:
         return None
 
 
-def page(
+def page(  # noqa: PLR0913 - what a page is made of, by name
     challenge: Mapping[str, Any],
     request: Held,
     *,
@@ -191,6 +197,7 @@ def page(
     languages: str,
     again: Again = "",
     words: Words | None = None,
+    appeal: str = "",
 ) -> tuple[list[Header], bytes]:
     """The page on which a challenge is solved; see `challenge_page`."""
     kind = str(challenge["type"])
@@ -207,6 +214,7 @@ def page(
         again=again,
         service=widget,
         words=words,
+        appeal=appeal,
     )
 
 

@@ -11,7 +11,7 @@ import logging
 import re
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
-from urllib.parse import quote, unquote_plus
+from urllib.parse import unquote_plus
 
 from guardrail_mw.asgi.browsing import (
     FORM,
@@ -21,6 +21,7 @@ from guardrail_mw.asgi.browsing import (
     digest,
     held,
     is_form,
+    is_json,
     languages,
     page,
     read,
@@ -31,6 +32,7 @@ from guardrail_mw.asgi.browsing import (
 )
 from guardrail_mw.asgi.fields import rfc3339
 from guardrail_mw.asgi.patience import Patience
+from guardrail_mw.asgi.places import appeal_of, url_of
 from guardrail_mw.asgi.problems import onward, plain, problem
 from guardrail_mw.asgi.respond import Answer
 from guardrail_mw.engine.callers import browses
@@ -47,10 +49,9 @@ if TYPE_CHECKING:
     from guardrail_mw.clock import Clock
     from guardrail_mw.engine import Engine, Exchange, Guardrail
     from guardrail_mw.engine.clearing import Case, Clearing, Given, Said
-    from guardrail_mw.policy.endpoints import EndpointsSettings
     from guardrail_mw.values import Deny, Facts, Subject
 
-__all__ = ["CHALLENGE", "LONGEST", "SHORT", "Answers", "challenged", "url_of"]
+__all__ = ["CHALLENGE", "LONGEST", "SHORT", "Answers", "challenged"]
 
 logger = logging.getLogger("guardrail_mw")
 
@@ -80,18 +81,10 @@ _WHOLE: Final = re.compile(r"[^\ud800-\udfff]*")
 """Text that has bytes: JSON can hold half a character."""
 _MINUTE: Final = [(b"retry-after", b"60")]
 _LARGE: Final = (413, "body_too_large", "An answer is not that long.")
+_KIND: Final = (415, "unreadable", "Send JSON (application/json), or the form of the page.")
 _FOREIGN: Final = (403, "foreign_origin", "A page of another site sent this form.")
 _SHOWN: Final[Mapping[Said, Again]] = {"failed": "failed", "expired": "expired", "spent": "spent", "cookies": "cookies"}
 _METHOD: Final = (405, "method_not_allowed", "Answers are POSTed here.")
-
-
-def url_of(scope: Scope, settings: EndpointsSettings, path: str) -> str:
-    """Where an endpoint is: absolute where the policy says how the outside sees this server, else a path."""
-    own = f"{settings.prefix}{path}"
-    if settings.public_url is not None:
-        return f"{settings.public_url}{own}"
-    root = quote(scope.get("root_path") or "", safe="/~!$&'()*+,;=:@").lstrip("/")  # may be what a client has asked for
-    return f"/{root}{own}" if root else own
 
 
 async def challenged(exchange: Exchange, deny: Deny, scope: Scope, receive: Receive) -> Deny | Answer:
@@ -99,17 +92,21 @@ async def challenged(exchange: Exchange, deny: Deny, scope: Scope, receive: Rece
     clearing, token, judgement = exchange.engine.clearing, exchange.token, exchange.judgement
     rung = judgement.step.rung if judgement is not None else None
     if deny.code != "challenge_required" or clearing is None or token is None or rung is None:
-        return deny
+        cookie = clearing.introduced(exchange) if clearing is not None else b""
+        return replace(deny, headers=(*deny.headers, *_cookie(cookie))) if cookie else deny
     settings, headers = exchange.engine.policy.endpoints, exchange.facts.headers
     looks = scope["type"] == "http" and browses(headers) and shown(rung.use)
     request = await held(scope, receive, settings) if looks else NOTHING
     back = back_of(scope, settings) if looks else ""
     given = clearing.ask(exchange, rung, token, back=back, method=request.method, form=digest(request.form))
-    more = _members(given, url_of(scope, settings, CHALLENGE))
+    more, appeal = _members(given, url_of(scope, settings, CHALLENGE)), appeal_of(exchange, scope)
     if not looks:
-        return replace(deny, more=more, headers=(*deny.headers, *_cookie(given.cookie)))
+        objects = {"appeal_url": appeal} if appeal else {}
+        return replace(deny, more=more | objects, headers=(*deny.headers, *_cookie(given.cookie)))
     words = words_of(settings.words)
-    fields, body = page(more["challenge"], request, decision=deny.id, back=back, languages=languages(headers), words=words)
+    fields, body = page(
+        more["challenge"], request, decision=deny.id, back=back, languages=languages(headers), words=words, appeal=appeal
+    )
     return Answer(403, [*fields, (b"x-guardrail-decision", deny.id.encode()), *_cookie(given.cookie)], body)
 
 
@@ -152,6 +149,8 @@ class Answers:
             return problem(*_MANY, headers=_MINUTE)
         if is_form(facts.headers) and not same_origin(facts.headers, engine.policy.endpoints):
             return problem(*_FOREIGN)
+        if not is_form(facts.headers) and not is_json(facts.headers):
+            return problem(*_KIND)
         body = await read(receive, LONGEST if is_form(facts.headers) else SHORT)
         return problem(*_LARGE) if body is None else await self._counted(engine, scope, facts, subject, body)
 

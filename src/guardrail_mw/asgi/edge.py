@@ -161,9 +161,14 @@ class Edge:
             exchange.engine.record(exchange, "abandoned", status=0)
 
     def device_field(self, exchange: Exchange) -> list[Header]:
-        """The cookie that makes the caller's device a signed one, if the client keeps it."""
-        cookie = exchange.engine.resolver.device_cookie(exchange.facts)
-        return [] if cookie is None else [(b"set-cookie", cookie)]
+        """The cookie that makes the caller's device a signed one, if the client keeps it, where one is due."""
+        engine, subject = exchange.engine, exchange.subject
+        cookie: bytes | None = b""
+        if subject is not None and subject.device_due:
+            cookie = engine.resolver.device_cookie(exchange.facts)
+        elif engine.clearing is not None:
+            cookie = engine.clearing.introduced(exchange)
+        return [(b"set-cookie", cookie)] if cookie else []
 
     async def refuse(self, exchange: Exchange, deny: Deny, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer with the refusal; what was charged goes back first."""

@@ -3,8 +3,8 @@
 `live` and `ready`, what an orchestrator asks before it sends requests here, are answered in every mode, `off` as well: whoever
 turns the guard off must not take the servers out of service. Nothing is charged or recorded for them, and they tell nobody which
 policy or version runs. Where the guard is not off, `challenge` takes answers where the policy's ladder has challenges; `verify`,
-`appeal`, `webhooks` and `status` are there where it has `verification`. Whatever else lies there is the app's, guarded as any
-path; so are CORS preflights, which its own CORS middleware answers for every path.
+`appeal` and `webhooks` are there where it has `verification`, `status` where it has either. Whatever else lies there is the
+app's, guarded as any path; so are CORS preflights, which its own CORS middleware answers for every path.
 """
 
 from __future__ import annotations
@@ -124,6 +124,8 @@ class Endpoints:
         try:
             if what == CHALLENGE and engine.clearing is not None:
                 return await self._answers.answer(scope, counted.receive, facts)
+            if what == STATUS and (engine.clearing is not None or engine.cases is not None):
+                return await self._reporting.status(scope, facts)
             if engine.cases is not None and what.startswith("/"):
                 return await self._told(what, scope, counted.receive, facts)
         except OverBudgetError as error:
@@ -135,9 +137,7 @@ class Endpoints:
 
     async def _told(self, what: str, scope: Scope, receive: Receive, facts: Facts) -> Answer | None:
         """The response of an endpoint of `verification`; None where it is none."""
-        place, slash, rest = what[1:].partition("/")
-        if f"/{place}" == STATUS and not slash:
-            return await self._reporting.status(scope, facts)
+        place, _, rest = what[1:].partition("/")
         if not rest or "/" in rest:
             return None
         match f"/{place}":

@@ -191,7 +191,7 @@ class Http(Edge):
         fields = [(b"x-guardrail-decision", exchange.id.encode()), *self.rate_fields(exchange)]
         if exchange.trimmed:
             fields.append((b"x-guardrail-trimmed", ", ".join(exchange.trimmed).encode()))
-        if subject.device_due:
+        if subject.device_due or exchange.engine.clearing is not None:
             fields += self.device_field(exchange)
         tariff = exchange.tariff
         meter = Meter(exchange.estimate, exchange.facts.path) if tariff is not None and tariff.measured else None

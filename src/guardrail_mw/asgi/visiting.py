@@ -7,7 +7,7 @@ from secrets import token_urlsafe
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import parse_qsl
 
-from guardrail_mw.asgi.browsing import is_form, languages, read, same_origin, words_of
+from guardrail_mw.asgi.browsing import is_form, is_json, languages, read, same_origin, words_of
 from guardrail_mw.asgi.pages.verifying import By, closed_page
 from guardrail_mw.asgi.problems import problem
 from guardrail_mw.asgi.respond import Answer
@@ -99,15 +99,15 @@ async def given(engine: Engine, receive: Receive, facts: Facts) -> Mapping[str, 
     body = await read(receive, _BODY)
     if body is None:
         raise Turned("large")
-    kind = next((value for name, value in facts.headers if name == b"content-type"), b"").split(b";")[0].strip().lower()
+    says_json = is_json(facts.headers)
     try:
         if form:
             return dict(parse_qsl(body.decode(), keep_blank_values=True, max_num_fields=16))
-        found = json.loads(body) if kind == b"application/json" else None
+        found = json.loads(body) if says_json else None
     except (ValueError, RecursionError):
         found = None
     if not isinstance(found, dict):
-        status = 415 if kind != b"application/json" else 400
+        status = 400 if says_json else 415
         raise Turned(problem(status, "unreadable", "Send JSON, or the form of the page."))
     return {name: value.encode(errors="replace").decode() for name, value in found.items() if isinstance(value, str)}
 

@@ -65,6 +65,14 @@ class Callers:
             return _NOTHING
         return frozenset([each.strip().decode("latin-1").lower() for each in said[0].split(b",")[:_MOST]])
 
+    def introduced(self, facts: Facts, now: int) -> bytes:
+        """The `set-cookie` value for a client without account that says what it can solve and has no cookie yet; else empty.
+
+        Once it shows that it keeps it, it is given something to solve.
+        """
+        says = facts.kind == "http" and any([name == SOLVES for name, _ in facts.headers])
+        return self.visitor(facts, now).cookie if says else b""
+
     def visitor(self, facts: Facts, now: int) -> Visitor:
         """Who asks without an account.
 

@@ -13,7 +13,7 @@ from hashlib import blake2b
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from guardrail_mw.clusters.binding import bound
-from guardrail_mw.engine.ground import CASE, KEPT, files_of, noted
+from guardrail_mw.engine.ground import CASE, KEPT, OWNER, files_of, noted
 from guardrail_mw.engine.states import decided
 from guardrail_mw.errors import StoreError
 from guardrail_mw.friction.memory import rung as remembered_rung
@@ -183,7 +183,13 @@ class Cases:
             self.notices.tell(
                 "asked", now, case=name, account=link.account, subject=link.subject, rung=link.rung, deadline=deadline
             )
+        if alone:
+            await self.own(link.account, name, now + KEPT)
         self._filed.put(mark, True)  # noqa: FBT003 - a value
+
+    async def own(self, account: str, name: str, until: int) -> None:
+        """Note whose own a case is, so that it is found, whatever the policy has by then, when the account is to be forgotten."""
+        await self.files.file(OWNER, account, [Change("set", f"c.{name}", "")], until)
 
     async def _restore(self, name: str, link: Link, known: Mapping[str, str]) -> None:
         """Put an approval back into a standing that was forgotten, as that of who does not call for 90 days is."""

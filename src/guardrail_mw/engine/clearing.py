@@ -185,6 +185,14 @@ class Clearing:
         )
         return self._give(self._kinds[rung.code], case, cookie)
 
+    def introduced(self, exchange: Exchange) -> bytes:
+        """The `set-cookie` value for who could not be asked because it has shown no cookie, and no account; else empty."""
+        judgement, subject, tariff = exchange.judgement, exchange.subject, exchange.tariff
+        if judgement is None or "otherwise" not in judgement.step.why or subject is None:
+            return b""
+        alone = tariff is None or tariff.payer != subject.candidate or not subject.candidate
+        return self.callers.introduced(exchange.facts, self._clock.now()) if alone else b""
+
     async def again(self, case: Case, facts: Facts, subject: Subject) -> Given | None:
         """Another challenge in place of one that was not solved; None where its rung is gone, or it was asked too long ago.
 

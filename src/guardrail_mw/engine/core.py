@@ -9,6 +9,7 @@ import logging
 from collections.abc import Awaitable
 from typing import TYPE_CHECKING, Literal, NamedTuple, Self
 
+from guardrail_mw.clusters.binding import BINDS
 from guardrail_mw.engine import refusals
 from guardrail_mw.engine.budgets import Budgets
 from guardrail_mw.engine.clearing import Clearing
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
     from guardrail_mw.engine.routes import Route
     from guardrail_mw.identity.keys import Keyring
     from guardrail_mw.identity.resolver import Resolver
+    from guardrail_mw.limits.settings import LimitSettings
     from guardrail_mw.limits.tariff import Tariff
     from guardrail_mw.policy import Policy
     from guardrail_mw.stores.base import Store
@@ -148,6 +150,8 @@ class Engine:
             [each.name for each in policy.limits if each.when is not None and each.when.verified is False]
         )
         """Limits that hold for nobody who is verified: to be verified is the way out."""
+        self.suspecting = frozenset([each.name for each in policy.limits if _suspects(each)])
+        """Limits that hold for members of suspect clusters alone: who meets one may object."""
         self._recorder = recorder
         self._records = not self.judge.idle or bool({"telemetry", "console"} & policy.model_fields_set)
         """Whether every decision is recorded, not only what was refused."""
@@ -459,3 +463,9 @@ class Engine:
             bill = receipt.bill._replace(entries=tuple(entries), notes=None)
             owed = Receipt(bill, "admitted", receipt.now, None, tuple(readings), local=receipt.local)
             self._store.settle([Settlement(owed, "settled", tuple(used))])
+
+
+def _suspects(limit: LimitSettings) -> bool:
+    """Whether a limit holds for nobody but members of clusters whose verdict binds."""
+    wanted = limit.when.verdict if limit.when is not None else None
+    return wanted is not None and BINDS.issuperset([wanted] if isinstance(wanted, str) else wanted)

@@ -39,7 +39,7 @@ class Deadlines:
         """µs until which nothing is to be said of a case, whatever becomes of it."""
 
     async def look(self) -> None:
-        """Remind of deadlines, and say which have passed: each once, whichever process looks first.
+        """Remind of deadlines, and say which have passed and which approvals ran out: each once, whichever process looks first.
 
         Raises:
             StoreError: the store failed; the next look goes on.
@@ -51,15 +51,15 @@ class Deadlines:
                 if now < (self._quiet.get(name) or 0):
                     continue
                 fields = await cases.files.pull(CASE, name)
-                if fields is not None and awaits(fields):
-                    await self._due(name, fields, now)
+                if fields is not None:
+                    await (self._due if awaits(fields) else self._over)(name, fields, now)
                 self._quiet.put(name, self._next(fields or {}, now))
             after = names[-1]
 
     def _next(self, fields: Mapping[str, str], now: int) -> int:
         """When something is to be said next of a case."""
         deadline = whole(fields.get("deadline")) if awaits(fields) else 0
-        dates = [deadline - each for each in self._early]
+        dates = [whole(fields.get("until")), *[deadline - each for each in self._early]]
         return min([each for each in dates if each > now], default=now + self._soonest)
 
     async def _due(self, name: str, fields: Mapping[str, str], now: int) -> None:
@@ -70,9 +70,20 @@ class Deadlines:
         if now >= deadline:
             due = [(f"r.{deadline}.0", "overdue")]
         for mark, what in due:
-            if mark in fields:
-                continue
-            token = token_hex(8)
-            kept = await cases.files.file(CASE, name, [Change("first", mark, token), noted(now, what)], now + KEPT)
-            if kept.get(mark) == token:
+            if mark not in fields and await self._first(name, mark, what, now):
                 cases.notices.tell(what, now, case=name, account=fields.get("account", ""), deadline=deadline)
+
+    async def _over(self, name: str, fields: Mapping[str, str], now: int) -> None:
+        """An approval may have run out."""
+        until, mark = whole(fields.get("until")), f"e.{fields.get('order', '')}"
+        if fields.get("state") != "approved" or not 0 < until <= now or mark in fields:
+            return
+        if await self._first(name, mark, "expired", now):
+            account, provider = fields.get("account", ""), fields.get("provider", "")
+            self._cases.notices.tell("expired", now, case=name, account=account, provider=provider)
+
+    async def _first(self, name: str, mark: str, what: str, now: int) -> bool:
+        """Note it, and whether nobody had."""
+        token = token_hex(8)
+        lines = [Change("first", mark, token), noted(now, what)]
+        return (await self._cases.files.file(CASE, name, lines, now + KEPT)).get(mark) == token

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from guardrail_mw.engine.appeals import APPEAL
-from guardrail_mw.engine.ground import CASE, REFERENCE, files_of, history, referring
+from guardrail_mw.engine.ground import CASE, OWNER, REFERENCE, files_of, history, referring
 from guardrail_mw.friction.verification.assurance import entries
 from guardrail_mw.friction.verification.providers import ProviderError
 from guardrail_mw.stores.base import Change
@@ -38,7 +38,7 @@ class Forgotten(NamedTuple):
 
 
 async def cases_of(guardrail: Guardrail, account: str) -> dict[str, Mapping[str, str]]:
-    """The records of an account's cases, by their names: of what the policy can ask for now, and of what its standing names.
+    """The records of an account's cases, by their names: of what the policy can ask for now, and of what was noted as its own.
 
     A case of the organisation behind its cluster is not its own.
     """
@@ -47,6 +47,7 @@ async def cases_of(guardrail: Guardrail, account: str) -> dict[str, Mapping[str,
     if cases is not None:
         for provider, settings in cases.settings.providers.items():
             names += [cases.name(account, provider, level) for level in settings.levels or ()]
+    names += [name.removeprefix("c.") for name in await files.pull(OWNER, account) or () if name.startswith("c.")]
     if account.startswith("a:"):
         fields = (await guardrail.peek(account)).standing.fields
         names += [each.case for each in entries(fields).values()]
@@ -78,6 +79,7 @@ async def forget_cases(guardrail: Guardrail, account: str) -> Forgotten:
                 logger.warning("erase: %s still has %s of %s: %s", provider, which, account, why)
             await files.shred(REFERENCE, referring(provider, which))
         await files.shred(CASE, name)
+    await files.shred(OWNER, account)
     return Forgotten(bool(found), tuple(left))
 
 

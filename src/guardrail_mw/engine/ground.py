@@ -19,12 +19,13 @@ if TYPE_CHECKING:
     from guardrail_mw.stores.base import Store
 
 __all__ = [
-    "CASE", "KEPT", "REFERENCE", "Ground", "Vouch", "files_of", "history", "noted", "referring", "shortened", "tally_of",
+    "CASE", "KEPT", "OWNER", "REFERENCE", "Ground", "Vouch", "files_of", "history", "noted", "referring", "shortened", "tally_of",
 ]  # fmt: skip
 
 CASE: Final = "case"
 REFERENCE: Final = "reference"
-"""Drawers: cases by their names; their names, by the provider's ids."""
+OWNER: Final = "owner"
+"""Drawers: cases by their names; their names, by the provider's ids; and by their accounts, `c.` before each."""
 KEPT: Final = 400 * 86_400_000_000
 """µs that a record is kept after it was last touched."""
 _LINES: Final = 200

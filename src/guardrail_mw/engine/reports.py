@@ -153,7 +153,8 @@ class Reports:
         """An approval as it counts, and why it does not where it does not."""
         cases = self._cases
         worth = (cases.settings.providers[about.provider].levels or {}).get(about.level)
-        if worth is not None and (report.ial, report.acr) != (worth.ial, worth.acr):
+        other = report.level not in {"", about.level}
+        if worth is not None and (other or (report.ial, report.acr) != (worth.ial, worth.acr)):
             return report._replace(state="pending", until=None), "level"
         made = cases.providers[about.provider]
         if made.webhook and not (report.document or report.person):
@@ -182,9 +183,8 @@ class Reports:
             return await tally.take(budget, subject, most, until)
         if not await tally.take(budget, f"{subject} 1", 1, until):
             return False
-        for place in range(2, most + 1):
-            await tally.take(budget, f"{subject} {place}", most, until)
-        return True
+        # an account that came between two of these has it, and then the organisation does not
+        return all([await tally.take(budget, f"{subject} {place}", most, until) for place in range(2, most + 1)])
 
     def _below(self, acr: str) -> str:
         """The authentication context below one; none below the lowest, or where no order has it."""
@@ -230,6 +230,8 @@ class Reports:
             "ial": entry.ial,
             "acr": entry.acr,
         }
+        if about.subject == about.account:
+            await cases.own(about.account, about.name, until)
         if ends or report.state == "approved":
             said["rests"] = rests if report.state == "approved" else ""
         await self._say(about, said, lines, until)

@@ -145,6 +145,11 @@ def _unpassable(policy: Policy) -> Iterator[str]:
                 f"The rung `{rung.label}` goes by {' and '.join(untold)}, which no source of identity tells: nobody passes it. "
                 "Have the claim of an issuer's tokens read (`use: jwt`, `claims:`)."
             )
+        elif not settings.url and any(source.use == "api_key" for source in policy.identity.sources):
+            yield (
+                f"The rung `{rung.label}` asks for a better sign-in, and a key has none to better: who has one is refused "
+                "without an address. Set its `url`: where its owner can do something about it."
+            )
         if order and settings.acr not in order:
             yield (
                 f"The rung `{rung.label}` asks for an `acr` that `identity.assurance` does not have, so that only itself will "

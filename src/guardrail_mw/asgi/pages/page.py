@@ -65,6 +65,7 @@ def challenge_page(  # noqa: PLR0913 - what a page is made of, by name
     again: Again = "",
     service: Widget | None = None,
     words: Words | None = None,
+    appeal: str = "",
 ) -> tuple[list[Field], bytes]:
     """The page on which a challenge is solved: by the browser itself, or with a service's widget.
 
@@ -80,6 +81,7 @@ def challenge_page(  # noqa: PLR0913 - what a page is made of, by name
         again: why it is shown again. Then nothing begins without a click, or a browser without cookies would go round for ever.
         service: the widget; None for altcha, which is solved by the page's own script.
         words: an operator's own; the package's where None.
+        appeal: the address of an appeal; empty for none.
 
     Returns:
         Headers (content-type and content-length among them) and body, in UTF-8. The status is the caller's.
@@ -87,10 +89,11 @@ def challenge_page(  # noqa: PLR0913 - what a page is made of, by name
     Raises:
         ValueError: a nonce or an action that cannot be used.
     """
-    check(nonce, action)
+    check(nonce, action, *filter(None, [appeal]))
     language = words_or_ours(words).choose(languages)
     texts = language.words
     back = safe_return(back, action)
+    objects = texts.get("verify_appeal_link", "") if appeal else ""
     held = [("case", str(challenge["case"])), ("answer", ""), ("return", back)]
     if fields is not None:
         held.append(("form", urlencode(fields, errors="replace")))
@@ -108,6 +111,7 @@ def challenge_page(  # noqa: PLR0913 - what a page is made of, by name
         "fields": hidden(held),
         "why": texts["why"] if service is None else texts["service_why"].replace("{service}", service.name),
         "decision": decision,
+        "appeal": paragraph(Html(f'<a href="{escape(appeal)}">{escape(objects)}</a>') if objects else ""),
     }
     return sheet(
         "challenge.html",

@@ -51,10 +51,6 @@ class Asked(NamedTuple):
     """µs since the epoch."""
     action: str = ""
     """The rung's name."""
-    host: str = ""
-    """The host that the challenge is shown on, from the policy's `public_url`; empty where it has none."""
-    network: str = ""
-    """The client's address, where a service wants it; empty where it is not known."""
 
 
 Outcome: TypeAlias = Literal["solved", "failed", "unavailable"]

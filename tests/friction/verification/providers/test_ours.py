@@ -54,7 +54,7 @@ def test_a_decision_is_a_report(make: Any) -> None:
     one = make()
     found = one.decide(BEGIN, "m_1", "approved", NOW, document="DE c01x00")
     assert found == Report(
-        CASE, "m_1", found.event, "approved", NOW, NOW + YEAR, "ial2", "urn:example:kyc", "document=DEC01X00"
+        CASE, "m_1", found.event, "approved", NOW, NOW + YEAR, "ial2", "urn:example:kyc", "document=DEC01X00", level="kyc"
     )
     assert one.decide(BEGIN, "m_1", "approved", NOW).event == found.event
     taken = one.decide(BEGIN, "m_1", "withdrawn", NOW + SECOND)

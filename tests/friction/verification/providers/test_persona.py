@@ -60,7 +60,7 @@ def read(raw: bytes, **changed: Any) -> Report:
 
 def test_approved() -> None:
     at = NOW - 60 * SECOND
-    assert read(event()) == Report(CASE, "inq_1", "evt_1", "approved", at, at + YEAR, "ial2", "urn:example:kyc")
+    assert read(event()) == Report(CASE, "inq_1", "evt_1", "approved", at, at + YEAR, "ial2", "urn:example:kyc", level="kyc")
 
 
 def test_a_later_event_does_not_make_an_approval_last_longer() -> None:
@@ -132,7 +132,7 @@ async def test_from_beginning_to_end(service: Persona) -> None:
     service.things["inq_1"]["attributes"] |= {"status": "approved", "completed-at": "2025-12-31T00:00:00.000Z"}
     assert await one.fetch("inq_1") == Report(
         CASE, "inq_1", f"inq_1:approved:{NOW}", "approved", NOW, NOW - 86_400 * SECOND + YEAR, "ial2", "urn:example:kyc",
-        "document=DEC01X00",
+        "document=DEC01X00", level="kyc",
     )  # fmt: skip
     await one.redact("inq_1")
     erased = await one.fetch("inq_1")

@@ -71,7 +71,17 @@ def test_the_specifications_vector() -> None:
 def test_an_event() -> None:
     raw = json.dumps(EVENT).encode()
     assert only(provider().parse_webhook(raw, signed(raw))) == Report(
-        CASE, "v1", "msg_1", "approved", DECIDED, DECIDED + YEAR, "ial2", "urn:example:kyc", "document=P1", "person=X1"
+        CASE,
+        "v1",
+        "msg_1",
+        "approved",
+        DECIDED,
+        DECIDED + YEAR,
+        "ial2",
+        "urn:example:kyc",
+        "document=P1",
+        "person=X1",
+        "kyc",
     )
 
 

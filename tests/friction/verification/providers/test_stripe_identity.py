@@ -70,7 +70,7 @@ def read(raw: bytes, **changed: Any) -> Report:
 
 def test_verified() -> None:
     at = NOW - 60 * SECOND
-    assert read(event()) == Report(CASE, "vs_1", "evt_1", "approved", at, at + YEAR, "ial2", "urn:example:kyc")
+    assert read(event()) == Report(CASE, "vs_1", "evt_1", "approved", at, at + YEAR, "ial2", "urn:example:kyc", level="kyc")
 
 
 @pytest.mark.parametrize(
@@ -136,7 +136,16 @@ async def test_from_beginning_to_end(service: Stripe) -> None:
     service.things["vs_1"]["status"] = "verified"
     found = await one.fetch("vs_1")
     assert found == Report(
-        CASE, "vs_1", f"vs_1:verified:{NOW}", "approved", NOW, BEGUN + YEAR, "ial2", "urn:example:kyc", "document=DEC01X00"
+        CASE,
+        "vs_1",
+        f"vs_1:verified:{NOW}",
+        "approved",
+        NOW,
+        BEGUN + YEAR,
+        "ial2",
+        "urn:example:kyc",
+        "document=DEC01X00",
+        level="kyc",
     )
     assert await trouble(one.resume("vs_1", BEGIN)) == "rejected"
     assert await trouble(one.cancel("vs_1")) == "rejected"

@@ -100,7 +100,7 @@ async def test_a_call_signed_by_openssl(service: Sumsub) -> None:
 def test_green() -> None:
     at, raw = NOW - 60 * SECOND, event()
     event_id = sha256(raw).hexdigest()
-    assert read(raw) == Report(CASE, APPLICANT, event_id, "approved", at, at + YEAR, "ial2", "urn:example:kyc")
+    assert read(raw) == Report(CASE, APPLICANT, event_id, "approved", at, at + YEAR, "ial2", "urn:example:kyc", level="kyc")
     assert provider().parse_webhook(raw, signed(raw, "SHA512")) == (read(raw),)
 
 
@@ -169,7 +169,7 @@ async def test_from_beginning_to_end(service: Sumsub) -> None:
     service.things[APPLICANT]["review"] |= done
     assert await one.fetch(APPLICANT) == Report(
         CASE, APPLICANT, f"{APPLICANT}:approved:{NOW}", "approved", NOW, NOW - 86_400 * SECOND + YEAR, "ial2",
-        "urn:example:kyc", "document=DEC01X00",
+        "urn:example:kyc", "document=DEC01X00", level="kyc",
     )  # fmt: skip
     await one.cancel(APPLICANT)
     gone = await one.fetch(APPLICANT)

@@ -118,6 +118,8 @@ class Report(NamedTuple):
     """A keyed digest by which the same document is known again, wherever it is shown; empty where the provider does not tell."""
     person: str = ""
     """Likewise for a person's official number."""
+    level: str = ""
+    """Which of the policy's levels was checked, for an approval; empty where the provider has none, or does not tell."""
 
 
 class Means(NamedTuple):

@@ -96,7 +96,7 @@ class Ours:
             document=number(self._means, "document", "", document),
             person=number(self._means, "person", "", person),
         )
-        return report(made, self.settings.levels.get(begin.level))
+        return report(made, self.settings.levels.get(begin.level), level=begin.level)
 
     def parse_webhook(self, raw: bytes, headers: Mapping[str, str], /) -> Sequence[Report]:
         """Nobody sends any.

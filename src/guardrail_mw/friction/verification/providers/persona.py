@@ -115,7 +115,7 @@ class PersonaProvider:
         self._means = means
         self._caller = Caller("Persona", "https://api.withpersona.com", settings, means)
         self._secrets = tuple(secret.encode() for secret in settings.secrets)
-        self._levels = {level.template: level for level in settings.levels.values()}
+        self._levels = {level.template: name for name, level in settings.levels.items()}
 
     async def start(self, begin: Begin, /) -> Started:
         """Create an inquiry, and a link to it."""
@@ -188,7 +188,8 @@ class PersonaProvider:
             document=number(self._means, "document", country, text(attributes, "fields", "identification-number", "value")),
         )
         decided = moment(text(attributes, "decisioned-at") or text(attributes, "completed-at"), at)
-        return report(read, next((self._levels[name] for name in templates if name in self._levels), None), decided)
+        level = next((self._levels[name] for name in templates if name in self._levels), "")
+        return report(read, self.settings.levels.get(level), decided, level=level)
 
     async def _ask(self, method: str, path: str, body: Mapping[str, Any] | None = None, key: str = "") -> Answer:
         """One call. A POST is repeated under its idempotency key."""

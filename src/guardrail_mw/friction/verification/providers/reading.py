@@ -98,19 +98,20 @@ def _bare(text: str) -> str:
     return "".join([each for each in normalize("NFKC", text).upper() if each.isalnum()])
 
 
-def report(found: Report, worth: Worth | None, since: int | None = None) -> Report:
+def report(found: Report, worth: Worth | None, since: int | None = None, *, level: str = "") -> Report:
     """With what it is worth: for approvals only. An approval of a check that the settings do not know is none.
 
     Args:
         found: what is reported.
         worth: what the check is worth, if it is known.
         since: when it was approved, if not just now.
+        level: the policy's name of the check.
     """
     if found.state != "approved":
         return found
     if worth is None:
         return found._replace(state="pending")
-    return found._replace(until=min(found.at, since or found.at) + worth.lasts.us, ial=worth.ial, acr=worth.acr)
+    return found._replace(until=min(found.at, since or found.at) + worth.lasts.us, ial=worth.ial, acr=worth.acr, level=level)
 
 
 def tested(state: State, test: bool, allowed: bool) -> State:  # noqa: FBT001 - two of a kind

@@ -190,7 +190,8 @@ class StandardWebhooksProvider:
             document=number(self._means, "document", "", text(data, "document")),
             person=number(self._means, "person", "", text(data, "person")),
         )
-        return report(read, self.settings.levels.get(text(data, "level")))
+        level = text(data, "level")
+        return report(read, self.settings.levels.get(level), level=level)
 
     async def _ask(
         self, method: str, path: str, body: Mapping[str, str] | None = None, headers: Mapping[str, str] | None = None

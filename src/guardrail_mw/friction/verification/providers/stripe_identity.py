@@ -186,7 +186,8 @@ class StripeIdentityProvider:
             at,
             document=number(self._means, "document", country, text(session, _REPORT, "document", "number")),
         )
-        return report(read, self.settings.levels.get(text(session, "metadata", "level")), begun)
+        level = text(session, "metadata", "level")
+        return report(read, self.settings.levels.get(level), begun, level=level)
 
     async def _ask(self, method: str, path: str, fields: Mapping[str, str] | None = None, key: str = "") -> Answer:
         """One call. A POST is repeated under its idempotency key."""

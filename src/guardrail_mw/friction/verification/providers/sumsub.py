@@ -129,7 +129,7 @@ class SumsubProvider:
         self._caller = Caller("Sumsub", "https://api.sumsub.com", settings, means)
         self._key = settings.key.encode()
         self._secrets = tuple(secret.encode() for secret in settings.secrets)
-        self._levels = {level.name: level for level in settings.levels.values()}
+        self._levels = {level.name: name for name, level in settings.levels.items()}
 
     async def start(self, begin: Begin, /) -> Started:
         """Create the applicant, unless there is one, and a link."""
@@ -168,7 +168,8 @@ class SumsubProvider:
         state = _reviewed(found) if kind == "applicantReviewed" else _ALSO[kind]
         state = tested(state, below(found, "sandboxMode") is True, self.settings.test)
         read = Report(case(text(found, "externalUserId")), which, digest(raw), state, at)
-        return (report(read, self._levels.get(text(found, "levelName"))),)
+        level = self._levels.get(text(found, "levelName"), "")
+        return (report(read, self.settings.levels.get(level), level=level),)
 
     async def fetch(self, which: str, /) -> Report | None:
         """The applicant's review, and the number of the first document that has one."""
@@ -191,7 +192,9 @@ class SumsubProvider:
             answer.at,
             document=next(filter(None, tokens), ""),
         )
-        return report(read, self._levels.get(text(review, "levelName")), moment(text(review, "reviewDate"), answer.at))
+        level = self._levels.get(text(review, "levelName"), "")
+        since = moment(text(review, "reviewDate"), answer.at)
+        return report(read, self.settings.levels.get(level), since, level=level)
 
     async def cancel(self, which: str, /) -> None:
         """Deactivate the applicant; not while it is being checked."""
