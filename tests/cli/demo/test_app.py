@@ -15,7 +15,7 @@ from guardrail_mw import GuardrailMiddleware
 from guardrail_mw.cli.demo.app import model_server
 from guardrail_mw.cli.demo.hints import KEYS
 from guardrail_mw.cli.demo.model import answer
-from guardrail_mw.cli.demo.run import policy
+from guardrail_mw.cli.demo.run import policy, wanted
 from guardrail_mw.engine import Guardrail
 from guardrail_mw.testing.clock import FakeClock
 
@@ -120,6 +120,25 @@ def test_the_policy_lists_exactly_the_keys_that_are_shown() -> None:
     (source,) = policy().identity.sources
     listed = {item.account: item.sha256 for item in source.with_.keys}
     assert listed == {name: hashlib.sha256(key.encode()).hexdigest() for key, name in KEYS.items()}
+
+
+@pytest.mark.anyio
+async def test_eve_clicks_her_way_through() -> None:
+    """As the demo's own words say: an address, a page that asks for consent, one on which nobody looks at a document."""
+    guardrail = Guardrail(policy(), clock=FakeClock(), environ={})
+    await wanted(guardrail)
+    app = GuardrailMiddleware(model_server(pace=0), guardrail)
+    headers = {"authorization": "Bearer sk-demo-eve"}
+    with TestClient(app, base_url="http://127.0.0.1:8080", client=("127.0.0.1", 40000)) as http:
+        refused = http.get("/v1/models", headers=headers)
+        assert (refused.status_code, refused.json()["error"]["code"]) == (403, "verification_required")
+        page, own = refused.json()["error"]["verification_url"], {"sec-fetch-site": "same-origin", "accept": "text/html"}
+        assert "nobody at all" in http.get(page, headers=own).text
+        assert "outcome" in http.post(page, headers=own, data={"consent": "yes"}).text
+        assert http.post(page, headers=own, data={"outcome": "approved"}).status_code == 200
+        assert http.get("/v1/models", headers=headers).status_code == 200
+        told = http.get("/.guardrail/status", headers=headers).json()["verification"]
+        assert (told["verified"], told["ial"]) == (True, "1")
 
 
 def test_too_fast_is_told_how_long_to_wait(guarded: TestClient, clock: FakeClock) -> None:

@@ -97,7 +97,7 @@ def shell() -> Callable[[str], str]:
 
 def test_everything_it_says_to_try_works_when_pasted(start: Callable[..., Demo], shell: Callable[[str], str]) -> None:
     demo = start()
-    asked, fast, spent, crowd, invented, openai, anthropic = [shell(each.shell) for each in hints(demo.base)]
+    asked, fast, spent, crowd, invented, puzzle, eve, openai, anthropic = [shell(each.shell) for each in hints(demo.base)]
     assert asked.startswith("HTTP/1.1 200 OK")
     assert "ratelimit:" in asked
     assert '"usage":' in asked
@@ -107,6 +107,13 @@ def test_everything_it_says_to_try_works_when_pasted(start: Callable[..., Demo],
     assert '"message":"Budget used up: usd 0.02/day. Limit: spend.' in spent
     assert set(re.findall(r"\b(?:200|503)$", crowd, re.MULTILINE)) == {"200", "503"}
     assert '"code":"invalid_api_key"' in invented
+    assert '"code":"challenge_required"' in puzzle
+    links = eve.split()
+    assert [link.rpartition("/")[0] for link in links] == [
+        f"{demo.base}/.guardrail/verify",
+        f"{demo.base}/.guardrail/appeal",
+    ]
+    assert "nobody at all" in shell(f"curl -s -H 'Accept: text/html' {links[0]}")
     assert "RateLimitError: Error code: 429 - Rate limit reached: requests 30/minute. Limit: requests." in openai
     assert "output_tokens=64" in anthropic
     said = demo.end()

@@ -7,7 +7,7 @@ from typing import Final, NamedTuple
 
 __all__ = ["KEYS", "Hint", "hints", "text"]
 
-KEYS: Final = {f"sk-demo-{name}": name for name in ("ada", "bob", "cyd", "dev")}
+KEYS: Final = {f"sk-demo-{name}": name for name in ("ada", "bob", "cyd", "dev", "eve", "fay")}
 """The keys that the demo's policy lists, and whose they are."""
 
 
@@ -43,6 +43,15 @@ _HINTS: Final = (
     (
         "Invent a key: 401.",
         """curl -s $base/v1/models -H 'Authorization: Bearer sk-invented'; echo""",
+    ),
+    (
+        "Be a browser that nobody sits at: 403, with a puzzle, which a page or a transport solves in a blink.",
+        """curl -s $base/v1/models -H 'Authorization: Bearer sk-demo-fay' -H 'Guardrail-Solve: altcha' \\
+  -H 'User-Agent: Mozilla/5.0 HeadlessChrome/140.0' | cut -c1-300; echo""",
+    ),
+    (
+        "Be eve, whom an operator wants to know: 403. Open the first address in a browser, click through, ask again; or object.",
+        """curl -s $base/v1/models -H 'Authorization: Bearer sk-demo-eve' | grep -oE 'http[^"]*/(verify|appeal)/[^"]*'""",
     ),
     (
         "The same with OpenAI's SDK (pip install openai).",

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import socket
 import time
 from collections.abc import Coroutine
 from contextlib import suppress
 from importlib.resources import files
+from typing import Final
 
 import click
 import httpx2
@@ -20,28 +22,44 @@ from guardrail_mw.cli.demo.drive import Driver
 from guardrail_mw.cli.demo.serve import HOST, Journal, Stop, serving
 from guardrail_mw.cli.output import PROBLEM, paragraph
 from guardrail_mw.engine import Guardrail
+from guardrail_mw.engine.desk import Operator
 from guardrail_mw.policy import Policy, loads
 
-__all__ = ["drive", "policy", "serve"]
+__all__ = ["drive", "policy", "serve", "wanted"]
 
 
-def policy() -> Policy:
-    """The served demo's policy."""
-    text = (files("guardrail_mw.cli.demo") / "serving.yaml").read_bytes()
+_BASE: Final = "http://127.0.0.1:8080"
+
+
+def policy(base: str = _BASE) -> Policy:
+    """The served demo's policy, for a server at `base`."""
+    text = (files("guardrail_mw.cli.demo") / "serving.yaml").read_text().replace(_BASE, base)
     return loads(text, source="guardrail-mw demo", environ={})
 
 
 def _guarded(listener: socket.socket) -> tuple[GuardrailMiddleware, str]:
     """The app, and where it will be."""
     base = f"http://{HOST}:{listener.getsockname()[1]}"
-    guardrail = Guardrail(policy(), environ={})
+    guardrail = Guardrail(policy(base), environ={})
     return GuardrailMiddleware(model_server(welcome=hints.text(base) + "\n"), guardrail), base
+
+
+async def wanted(guardrail: Guardrail) -> None:
+    """Have an operator's word hold of eve, as it would after somebody has looked at what she does."""
+    operator, log = Operator(guardrail), logging.getLogger("guardrail_mw.operators")
+    account = (await operator.identify("sk-demo-eve"))["account"]
+    log.disabled = True  # it is nobody's word that is to be found again
+    try:
+        await operator.override(account, "identity", "the demo shows what that looks like")
+    finally:
+        log.disabled = False
 
 
 async def serve(listener: socket.socket, seconds: float | None) -> int:
     """Serve until stopped, with a line for each request. Returns the exit code."""
     stop = Stop()
     app, base = _guarded(listener)
+    await wanted(app.guardrail)
     async with serving(Journal(app, hints.KEYS, click.echo), listener):
         click.echo(f"A guarded model server runs at {base}, on the embedded store. Ctrl-C stops it.")
         click.echo("Try, in another terminal:\n")
