@@ -179,7 +179,7 @@ class Looked(dict[str, int]):
 
 def among_threads(tokens: int, threads: int, store: MemoryStore) -> Raced:
     """Race over an empty store in this process's memory. All begin each block together, and take turns within a token."""
-    store._spent = Looked()
+    store._tokens._spent = Looked()
     epochs = asyncio.run(told(store, tokens))
     won: list[list[int]] = [[] for _ in range(threads)]
     line = Barrier(threads, timeout=BOUND)

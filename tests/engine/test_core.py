@@ -181,7 +181,7 @@ async def test_an_invented_key_pays_by_its_network_and_creates_nothing_of_its_ow
     ]
     assert statuses == [401] * 5 + [429] * 3
     assert isinstance(guarded.store, MemoryStore)
-    assert {name[:2] for name in guarded.store._homes} == {"n:"}
+    assert {name[:2] for name in guarded.store._homes.known} == {"n:"}
     assert guarded.store._standings == {}
     assert {bill.payer for bill in guarded.bills} == {guarded.bills[0].payer}
     assert len({bill.candidate for bill in guarded.bills}) == 8

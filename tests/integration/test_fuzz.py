@@ -84,7 +84,7 @@ def test_enforced_it_is_answered_by_the_app_or_with_a_4xx(
         assert 400 <= answer.status < 500
         assert answer.decision in answer.body.decode() or method == "HEAD"
         assert len(guarded.bills) == (0 if b"credential" in answer.body else 1) or method == "HEAD"
-    assert guarded.store._open == {}
+    assert guarded.store._charges.open == {}
     assert guarded.middleware._budget.used == 0
 
 
@@ -100,4 +100,4 @@ def test_in_shadow_nothing_is_refused_or_changed(method: str, path: str, root: s
     assert app.scopes[0]["headers"] == [each for each in sent if not each[0].startswith(b"x-guardrail")]
     assert app.scopes[0]["path"] == path
     assert [each for each in answer.headers if each[0] != b"x-guardrail-decision"] == theirs
-    assert guarded.store._open == {}
+    assert guarded.store._charges.open == {}

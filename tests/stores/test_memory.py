@@ -172,7 +172,7 @@ class TestBounds:
         for number in range(3000):
             assert await store.take(f"deny {number}", "a:1", 1, clock.now() + MINUTE)
             clock.advance(1)
-        assert len(store._budgets) <= 1024
+        assert len(store._members._budgets) <= 1024
         assert not await store.take("deny 2999", "a:2", 1, clock.now() + MINUTE)
 
     async def test_spent_tokens_are_never_forgotten_for_want_of_room(self) -> None:

@@ -31,7 +31,7 @@ class Unlocked(MemoryStore):
     """The same without its lock."""
 
     async def spend(self, token: str, ttl: int, epoch: str) -> bool:
-        return epoch == await self.epoch(token) and self._spend(token, ttl, self._clock.now())
+        return epoch == await self.epoch(token) and self._tokens.spend(token, ttl, self._clock.now())
 
 
 def test_a_token_that_is_spent_twice_is_found() -> None:

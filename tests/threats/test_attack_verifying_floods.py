@@ -72,11 +72,11 @@ async def test_one_more_is_counted_as_fast_beside_many() -> None:
             looked += 1
             return super().values()
 
-    store._budgets = {name: Looking(kept) for name, kept in store._budgets.items()}
+    store._members._budgets = {name: Looking(kept) for name, kept in store._members._budgets.items()}
     for number in range(1_000):
         assert await store.take(f"more:{number}", "1", 5, until)
     assert looked <= 6_000
     clock.jump(31 * 86_400)
     for number in range(20_000):
         await store.take(f"again:{number}", "1", 5, clock.now() + DAY)
-    assert not any(name.startswith("starts:") for name in store._budgets)
+    assert not any(name.startswith("starts:") for name in store._members._budgets)

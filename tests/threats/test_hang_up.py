@@ -160,7 +160,7 @@ async def test_cancelled_while_the_store_is_asked_nothing_stays() -> None:
         await task
     store.may.set()
     assert await guarded.left() == {"requests": 10, "tokens": 100_000, "slots": 1}
-    assert not store._open
+    assert not store._charges.open
 
 
 async def test_errors_on_demand_buy_no_tokens() -> None:

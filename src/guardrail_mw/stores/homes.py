@@ -1,12 +1,19 @@
-"""What the memory store keeps of one subject."""
+"""What the memory store keeps of each subject, and of how many. Everything is done under the store's lock."""
 
 from __future__ import annotations
 
-from typing import Any
+from heapq import heappop, heappush
+from typing import TYPE_CHECKING, Any
 
 from guardrail_mw.algorithms import lease
 
-__all__ = ["Home"]
+if TYPE_CHECKING:
+    from guardrail_mw.values import Observer
+
+__all__ = ["Home", "Homes"]
+
+_SECOND = 1_000_000
+_NEVER = 1 << 63
 
 
 class Home:
@@ -86,3 +93,60 @@ class Home:
                 self.shares[field] = left
             else:  # less than nothing where the field was made new since
                 self.shares.pop(field, None)
+
+
+class Homes:
+    """Every subject's home.
+
+    Args:
+        most: are kept; beyond it newcomers share their parent's, at last everyone's, `e`.
+        observer: is told of `store.shared_home`.
+    """
+
+    __slots__ = ("_due", "_most", "_observer", "_seconds", "due", "known")
+
+    def __init__(self, most: int, observer: Observer | None) -> None:
+        self._most = most
+        self._observer = observer
+        self._due: dict[int, list[str]] = {}
+        self._seconds: list[int] = []
+        self.known: dict[str, Home] = {}
+        """By name."""
+        self.due = _NEVER
+        """µs from which on some of them may have to go."""
+
+    def find(self, name: str, parent: str, now: int) -> Home:
+        """A subject's home, made where it has none; its parent's where there is no room."""
+        home = self.known.get(name)
+        if home is not None:
+            return home
+        if len(self.known) >= self._most and name != "e":
+            if self._observer is not None:
+                self._observer.count("store.shared_home")
+            return self.find(parent if parent in self.known else "e", "e", now)
+        home = self.known[name] = Home()
+        self._schedule(name, now)
+        return home
+
+    def evict(self, now: int) -> list[str]:
+        """Look at the homes whose time has come; those that equal a new subject's go. Returns the receipts that went too."""
+        gone: list[str] = []
+        while self._seconds and self._seconds[0] * _SECOND <= now:
+            for name in self._due.pop(heappop(self._seconds)):
+                home = self.known[name]
+                if home.expiry > now:
+                    self._schedule(name, home.expiry)
+                else:
+                    del self.known[name]
+                    home.evicted = True
+                    gone.extend(home.open)
+        self.due = self._seconds[0] * _SECOND if self._seconds else _NEVER
+        return gone
+
+    def _schedule(self, name: str, expiry: int) -> None:
+        second = expiry // _SECOND + 1
+        if second not in self._due:
+            self._due[second] = []
+            heappush(self._seconds, second)
+            self.due = min(self.due, second * _SECOND)
+        self._due[second].append(name)
