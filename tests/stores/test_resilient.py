@@ -516,7 +516,7 @@ async def test_loops_that_ended_are_not_kept() -> None:
 
         for _ in range(5):
             await asyncio.to_thread(lambda: asyncio.run(elsewhere()))
-        assert len(w.store._loops) == 2, "this one, and the last, which the next would forget"
+        assert len(w.store._tending._loops) == 2, "this one, and the last, which the next would forget"
 
 
 async def test_closing_stops_the_probes_of_other_loops() -> None:
