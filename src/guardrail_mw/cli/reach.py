@@ -7,12 +7,14 @@ import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 
 import click
 
+from guardrail_mw.cli.arguments import called
 from guardrail_mw.cli.far_casework import Deciding, FarCasework
 from guardrail_mw.cli.output import Cannot, quiet
+from guardrail_mw.cli.port import Port, client_of
 from guardrail_mw.engine import Guardrail
 from guardrail_mw.engine.desk import MisuseError, Operator
 from guardrail_mw.errors import StoreError
@@ -26,28 +28,6 @@ if TYPE_CHECKING:
 __all__ = ["Far", "Near", "Reach", "Where", "here", "json_option", "reach", "reachable", "run"]
 
 _T = TypeVar("_T")
-_CALLED: Final = {
-    "account": "ACCOUNT",
-    "appeal": "ID",
-    "case": "ID",
-    "credential": "The credential",
-    "document": "--document",
-    "granted": "The decision",
-    "limit": "--limit",
-    "mode": "The mode",
-    "person": "--person",
-    "reason": "--reason",
-    "route": "--route",
-    "rule": "--rule",
-    "slug": "LABEL",
-    "source": "--source",
-    "state": "The state",
-    "tier": "TIER",
-    "until": "--until",
-    "what": "What is decided,",
-}
-"""What an operator's arguments are called on the command line."""
-_OTHER: Final = "The port is where the policy's `console.listen` says, not the app's own; --url names it."
 _PATIENCE: Final = Duration.parse("5s")
 """A command may take longer than a request."""
 _WORK: Final = Duration.parse("2m")
@@ -117,7 +97,7 @@ class Far:
     """By the operator's port of a server."""
 
     def __init__(self, client: httpx2.AsyncClient) -> None:
-        self._client = client
+        self._ask = Port(client).ask
         self.casework = FarCasework(self._ask)
 
     async def show(self, account: str) -> dict[str, Any]:
@@ -159,43 +139,6 @@ class Far:
     async def identify(self, credential: str, source: str | None = None) -> dict[str, Any]:
         """See `Operator.identify`."""
         return await self._ask("POST", "/v1/accounts/id", json={"credential": credential, "source": source})
-
-    async def _ask(self, method: str, path: str, *, missing: bool = False, **rest: Any) -> dict[str, Any]:
-        """The answer's JSON; with `missing`, {} where there is nothing.
-
-        Raises:
-            Cannot: it cannot be reached, or refuses.
-        """
-        import httpx2
-
-        base = self._client.base_url
-        try:
-            answer = await self._client.request(method, path, **rest)
-            said = answer.json()
-        except httpx2.HTTPError as error:
-            cure = "Is the server running, and has its policy a `console`, which is where its `listen` says?"
-            raise Cannot(f"Nothing answers at {base} ({type(error).__name__}). {cure}") from error
-        except ValueError as error:
-            raise Cannot(f"{base} answered {answer.status_code}, and not as an operator's port does. {_OTHER}") from error
-        if answer.is_success and isinstance(said, dict):
-            return said
-        said = said if isinstance(said, dict) else {}
-        if answer.status_code == httpx2.codes.UNAUTHORIZED and said.get("code") in {"no_token", "invalid_token"}:
-            raise Cannot("The operator's port does not accept the token. Set GUARDRAIL_OPERATOR_TOKEN to the server's.")
-        if said.get("code") in {"misuse", "unknown_case", "unknown_appeal"} and said.get("argument") in _CALLED:
-            argument = said["argument"]
-            raise Cannot(_called(argument, str(said.get("detail")).removeprefix(f"`{argument}` ")))
-        if "code" not in said:
-            raise Cannot(f"{base} answered {answer.status_code}, and is no operator's port. {_OTHER}")
-        if missing and answer.status_code == httpx2.codes.NOT_FOUND:
-            return {}
-        why = said.get("detail") or said.get("title") or "no reason is given"
-        raise Cannot(f"The operator's port refuses: {why} ({answer.status_code})")
-
-
-def _called(argument: str, text: str) -> str:
-    """What is wrong with an argument, which is called as on the command line."""
-    return f"{_CALLED.get(argument, argument)} {text}"
 
 
 def _of(account: str) -> str:
@@ -250,7 +193,7 @@ async def reach(where: Where, *, keyless: bool = False) -> AsyncIterator[Reach]:
         Cannot: neither can be reached from here.
     """
     if where.url is not None:
-        async with _client(where.url) as client:
+        async with client_of(where.url, _PATIENCE.seconds) as client:
             yield Far(client)
         return
     guardrail = _guardrail(where, keyless=keyless)
@@ -258,26 +201,6 @@ async def reach(where: Where, *, keyless: bool = False) -> AsyncIterator[Reach]:
         yield Near(guardrail)
     finally:
         await guardrail.close()
-
-
-def _client(url: str) -> httpx2.AsyncClient:
-    import httpx2
-
-    try:
-        parts = urlsplit(url)
-        fits = parts.scheme in {"http", "https"} and bool(parts.hostname)
-    except ValueError:
-        fits = False
-    if not fits:
-        raise Cannot("--url is not the URL of an operator's port. Write http://127.0.0.1:9900, for instance.")
-    token = os.environ.get("GUARDRAIL_OPERATOR_TOKEN", "").strip()
-    if not token:
-        raise Cannot("GUARDRAIL_OPERATOR_TOKEN is not set: the operator's port asks for it.")
-    headers = {"authorization": f"Bearer {token}"}
-    # No proxy that the environment names: the token goes to the port and to nobody else.
-    return httpx2.AsyncClient(
-        base_url=url, headers=headers, timeout=_PATIENCE.seconds, follow_redirects=False, trust_env=False
-    )
 
 
 def _guardrail(where: Where, *, keyless: bool) -> Guardrail:
@@ -320,7 +243,7 @@ def here(ask: Callable[[], Coroutine[Any, Any, _T]]) -> _T:
         with quiet():
             return asyncio.run(ask())
     except MisuseError as error:
-        raise Cannot(_called(error.argument, error.text)) from error
+        raise Cannot(called(error.argument, error.text)) from error
     except StoreError as error:
         raise Cannot(f"The store did not do it: {_once(error)}") from error
 
