@@ -44,7 +44,7 @@ async def begun(store: RedisStore, url: str, prefix: str = "gr:") -> None:
     receipt = await patient.charge(bill("a:1", "n:2", "e", steps=(STEP._replace(cost=BASE),)))
     assert receipt.code == "admitted"
     await patient.close()
-    await store._book().ask_all([(home, codec.command("PING")) for home in ("a:1", "n:2", "e")])
+    await store._book().ways.ask_all([(home, codec.command("PING")) for home in ("a:1", "n:2", "e")])
 
 
 async def charged(store: RedisStore) -> list[int]:
@@ -133,7 +133,7 @@ async def test_who_is_late_is_told_so_and_what_comes_of_it_is_given_back(real: S
     await begun(store, real.url, guardrail_prefix)
     # A clock that is believed to be an hour ahead lets commands run that should have been too late.
     book = store._book()
-    for lane in book._lanes():
+    for lane in book.ways.lanes():
         lane.time._high = lane.time._low = lane.time._high + HOUR
     crowd = Crowd(store)
     real.freeze()

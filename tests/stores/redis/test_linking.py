@@ -91,7 +91,7 @@ async def test_at_a_cluster_it_is_one_round_trip_too(guardrail_cluster: Server, 
 
 async def test_the_server_s_own_time(store: RedisStore) -> None:
     assert (await store.charge(showing(KEY))).records == FIRST
-    today = edges.day_of(store._book().moment())
+    today = edges.day_of(store._book().ways.moment())
     assert [each.account async for batch in store.read(today) for each in batch] == [ALONE]
     assert [each async for batch in store.read(today + 2) for each in batch] == []
     assert await store.sweep(today - 1) == 0

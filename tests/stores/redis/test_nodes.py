@@ -140,7 +140,7 @@ async def test_an_evicting_server_is_warned_about_once(guardrail_start: Start, c
         await store.open()
         await until(lambda: "allkeys-lru" in caplog.text)
         server.client().client_kill_filter(_type="normal")
-        await until(lambda: not store._book()._sole._pool.all)
+        await until(lambda: not store._book().ways.sole._pool.all)
         await store.remember("a:1", [])
         await store.close()
     assert caplog.text.count("noeviction") == 2  # one message that names it twice
@@ -154,7 +154,7 @@ async def test_who_may_not_read_the_configuration_is_not_warned(
     store = RedisStore(server.url.replace("//", "//guard:x@"))
     with caplog.at_level(logging.WARNING, "guardrail_mw"):
         await store.open()
-        await until(lambda: store._book()._tasks == set())
+        await until(lambda: store._book().ways._tasks == set())
         await store.close()
     assert caplog.text == ""
 

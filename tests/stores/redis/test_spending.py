@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from guardrail_mw.errors import StoreError
-from guardrail_mw.stores.redis import RedisStore, book, codec, scripts
+from guardrail_mw.stores.redis import RedisStore, codec, scripts, ways
 from guardrail_mw.testing.processes import HOST
 from guardrail_mw.testing.proxy import Proxy
 from guardrail_mw.testing.servers import Server
@@ -44,8 +44,8 @@ def cut(monkeypatch: pytest.MonkeyPatch, parts: Sequence[bytes]) -> None:
         assert names, part
         for name in names:
             sources[name] = sources[name].replace(part, b"")
-    monkeypatch.setattr(book, "_SOURCES", tuple(sources.values()))
-    monkeypatch.setattr(book, "_LOADS", tuple(codec.command("SCRIPT", "LOAD", source) for source in sources.values()))
+    monkeypatch.setattr(ways, "_SOURCES", tuple(sources.values()))
+    monkeypatch.setattr(ways, "_LOADS", tuple(codec.command("SCRIPT", "LOAD", source) for source in sources.values()))
     for name, source in sources.items():
         monkeypatch.setitem(scripts.SHA, name, sha1(source, usedforsecurity=False).hexdigest().encode())
 

@@ -175,7 +175,7 @@ async def test_a_bills_own_not_after_is_kept(guardrail_server: Server, guardrail
 async def test_a_clock_believed_wrong_costs_one_replay(guardrail_redis: Server, guardrail_prefix: str) -> None:
     store = RedisStore(guardrail_redis.url, deadline=PATIENT, prefix=guardrail_prefix)
     await store.open()
-    time = store._book()._sole.time
+    time = store._book().ways.sole.time
     time._low = time._high = time._high - 3 * HOUR
     with batches() as sent:
         assert (await store.charge(bill("a:1"))).code == "admitted"
@@ -292,7 +292,7 @@ async def test_settlements_wait_for_a_restart(guardrail_start: Start) -> None:
     store = RedisStore(server.url, deadline=PATIENT, observer=counts)
     receipt = await store.charge(open_bill())
     server.kill()
-    await until(lambda: not store._book()._sole._pool.all)
+    await until(lambda: not store._book().ways.sole._pool.all)
     store.settle([Settlement(receipt, "cancelled")])
     server.restart()
     await asyncio.wait_for(store.drain(), 5)

@@ -225,20 +225,20 @@ class Renewal(Call):
         super().__init__(payload, deadline, book.loop.create_future())
         self.book = book
         self.id = receipt_id
-        book.renewing(self)
+        book.renewals.began(self)
 
     def receive(self, reply: Any) -> int:
         """The marks are here."""
         super().receive(reply)
-        self.book.renewed(self)
+        self.book.renewals.ended(self)
         return 0
 
     def fail(self, error: StoreError) -> None:
         """The receipt stays as it was."""
         if not self.future.done():
             self.future.set_exception(error)
-        self.book.renewed(self)
+        self.book.renewals.ended(self)
 
     def dropped(self) -> None:
         """It was never sent."""
-        self.book.renewed(self)
+        self.book.renewals.ended(self)

@@ -132,15 +132,17 @@ class Linking:
         Raises:
             StoreTimeout, StoreError: it cannot be sent.
         """
-        book, spread = self.book, self.book.spread
+        book, spread = self.book, self.book.ways.spread
         parts = evidence.split_values(bill.edges) if spread else []
-        await book.learnt(deadline)
-        ways = [book.way(home) for home in (bill.candidate, *[home for home, _ in parts])]
+        await book.ways.learnt(deadline)
+        ways = [book.ways.way(home) for home in (bill.candidate, *[home for home, _ in parts])]
         for lane, _ in ways:
             if not lane.time.known:
                 await lane.opened(deadline - monotonic())
-        not_after = bill.not_after or book.by(ways[0][0], deadline)
-        note = _Note(self, bill, evidence.note_command(bill, self._prefix, not_after, book.now(), alone=spread), deadline)
+        not_after = bill.not_after or book.ways.by(ways[0][0], deadline)
+        note = _Note(
+            self, bill, evidence.note_command(bill, self._prefix, not_after, book.ways.now(), alone=spread), deadline
+        )
         who = edges.short(bill.candidate)
         looks = [
             (keys, Call(evidence.value_command("look", keys, who, self._prefix), deadline, book.loop.create_future()))
@@ -168,7 +170,7 @@ class Linking:
     def follow(self, home: str, payload: bytes) -> None:
         """Send a command for nobody who waits."""
         try:
-            lane, slot = self.book.way(home)
+            lane, slot = self.book.ways.way(home)
         except StoreError as error:
             self.book.lost_evidence(error)
             return
@@ -180,22 +182,24 @@ class Linking:
 
     async def link(self, account: str, keys: Sequence[int], at: int | None = None) -> None:
         """Note edges from outside, as of now or of `at` µs."""
-        spread = self.book.spread
-        payload = evidence.link_command(account, keys, self._prefix, self.book.now() if at is None else at, alone=spread)
-        noted = evidence.told(await self.book.ask(account, payload))
+        spread = self.book.ways.spread
+        payload = evidence.link_command(
+            account, keys, self._prefix, self.book.ways.now() if at is None else at, alone=spread
+        )
+        noted = evidence.told(await self.book.ways.ask(account, payload))
         if noted is not None:
             await self._each(self.following(account, keys, noted))
 
     async def forget(self, account: str, keys: Sequence[int] = (), *, whole: bool = False) -> bool:
         """Take edges away; without keys, all of them. False where there was nothing."""
-        payload = evidence.forget_command([account], self._prefix, self.book.now(), keys, whole=whole)
-        [(some, gone)] = evidence.parse_forgotten(await self.book.ask(account, payload))
+        payload = evidence.forget_command([account], self._prefix, self.book.ways.now(), keys, whole=whole)
+        [(some, gone)] = evidence.parse_forgotten(await self.book.ways.ask(account, payload))
         await self._each(self._values("drop", gone, edges.short(account)))
         return some
 
     async def kept(self, account: str) -> bytes | None:
         """What is kept of it, as it is packed."""
-        found: bytes | None = await self.book.ask(account, command("GET", evidence.edges_key(account, self._prefix)))
+        found: bytes | None = await self.book.ways.ask(account, command("GET", evidence.edges_key(account, self._prefix)))
         return found
 
     # -- many accounts --
@@ -208,18 +212,18 @@ class Linking:
 
     async def assign(self, changes: Sequence[tuple[str, Sequence[Change]]]) -> None:
         """See `Graph.assign`."""
-        now = self.book.now()
+        now = self.book.ways.now()
         await self._each((some[0][0], evidence.assign_command(some, self._prefix, now)) for some in self._together(changes))
 
     async def mark(self, records: Mapping[int, tuple[tuple[str, int], ...]], established: Mapping[int, int]) -> None:
         """See `Graph.mark`. What the last one said is looked for where it said anything: which tags these are is kept."""
         home, key = "v", f"{self._prefix}{{v}}"
         now = evidence.tags_of([*records, *established])
-        before = await self.book.ask(home, command("GET", key)) or now
+        before = await self.book.ways.ask(home, command("GET", key)) or now
         either = bytes(map(max, now, before))
-        await self.book.ask(home, command("SET", key, either))
+        await self.book.ways.ask(home, command("SET", key, either))
         await self._each(evidence.mark_commands(records, established, either, self._prefix))
-        await self.book.ask(home, command("SET", key, now))
+        await self.book.ways.ask(home, command("SET", key, now))
 
     async def read(self, since: int) -> AsyncIterator[Sequence[Held]]:
         """See `Graph.read`. The next are asked for while the last are looked at."""
@@ -241,24 +245,24 @@ class Linking:
             await asyncio.gather(*under_way, return_exceptions=True)
 
     async def _held(self, names: Sequence[str], since: int) -> list[Held]:
-        now = self.book.now()
+        now = self.book.ways.now()
         if not names:
             return []
-        if self.book.spread:
+        if self.book.ways.spread:
             commands = [(name, evidence.held_command([name], self._prefix, now, alone=True)) for name in names]
             replies = await self._each(commands, kept=True)
             standings, kept = [each[0] for each in replies], [each[1] for each in replies]
         else:
             asked = evidence.held_command(names, self._prefix, now, alone=False)
             together = [(names[0], asked), (names[0], evidence.shown_command(names, self._prefix))]
-            standings, kept = await self.book.ask_all(together)
-        return evidence.parse_held(names, standings, kept, since, edges.day_of(self.book.moment()))
+            standings, kept = await self.book.ways.ask_all(together)
+        return evidence.parse_held(names, standings, kept, since, edges.day_of(self.book.ways.moment()))
 
     async def sweep(self, before: int) -> int:
         """See `Graph.sweep`."""
         count = 0
         async for names in self._scan():
-            now = self.book.now()
+            now = self.book.ways.now()
             parts = list(self._together(names))
             commands = [(some[0], evidence.forget_command(some, self._prefix, now, before=max(0, before))) for some in parts]
             drops: list[tuple[str, bytes]] = []
@@ -272,26 +276,26 @@ class Linking:
     async def _scan(self) -> AsyncIterator[list[str]]:
         """Names of accounts of which anything is kept; one may come again."""
         cut = slice(len(self._prefix) + 1, -len(evidence.EDGES) - 1)
-        for lane in await self.book.everywhere():
+        for lane in await self.book.ways.everywhere():
             cursor = b"0"
             while True:
-                cursor, names = await self.book.ask_lane(lane, evidence.scan_command(cursor, self._prefix))
+                cursor, names = await self.book.ways.ask_lane(lane, evidence.scan_command(cursor, self._prefix))
                 yield [name.decode()[cut] for name in names]
                 if cursor == b"0":
                     break
 
     def _together(self, everything: Sequence[_T]) -> Iterable[Sequence[_T]]:
         """What one command may have: on a cluster, one account."""
-        size = 1 if self.book.spread else TOGETHER
+        size = 1 if self.book.ways.spread else TOGETHER
         return (everything[start : start + size] for start in range(0, len(everything), size))
 
     async def _each(self, commands: Iterable[tuple[str, bytes]], *, kept: bool = False) -> list[Any]:
         """Carry out commands, each at its home; their answers in order, where they are `kept`."""
         left = iter(commands)
-        at_once = AT_ONCE[self.book.spread]
+        at_once = AT_ONCE[self.book.ways.spread]
         answers: list[Any] = []
         while some := list(islice(left, at_once)):
-            found = await self.book.ask_all(some)
+            found = await self.book.ways.ask_all(some)
             if kept:
                 answers += found
             await asyncio.sleep(0)

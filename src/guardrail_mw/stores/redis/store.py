@@ -16,8 +16,9 @@ from guardrail_mw.stores.base import Activity, Bill, Change, Held, Receipt, Sett
 from guardrail_mw.stores.filing import check, fits
 from guardrail_mw.stores.linking import exported
 from guardrail_mw.stores.redis import codec, desk, evidence, filing
-from guardrail_mw.stores.redis.book import Book, Settings
+from guardrail_mw.stores.redis.book import Book
 from guardrail_mw.stores.redis.nodes import parse
+from guardrail_mw.stores.redis.ways import Settings
 from guardrail_mw.values import Observer
 
 __all__ = ["RedisStore"]
@@ -113,7 +114,7 @@ class RedisStore:
         Raises:
             StoreError: the store cannot be reached. It is tried again with every request.
         """
-        await self._book().open()
+        await self._book().ways.open()
 
     def charge(self, bill: Bill) -> Coroutine[Any, Any, Receipt]:
         """Charge all of a bill or none of it; see `Store.charge`."""
@@ -136,13 +137,13 @@ class RedisStore:
 
     async def renew(self, receipts: Sequence[Receipt]) -> list[Receipt]:
         """Keep open receipts alive; see `Store.renew`."""
-        return await self._book().renew(receipts)
+        return await self._book().renewals.renew(receipts)
 
     async def remember(self, account: str, changes: Sequence[Change]) -> int:
         """Change an account's standing; see `Store.remember`."""
         book = self._book()
         command = codec.remember_command(account, changes, self._settings.prefix, self._now())
-        return codec.parse_remember(await book.ask(account, command))
+        return codec.parse_remember(await book.ways.ask(account, command))
 
     async def epoch(self, token: str) -> str:
         """Of the place where a token would be kept; see `Store.epoch`.
@@ -151,30 +152,30 @@ class RedisStore:
             StoreError: also where scripts may not read INFO (`NOEPOCH`).
         """
         command = codec.epoch_command(token, token_urlsafe(16), self._settings.prefix)
-        return codec.parse_epoch(await self._book().ask(codec.shard_of(token), command))
+        return codec.parse_epoch(await self._book().ways.ask(codec.shard_of(token), command))
 
     async def spend(self, token: str, ttl: int, epoch: str) -> bool:
         """True the first time in its epoch; see `Store.spend`."""
         command = codec.spend_command(token, ttl, epoch, self._settings.prefix, self._now())
-        return codec.parse_spend(await self._book().ask(codec.shard_of(token), command))
+        return codec.parse_spend(await self._book().ways.ask(codec.shard_of(token), command))
 
     async def take(self, budget: str, member: str, most: int, until: int) -> bool:
         """Whether a member is in a budget, or fits into it; see `Tally.take`."""
         command = codec.tally_command(budget, member, most, until, self._settings.prefix, self._now())
-        return codec.parse_spend(await self._book().ask(f"t:{budget}", command))
+        return codec.parse_spend(await self._book().ways.ask(f"t:{budget}", command))
 
     async def file(self, drawer: str, name: str, changes: Sequence[Change], until: int) -> dict[str, str]:
         """Merge changes into a record; see `Files.file`."""
         check(drawer, name, changes)
         command = filing.filing_command("file", drawer, name, self._settings.prefix, self._now(), changes, until)
-        return filing.parse_record(await self._book().ask(filing.home_of(drawer), command)) or {}
+        return filing.parse_record(await self._book().ways.ask(filing.home_of(drawer), command)) or {}
 
     async def pull(self, drawer: str, name: str) -> dict[str, str] | None:
         """The fields of a record; see `Files.pull`."""
         if not fits(drawer, name):
             return None
         command = filing.filing_command("pull", drawer, name, self._settings.prefix, self._now())
-        return filing.parse_record(await self._book().ask(filing.home_of(drawer), command))
+        return filing.parse_record(await self._book().ways.ask(filing.home_of(drawer), command))
 
     async def listed(self, drawer: str, most: int, after: str = "") -> list[str]:
         """Names of records; see `Files.listed`."""
@@ -184,7 +185,7 @@ class RedisStore:
         command = filing.listing_command(drawer, most, after, self._settings.prefix, self._now())
         names = None
         while names is None:
-            names = filing.parse_listing(await self._book().ask(filing.home_of(drawer), command))
+            names = filing.parse_listing(await self._book().ways.ask(filing.home_of(drawer), command))
         return names
 
     async def shred(self, drawer: str, name: str) -> bool:
@@ -192,22 +193,22 @@ class RedisStore:
         if not fits(drawer, name):
             return False
         command = filing.filing_command("shred", drawer, name, self._settings.prefix, self._now())
-        return codec.parse_spend(await self._book().ask(filing.home_of(drawer), command))
+        return codec.parse_spend(await self._book().ways.ask(filing.home_of(drawer), command))
 
     async def reset(self, home: str, fields: Sequence[str] | None = None) -> int:
         """Make counters as new; see `Desk.reset`."""
-        return await desk.reset(partial(self._book().ask, home), self._settings.prefix, home, fields)
+        return await desk.reset(partial(self._book().ways.ask, home), self._settings.prefix, home, fields)
 
     async def export(self, account: str) -> dict[str, Any]:
         """All that is kept of an account; see `Desk.export`."""
-        found = await desk.export(partial(self._book().ask, account), self._settings.prefix, account)
+        found = await desk.export(partial(self._book().ways.ask, account), self._settings.prefix, account)
         kept = await self._book().linking.kept(account)
         return found if kept is None else found | {"evidence": exported(kept)}
 
     async def erase(self, account: str) -> bool:
         """Forget an account; see `Desk.erase`."""
         some = await self._book().linking.forget(account, whole=True)
-        return await desk.erase(partial(self._book().ask, account), self._settings.prefix, account) or some
+        return await desk.erase(partial(self._book().ways.ask, account), self._settings.prefix, account) or some
 
     async def note(self, activities: Sequence[Activity]) -> None:
         """Add up what accounts did; see `Graph.note`."""
@@ -240,16 +241,16 @@ class RedisStore:
     async def elect(self, name: str, who: str, ttl: int) -> bool:
         """Whether `who` has a post; see `Graph.elect`."""
         command = evidence.elect_command(name, who, ttl, self._settings.prefix, self._now())
-        return codec.parse_spend(await self._book().ask(f"w:{name}", command))
+        return codec.parse_spend(await self._book().ways.ask(f"w:{name}", command))
 
     async def keep(self, name: str, blob: bytes) -> None:
         """Keep a worker's notes; see `Graph.keep`."""
-        await self._book().ask(f"k:{name}", evidence.keep_command(name, blob, self._settings.prefix))
+        await self._book().ways.ask(f"k:{name}", evidence.keep_command(name, blob, self._settings.prefix))
 
     async def recall(self, name: str) -> bytes | None:
         """What was kept; see `Graph.recall`."""
         prefix = self._settings.prefix
-        found: bytes | None = await self._book().ask(f"k:{name}", codec.command("GET", evidence.shelf(prefix, name)))
+        found: bytes | None = await self._book().ways.ask(f"k:{name}", codec.command("GET", evidence.shelf(prefix, name)))
         return found
 
     async def sweep(self, before_day: int) -> int:
@@ -273,12 +274,12 @@ class RedisStore:
     async def read_switches(self) -> dict[str, str]:
         """Rule name (empty for everything) to mode."""
         prefix = self._settings.prefix
-        return codec.parse_switches(await self._book().ask(f"{prefix}switches", codec.switches_command(prefix)))
+        return codec.parse_switches(await self._book().ways.ask(f"{prefix}switches", codec.switches_command(prefix)))
 
     async def write_switch(self, rule: str, mode: str | None) -> None:
         """Set the mode of a rule (empty for everything); None takes the switch away."""
         prefix = self._settings.prefix
-        await self._book().ask(f"{prefix}switches", codec.switch_command(rule, mode, prefix))
+        await self._book().ways.ask(f"{prefix}switches", codec.switch_command(rule, mode, prefix))
 
     def _now(self) -> int | None:
         return None if self._settings.clock is None else self._settings.clock.now()
