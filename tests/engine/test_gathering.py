@@ -13,6 +13,7 @@ from guardrail_mw.algorithms.edges import hour_of
 from guardrail_mw.algorithms.edges import unpack as edges_of
 from guardrail_mw.clusters.state import BINDING
 from guardrail_mw.engine.gathering import Releases
+from guardrail_mw.engine.making import gathering
 from guardrail_mw.errors import PluginError, StoreError
 from guardrail_mw.stores.base import Change, Held
 
@@ -122,8 +123,9 @@ async def test_who_was_split_off_is_left_to_the_rebuild_until_that_ends() -> Non
     clusters = []
     for seconds in (43_200, 43_199, 1):
         api.clock.advance(seconds)
-        api.guardrail._gathering = api.guardrail._gather(api.guardrail.policy)
-        api.guardrail.engine = api.guardrail._compile(api.guardrail.policy)
+        its = api.guardrail
+        its._gathering = gathering(its.policy, its.store, its._resolver, clock=its.clock, observer=its.counts)
+        its.engine = its._compile(its.policy)
         for _ in range(2):
             await api.post(CHAT, asked(), KEY, AGENT)
             await api.guardrail.drain()

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import multiprocessing
 import os
 from collections.abc import Mapping
 from contextlib import suppress
-from importlib.metadata import version
-from typing import TYPE_CHECKING, Any, get_args
+from functools import partial
+from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
 from guardrail_mw import plugins
 from guardrail_mw.clock import Clock, SystemClock
-from guardrail_mw.engine import linking
+from guardrail_mw.engine import greeting, linking, making
 from guardrail_mw.engine.accounts import home_of
 from guardrail_mw.engine.core import Engine, Lasting
 from guardrail_mw.engine.counts import Counts
@@ -22,24 +21,18 @@ from guardrail_mw.engine.keeper import CASES_EVERY, LEARN_EVERY, SWITCHES_EVERY,
 from guardrail_mw.engine.notices import Notices
 from guardrail_mw.engine.peeking import Peeked, look
 from guardrail_mw.engine.standings import Standings
-from guardrail_mw.errors import PluginError, PolicyError, Problem
+from guardrail_mw.engine.surroundings import MODES, Surroundings
+from guardrail_mw.engine.vouching import vouch
+from guardrail_mw.errors import PolicyError
 from guardrail_mw.identity.keys import Secrets, derive
-from guardrail_mw.identity.resolver import Resolver
-from guardrail_mw.policy import Policy, describe, load
-from guardrail_mw.policy.document import SCHEMES, url_trouble
+from guardrail_mw.policy import Policy, load
 from guardrail_mw.policy.reload import Watcher
 from guardrail_mw.stores.base import Graph, Store, Switches
 from guardrail_mw.stores.memory import MemoryStore
-from guardrail_mw.stores.resilient import Resilient
-from guardrail_mw.telemetry.recorder import Recorder
-from guardrail_mw.values import Mode
 
 if TYPE_CHECKING:
-    from guardrail_mw.engine.gathering import Gathering
     from guardrail_mw.engine.linking import When
-    from guardrail_mw.policy import StoreSettings
-    from guardrail_mw.telemetry.prometheus import Metrics
-    from guardrail_mw.telemetry.tracing import Tracing
+    from guardrail_mw.identity.resolver import Resolver
     from guardrail_mw.values import Observer
 
 __all__ = ["Guardrail", "PolicySource"]
@@ -48,10 +41,6 @@ logger = logging.getLogger("guardrail_mw")
 
 PolicySource = str | os.PathLike[str] | Mapping[str, Any] | Policy
 """A file's path, the name of a policy that ships (`guardrail:balanced`), a mapping, or a `Policy`."""
-
-_VERSION = version("guardrail-mw")  # looked up here: it reads the disk, and apps make guardrails while their loop runs
-_MODES: tuple[Mode, ...] = get_args(Mode)
-_KINDS = {"memory": "memory"} | dict.fromkeys(SCHEMES[1:], "redis")
 
 
 class Guardrail:
@@ -78,142 +67,56 @@ class Guardrail:
         environ: Mapping[str, str] | None = None,
         observer: Observer | None = None,
     ) -> None:
-        self._environ = dict(os.environ if environ is None else environ)
+        surroundings = Surroundings(environ)
+        self._environ = surroundings.environ
         self._clock = clock or SystemClock()
         self.counts = Counts(observer)
         """What happened so far, by name."""
         self.notices = Notices(self.counts)
         """Tells of cases and appeals: `guardrail.notices.subscribe(tell)`."""
-        self._source = self._named(policy)
+        self._source: PolicySource = surroundings.policy() if policy is None else policy
         running = load(self._source, environ=self._environ)
-        self._mode = self._environment_mode()
+        self._mode = surroundings.mode()
         self._switches: dict[str, str] = {}
         if store is None:
-            store = self._open(running.store, clock)
+            store = making.opened(running.store, surroundings, clock=clock, observer=self.counts)
         self._shared = not isinstance(store, MemoryStore)
-        self.store: Store = self._resilient(store, running.store) if self._shared else store
+        if self._shared:
+            store = making.resilient(store, running.store, clock=self._clock, observer=self.counts)
+        self.store: Store = store
         self.secrets = Secrets.read(self._environ, shared=self._shared)
         self._key = derive(self.secrets.id_key, "friction")
-        self.metrics = self._measure(running)
+        self.metrics = making.metrics(running, self.counts)
         """Metrics for Prometheus, where the policy wants them; `render` writes them out."""
-        self.tracing = self._trace(running)
+        self.tracing = making.tracing(running)
         """Makes spans, where the policy wants them."""
-        self.recorder = self._record(running)
+        self.recorder = making.recorder(running, self.metrics, clock=self._clock, observer=self.counts)
         """Takes the event of each decision; keeps the latest."""
         self._lasting = Lasting.of(running, self.counts)
         self._worker: Any = None
         self._standings = Standings()
         self._resolver = self._resolve(running)
-        self._gathering = self._gather(running)
+        self._gathering = making.gathering(running, self.store, self._resolver, clock=self._clock, observer=self.counts)
         self._keepers: WeakKeyDictionary[asyncio.AbstractEventLoop, Keeper] = WeakKeyDictionary()
         self._latest: tuple[asyncio.AbstractEventLoop | None, Keeper] = (None, Keeper(self.store))
         self.engine = self._compile(running)
         """The running engine. A reload swaps it; an exchange keeps the one that it began with."""
         self._console: Any = None if running.console is None else plugins.load("services", "console")(self)
-        self._warn_of_workers()
-        self._warn_of_names(running)
-        self._announce(running)
+        greeting.warn_of_workers(surroundings, shared=self._shared)
+        greeting.warn_of_names(surroundings, running)
+        url = surroundings.url(running.store) if self._shared else ""
+        greeting.announce(self._source, running, self.engine.mode, url)
 
     # What it is made of
 
-    def _named(self, policy: PolicySource | None) -> PolicySource:
-        if policy is not None:
-            return policy
-        named = self._environ.get("GUARDRAIL_POLICY", "").strip()
-        if not named:
-            logger.warning(
-                "No policy was named, so guardrail:watch runs, which refuses nothing. Name one in GUARDRAIL_POLICY."
-            )
-        return named or "guardrail:watch"
-
-    def _environment_mode(self) -> Mode | None:
-        given = self._environ.get("GUARDRAIL_MODE", "").strip()
-        for mode in _MODES:
-            if given == mode:
-                return mode
-        if given:
-            raise PolicyError(
-                [Problem("GUARDRAIL_MODE", "is not a mode.", "Set shadow, enforce or off.", source="environment")]
-            )
-        return None
-
-    def _url(self, settings: StoreSettings) -> str:
-        return self._environ.get("GUARDRAIL_STORE", "").strip() or settings.url
-
-    def _open(self, settings: StoreSettings, clock: Clock | None) -> Store:
-        url = self._url(settings)
-        place, source = ("store.url", "") if url == settings.url else ("GUARDRAIL_STORE", "environment")
-        trouble = url_trouble(url)
-        if trouble is not None:
-            raise PolicyError([Problem(place, *trouble, source=source)])
-        scheme = url.partition("://")[0]
-        kind = plugins.load("stores", _KINDS.get(scheme, scheme))
-        try:
-            store: Store = kind.from_url(
-                url, deadline=settings.deadline.us, max_subjects=settings.max_subjects, clock=clock, observer=self.counts
-            )
-        except ValueError as error:
-            raise PolicyError([Problem(place, str(error), source=source)]) from error
-        except ImportError as error:
-            cure = "Install it with: pip install 'guardrail-mw[redis]'"
-            raise PluginError(
-                f"The store for {scheme}:// needs a package that is not installed ({error.name}). {cure}"
-            ) from error
-        return store
-
-    def _resilient(self, store: Store, settings: StoreSettings) -> Store:
-        if isinstance(store, Resilient):
-            return store
-        return Resilient(
-            store,
-            on_error=settings.on_error,
-            processes=settings.processes,
-            clock=self._clock,
-            observer=self.counts,
-        )
-
     def _resolve(self, policy: Policy) -> Resolver:
-        secrets = self.secrets
-        return Resolver(
-            policy.identity_in_use,
-            id_key=secrets.id_key,
-            clock=self._clock,
-            observer=self.counts,
-            keys=secrets.keys,
-            evidence=policy.clusters,
-        )
-
-    def _record(self, policy: Policy) -> Recorder:
-        try:
-            sinks = policy.telemetry.sinks(self._clock, self.counts)
-        except ValueError as error:
-            raise PluginError(str(error)) from error
-        if self.metrics is not None:
-            sinks.append(self.metrics)
-        return Recorder(sinks, clock=self._clock, observer=self.counts)
-
-    def _measure(self, policy: Policy) -> Metrics | None:
-        if not policy.telemetry.metrics:
-            return None
-        from guardrail_mw.telemetry.prometheus import Metrics
-
-        metrics = Metrics()
-        self.counts.tell(metrics)
-        return metrics
-
-    @staticmethod
-    def _trace(policy: Policy) -> Tracing | None:
-        if not policy.telemetry.tracing:
-            return None
-        from guardrail_mw.telemetry.tracing import Tracing
-
-        return Tracing()
+        return making.resolver(policy, self.secrets, clock=self._clock, observer=self.counts)
 
     def _compile(self, policy: Policy) -> Engine:
         """The engine for a policy under what the switches and the environment say: switch before environment before file."""
         shadowed = frozenset(rule for rule, mode in self._switches.items() if rule and mode == "shadow")
         switched = self._switches.get("", "")
-        mode = next((each for each in _MODES if each == switched), None) or self._mode or policy.mode
+        mode = next((each for each in MODES if each == switched), None) or self._mode or policy.mode
         return Engine(
             policy,
             mode=mode,
@@ -229,55 +132,10 @@ class Guardrail:
             gathering=self._gathering,
             keys=self.secrets.keys,
             notices=self.notices,
-            vouch=self._vouch if policy.clusters is not None else None,
+            vouch=partial(vouch, self) if policy.clusters is not None else None,
         )
 
-    def _gather(self, policy: Policy) -> Gathering | None:
-        """What learns of accounts beside their requests, where the policy has clusters and the store can keep it."""
-        if policy.clusters is None:
-            return None
-        if not isinstance(self.store, Graph):
-            raise PluginError("The policy has clusters, and its store cannot keep evidence: it is no `Graph`.")
-        if policy.clusters.rebuild == "here":
-            plugins.load("services", "worker")  # what it lacks is told at the start
-        from guardrail_mw.engine.gathering import Gathering, Releases
-
-        released = {key: each.released.us for key, each in policy.models.items() if each.released is not None}
-        return Gathering(
-            policy.clusters, Releases(released), keys=self._resolver.digester, clock=self._clock, observer=self.counts
-        )
-
-    def _warn_of_workers(self) -> None:
-        workers = self._environ.get("WEB_CONCURRENCY", "")
-        several = (workers.isdigit() and int(workers) > 1) or multiprocessing.parent_process() is not None
-        if several and not self._shared:
-            logger.warning(
-                "The store is memory:// and this is one of several workers: each counts for itself, so limits are as many times "
-                "larger. Set GUARDRAIL_STORE=redis://… to share them."
-            )
-
-    def _warn_of_names(self, policy: Policy) -> None:
-        if {"telemetry", "console"} & policy.model_fields_set and not self._environ.get("GUARDRAIL_ID_KEY", "").strip():
-            logger.warning(
-                "GUARDRAIL_ID_KEY is not set: accounts get other names in the events after every restart. Set it to a secret of "
-                "32 bytes or more that stays: python -c 'import secrets; print(secrets.token_urlsafe(48))'."
-            )
-
-    def _announce(self, policy: Policy) -> None:
-        logger.info(
-            "guardrail_mw %s: policy %s (%s), mode %s, limits: %d, scorers: %d, rungs: %d, store %s%s.",
-            _VERSION,
-            self._source if isinstance(self._source, (str, os.PathLike)) else "given by the app",
-            policy.hash,
-            self.engine.mode,
-            len(policy.limits),
-            len(policy.risk.scorers),
-            len(policy.friction.ladder),
-            describe.place(self._url(policy.store)) if self._shared else "in this process's memory",
-            f", operator's port {policy.console.listen}" if policy.console is not None else "",
-        )
-
-    # Reload
+    # Its time, and its policy
 
     async def sleep(self, seconds: float) -> None:
         """Wait, on the clock that it was given where that one can."""
@@ -296,6 +154,8 @@ class Guardrail:
     def clock(self) -> Clock:
         """What time is read of: the one that it was given, else the machine's."""
         return self._clock
+
+    # Reload
 
     def apply(self, policy: Policy) -> None:
         """Run another policy from the next request on. What is under way ends on the one that it began with."""
@@ -416,17 +276,7 @@ class Guardrail:
             PluginError: it has none, or a package that this takes is not installed.
         """
         if self._worker is None:
-            if self.policy.clusters is None or not isinstance(self.store, Graph):
-                raise PluginError("The policy has no clusters: give it a section `clusters:`.")
-            make = plugins.load("services", "worker")
-            self._worker = make(
-                self.store,
-                self.policy.clusters,
-                clock=self._clock,
-                observer=self.counts,
-                limits=self.policy.limits,
-                organisations=linking.declared(self.policy, self._resolver),
-            )
+            self._worker = making.worker(self.policy, self.store, self._resolver, clock=self._clock, observer=self.counts)
         return self._worker
 
     async def work(self) -> Any:
@@ -465,17 +315,6 @@ class Guardrail:
         """
         if self.engine.verification is not None:
             await self.engine.verification.deadlines.look()
-
-    async def _vouch(self, cluster: str, *, verified: bool, code: str, case: str, until: int, why: str) -> bool:
-        """See `Vouch`."""
-        graph, settings = linking.graph_of(self), self.policy.clusters
-        desk = plugins.load("services", "clusters")(graph, settings, clock=self._clock)
-        try:
-            await desk.order(cluster, "vouch", f"{verified:d} {code} {case}", why, until)
-        except ValueError as error:  # it is no more
-            logger.warning("An organisation was verified, and its cluster %s is not found: %s", cluster, error)
-            return False
-        return True
 
     async def renew(self) -> None:
         """Renew what is open in this loop now; it happens by itself every 10 s."""
