@@ -98,7 +98,7 @@ def test_every_error_code_is_documented() -> None:
 def test_every_code_of_verification_is_documented() -> None:
     """They stand in calls of `problem`, and in tables: status, code and words, or what, status and code."""
     codes = set()
-    for name in ("appealing", "reporting", "verifying", "visiting"):
+    for name in ("appealing", "endpoints", "reporting", "verifying", "visiting"):
         for node in ast.walk(ast.parse((ROOT / f"src/guardrail_mw/asgi/{name}.py").read_text())):
             if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "problem" and len(node.args) > 1:
                 codes.add(text_of(node.args[1]))

@@ -13,8 +13,8 @@ import pytest
 from click.testing import Result
 
 from guardrail_mw.algorithms import edges, keys
-from guardrail_mw.cli.clusters.telling import budgeted
 from guardrail_mw.clusters.state import Cluster, State
+from guardrail_mw.clusterwork.telling import budgeted
 from guardrail_mw.stores.base import Activity
 from guardrail_mw.stores.memory import MemoryStore
 
@@ -197,7 +197,7 @@ def test_explain_somebody_unknown(clusters: Run) -> None:
     result = clusters("explain", account("c", 0), nobody)
     assert (result.exit_code, result.stderr) == (
         2,
-        f"Nothing is kept of {nobody}: it has shown nothing for 90d, or never did.\n",
+        f"ACCOUNT {nobody} is not known: it has shown nothing for 90d, or never did.\n",
     )
     result = clusters("explain", account("c", 0), "alice")
     assert result.exit_code == 2

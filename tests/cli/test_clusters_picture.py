@@ -9,10 +9,10 @@ from html.parser import HTMLParser
 import numpy as np
 
 from guardrail_mw.algorithms import keys
-from guardrail_mw.cli.clusters.drawing import Net, net, share
-from guardrail_mw.cli.clusters.picture import MOST, picture
 from guardrail_mw.clusters.graph import Holdings
 from guardrail_mw.clusters.state import Cluster, State
+from guardrail_mw.clusterwork.drawing import Net, net, share
+from guardrail_mw.clusterwork.picture import MOST, picture
 from guardrail_mw.worker.desk import Desk
 
 from .clustering import Played, account, key, played

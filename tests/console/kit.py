@@ -31,7 +31,8 @@ class Operated(Guarded):
 
     def __init__(self, *, mode: str = "enforce", store: Any = None, **rest: Any) -> None:
         rest = {"friction": {"ladder": LADDER}, "risk": {"scorers": [SCORER]}, **rest}
-        super().__init__(Upstream(), policy(*LIMITS, mode=mode, **rest), store=store, clock=None if store else FakeClock())
+        limits = rest.pop("limits", LIMITS)
+        super().__init__(Upstream(), policy(*limits, mode=mode, **rest), store=store, clock=None if store else FakeClock())
         self.port = app(self.guardrail, TOKEN, clock=self.clock)
 
     async def chats(self, times: int = 1) -> Answer:

@@ -12,7 +12,9 @@ from typing import Any, Final, NamedTuple
 import httpx2
 
 from guardrail_mw import Guardrail, GuardrailMiddleware
+from guardrail_mw.algorithms import edges, keys
 from guardrail_mw.console.app import app, openapi
+from guardrail_mw.stores.base import Activity
 from guardrail_mw.stores.memory import MemoryStore
 from guardrail_mw.testing.clock import FakeClock
 from guardrail_mw.testing.guarded import ENVIRON
@@ -51,6 +53,7 @@ QUERIES: Final = {
     "limits": "route=/v1/models",
     "cases": "state=open",
     "appeals": "state=open",
+    "explainCluster": "a={one}&b={other}",
 }
 """Of the examples that have one, by the operation's id."""
 BODIES: Final[dict[str, dict[str, Any]]] = {
@@ -65,6 +68,13 @@ BODIES: Final[dict[str, dict[str, Any]]] = {
     "override": {"what": "allow", "reason": "known to us; their exports come in bursts", "until": "7d"},
     "decideCase": {"state": "approved", "reason": "passport seen in a call", "document": "DE C01X00T47"},
     "decideAppeal": {"granted": True, "reason": "known to us; their exports come in bursts", "until": "30d"},
+    "splitCluster": {"accounts": ["a:member-16_____________"], "reason": "a reseller's customer", "until": "90d"},
+    "joinCluster": {"reason": "it was one of them after all"},
+    "releaseCluster": {"reason": "a class; their teacher wrote", "until": "7d"},
+    "labelCluster": {"verdict": "suspect", "reason": "the same texts as in May"},
+    "budgetCluster": {"tokens": "5000000", "reason": "as their contract says"},
+    "approveCluster": {"reason": "seen by two of us"},
+    "rejectCluster": {"reason": "a class; their teacher wrote"},
     "erase": {"reason": "asked for by its owner"},
     "switch": {"rule": "requests", "mode": "shadow", "reason": "half of support is refused"},
 }
@@ -74,6 +84,11 @@ METHODS: Final = ("get", "put", "post", "delete")
 _EVENT: Final = ("v", "id", "at", "account", "decision", "status", "risk", "rung")
 _MORE: Final = "…"
 _WIDTH: Final = 110
+_LONG: Final = 1000
+_CUT: Final = 60
+"""Characters that are shown of a longer text."""
+_FEW: Final = 26
+"""Of a list."""
 _ID: Final = re.compile(r"\b[0-9a-f]{24}\b")
 
 
@@ -101,7 +116,8 @@ def play() -> dict[str, Played]:
 async def _play() -> dict[str, Played]:
     clock = FakeClock()
     token = "an-example-of-0123456789-characters"  # noqa: S105 - made up, opens nothing
-    guardrail = Guardrail(POLICY, store=MemoryStore(clock=clock), clock=clock, environ=ENVIRON)
+    store = MemoryStore(clock=clock)
+    guardrail = Guardrail(POLICY, store=store, clock=clock, environ=ENVIRON)
     async with (
         _client(GuardrailMiddleware(Upstream(), guardrail), "sk-example") as caller,
         _client(app(guardrail, token, clock=clock), token) as operator,
@@ -114,7 +130,8 @@ async def _play() -> dict[str, Played]:
 
         for _ in range(8):
             await calls()
-        found = await _asked(caller, operator, guardrail, calls)
+        acted = await _acted_together(guardrail, store, clock)
+        found = await _asked(caller, operator, guardrail, calls, acted)
     await guardrail.close()
     return {name: _named(each, guardrail.policy.hash) for name, each in found.items()}
 
@@ -137,13 +154,33 @@ async def _objected(caller: httpx2.AsyncClient, operator: httpx2.AsyncClient, ac
     return found
 
 
+async def _acted_together(guardrail: Guardrail, store: MemoryStore, clock: FakeClock) -> dict[str, str]:
+    """Have sixty among others share a card, a system prompt, and devices in fours: their cluster's id, and two of them."""
+    for number in range(600):
+        own = [keys.join(code, 1_000 + number) for code in (keys.PAYMENT, keys.SYSTEM, keys.DEVICE)]
+        await store.link(f"a:other-{number:03d}".ljust(24, "_"), own)
+    members = [f"a:member-{number:02d}".ljust(24, "_") for number in range(60)]
+    hour = edges.hour_of(clock.now())
+    for number, each in enumerate(members):
+        values = ((keys.PAYMENT, 1), (keys.SYSTEM, 1), (keys.DEVICE, 100 + number // 4))
+        await store.link(each, [keys.join(code, digest) for code, digest in values])
+    await store.note([Activity(each, hour - ago, 1, 1_000) for each in members for ago in range(24)])
+    [cluster] = (await guardrail.work()).clusters
+    return {"cluster": cluster.id, "one": members[0], "other": members[1]}
+
+
 async def _asked(
-    caller: httpx2.AsyncClient, operator: httpx2.AsyncClient, guardrail: Guardrail, calls: Callable[[], Awaitable[None]]
+    caller: httpx2.AsyncClient,
+    operator: httpx2.AsyncClient,
+    guardrail: Guardrail,
+    calls: Callable[[], Awaitable[None]],
+    acted: dict[str, str],
 ) -> dict[str, Played]:
     latest = guardrail.recorder.latest(1)[0]
     named = {"account": latest["account"], "decision": latest["id"], **await _objected(caller, operator, latest["account"])}
     for verb in ("label", "override"):  # so that there is something to see
         await operator.post(f"/v1/accounts/{named['account']}/{verb}", json=BODIES[verb])
+    named |= acted
     found = {}
     for path, item in openapi()["paths"].items():
         for method in [each for each in METHODS if each in item]:
@@ -183,12 +220,15 @@ def printed(name: str, said: Any) -> str:
 
 
 def _shortened(said: Any) -> Any:
+    if isinstance(said, str) and len(said) > _LONG:
+        return f"{said[:_CUT]}{_MORE}"
     if isinstance(said, dict):
         if {"v", "id", "policy"} <= said.keys():  # an event
             said = {**{name: said[name] for name in _EVENT}, _MORE: _MORE}
         return {name: _shortened(each) for name, each in said.items()}
     if isinstance(said, list):
-        return [_shortened(each) for each in said[:1]] + [_MORE] * (len(said) > 1) if _are_events(said) else list(said)
+        few = 1 if _are_events(said) else 3 if said and str(said[0]).startswith("a:") else _FEW
+        return [_shortened(each) for each in said[:few]] + [_MORE] * (len(said) > few)
     return said
 
 

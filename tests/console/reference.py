@@ -23,6 +23,8 @@ OBJECTS: Final = {
     "Limit": "#limit",
     "Case": "#case",
     "Appeal": "#appeal",
+    "Cluster": "#cluster",
+    "Ordered": "#ordered",
     "Event": "events.md#fields",
 }
 """Where schemas that have a table of their own are found."""
@@ -89,9 +91,8 @@ def operations() -> dict[str, Operation]:
 
 def codes(operation: Operation) -> dict[int, tuple[str, ...]]:
     """The codes of the errors that it may answer, by status."""
-    mine = {code: status for code, (status, _) in ERRORS.items() if code not in GENERAL and code not in MISSING.values()}
-    if operation.id in MISSING:
-        mine[MISSING[operation.id]] = 404
+    others = {code for each in MISSING.values() for code in each}.difference(MISSING.get(operation.id, ())) | GENERAL
+    mine = {code: status for code, (status, _) in ERRORS.items() if code not in others}
     return {
         status: tuple(code for code, its in mine.items() if its == status) for status in operation.answers if status >= 400
     }

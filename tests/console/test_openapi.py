@@ -10,6 +10,7 @@ from starlette.routing import Route
 
 from guardrail_mw.console.api import Api
 from guardrail_mw.console.app import openapi
+from guardrail_mw.console.clusters import ORDERS
 from guardrail_mw.engine import Guardrail
 from guardrail_mw.engine.desk import ACTS
 
@@ -45,7 +46,7 @@ def test_it_has_every_route_and_nothing_else() -> None:
 
 def test_every_act_of_an_operator_is_there() -> None:
     posted = {path.rpartition("/")[2] for method, path in operations() if method == "POST"}
-    assert posted == {*ACTS, "id", "link", "unlink", "decide"}
+    assert posted == {*ACTS, *ORDERS, "id", "link", "unlink", "decide", "split", "join"}
 
 
 def test_each_operation_says_what_becomes_of_a_bad_token_and_a_bad_body() -> None:

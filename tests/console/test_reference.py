@@ -5,17 +5,20 @@ from __future__ import annotations
 import ast
 import json
 import re
+import sys
 from collections.abc import Iterator
 from inspect import signature
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 from jsonschema import Draft202012Validator
 
 from guardrail_mw import console
-from guardrail_mw.console.api import LONGEST, MOST
+from guardrail_mw.console.api import MOST
 from guardrail_mw.console.app import openapi
+from guardrail_mw.console.asked import LONG, LONGEST
 from guardrail_mw.engine.desk import ACTS, Operator
 from guardrail_mw.errors import StoreError
 from guardrail_mw.stores.memory import MemoryStore
@@ -30,7 +33,7 @@ pytestmark = pytest.mark.anyio
 
 PAGE = (Path(__file__).parents[2] / "docs/reference/operators-port.md").read_text()
 OPERATIONS = reference.operations()
-OBJECTS = ("Standing", "Limit", "Case", "Appeal")
+OBJECTS = ("Standing", "Limit", "Case", "Appeal", "Cluster", "Ordered")
 ACCOUNT = "a:nobody-ever-called-me"
 SOURCES = [ast.parse(file.read_text()) for file in sorted(Path(console.__path__[0]).glob("*.py"))]
 
@@ -75,10 +78,10 @@ def test_what_the_code_reads_of_a_query_is_documented() -> None:
         called = ast.unparse(node.func)
         if called.endswith("query_params.get") and isinstance(node.args[0], ast.Constant):
             read.add(node.args[0].value)
-        elif called == "_number" and isinstance(node.args[1], ast.Constant):
+        elif called == "number" and isinstance(node.args[1], ast.Constant):
             read.add(node.args[1].value)
     written = {row.name for operation in OPERATIONS.values() for row in reference.rows(operation) if row.where == "query"}
-    assert read == written == {"account", "n", "route", "state"}
+    assert read == written == {"a", "account", "b", "n", "route", "state"}
 
 
 @pytest.mark.parametrize("name", [*ACTS, "switch"])
@@ -119,7 +122,7 @@ def test_every_code_belongs_to_an_endpoint_or_to_none() -> None:
 
 
 def test_figures_of_the_page_are_those_of_the_code() -> None:
-    assert f"{LONGEST // 1024} KiB" in PAGE
+    assert f"{LONGEST // 1024} KiB at most, {LONG // 1024**2} MiB where" in PAGE
     assert reference.rows(OPERATIONS["decisions"])[1].value == f"whole number, 1 to {MOST}"
 
 
@@ -160,7 +163,7 @@ class Down(MemoryStore):
         raise StoreError("The store is unavailable.", "as the test wants it")
 
     peek = export = reset = erase = remember = link = unlink = read_switches = write_switch = _fails  # type: ignore[assignment]
-    listed = pull = file = _fails  # type: ignore[assignment]
+    listed = pull = file = recall = _fails  # type: ignore[assignment]
 
     def __init__(self) -> None:
         self.clock = FakeClock()
@@ -174,28 +177,35 @@ TROUBLE: dict[str, dict[str, Any]] = {
     "a wrong token": {"headers": [JSON, (b"authorization", b"Bearer no")]},
     "eleven wrong tokens": {"headers": [JSON, (b"authorization", b"Bearer no")], "times": 11},
     "no JSON": {"raw": b"{"},
-    "a long body": {"raw": b" " * LONGEST + b"{}"},
+    "a long body": {"raw": b" " * LONG + b"{}"},
     "plain text": {"headers": [BEARER, (b"content-type", b"text/plain")]},
     "nothing": {"raw": b"{}"},
     "no account": {"named": {"account": "me"}, "query": "account=me"},
-    "no id": {"named": {"case": "mine", "appeal": "mine"}},
+    "no id": {"named": {"case": "mine", "appeal": "mine", "cluster": "mine"}},
     "no number": {"query": "n=0"},
     "no route": {"query": "route=nowhere"},
     "no rule": {"body": {"mode": "shadow", "rule": "nothing"}},
     "a store that is down": {"store": Down},
+    "no clusters": {"clusters": None},
+    "no numpy": {"absent": "guardrail_mw.clusterwork.work"},
     "ordinary": {},
 }
 
 
 async def asked(operation: reference.Operation, how: dict[str, Any]) -> tuple[int, str]:
     """Status and code of an answer."""
-    operated = Operated(store=how["store"]() if "store" in how else None, velocity=[PARTNERS], clusters={})
-    named = {"account": ACCOUNT, "decision": "0123456789abcdef", "case": "0" * 24, "appeal": "0" * 12}
+    operated = Operated(
+        store=how["store"]() if "store" in how else None, velocity=[PARTNERS], clusters=how.get("clusters", {})
+    )
+    named = {"account": ACCOUNT, "decision": "0123456789abcdef", "case": "0" * 24, "appeal": "0" * 12, "cluster": "0" * 12}
     path = operation.path.format(**named | how.get("named", {}))
     body = how.get("raw", json.dumps(how.get("body", BODIES.get(operation.id, {}))).encode())
     headers = how.get("headers", [BEARER, JSON])
+    usual = f"a={ACCOUNT}&b={ACCOUNT}" if operation.id == "explainCluster" else ""
+    absent = {how["absent"]: None} if "absent" in how else {}
     for _ in range(how.get("times", 1)):
-        answer = await operated.at(operation.method, f"{path}?{how.get('query', '')}", None, *headers, raw=[body])
+        with patch.dict(sys.modules, absent):
+            answer = await operated.at(operation.method, f"{path}?{how.get('query', usual)}", None, *headers, raw=[body])
     return answer.status, answer.json["code"] if answer.status >= 400 else ""
 
 

@@ -36,6 +36,7 @@ __all__ = [
     "digest",
     "held",
     "is_form",
+    "is_json",
     "languages",
     "page",
     "read",

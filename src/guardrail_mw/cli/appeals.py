@@ -10,8 +10,8 @@ import click
 
 from guardrail_mw.cli.output import Group, paragraph
 from guardrail_mw.cli.reach import Where, json_option, reachable, run
-from guardrail_mw.cli.table import table
 from guardrail_mw.engine.figures import clean, plural, utc
+from guardrail_mw.engine.table import table
 
 __all__ = ["appeals"]
 

@@ -10,6 +10,7 @@ CALLED: Final = {
     "account": "ACCOUNT",
     "appeal": "ID",
     "case": "ID",
+    "cluster": "ID",
     "credential": "The credential",
     "document": "--document",
     "granted": "The decision",
@@ -23,7 +24,9 @@ CALLED: Final = {
     "source": "--source",
     "state": "The state",
     "tier": "TIER",
+    "tokens": "TOKENS",
     "until": "--until",
+    "verdict": "VERDICT",
     "what": "What is decided,",
 }
 """By what `Operator` and the port call them."""

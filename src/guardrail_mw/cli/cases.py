@@ -11,10 +11,10 @@ import click
 
 from guardrail_mw.cli.output import Cannot, Group
 from guardrail_mw.cli.reach import Where, json_option, reachable, run
-from guardrail_mw.cli.table import table
 from guardrail_mw.engine.casework import DECISIONS
 from guardrail_mw.engine.figures import clean, span, utc
 from guardrail_mw.engine.states import STATES
+from guardrail_mw.engine.table import table
 
 __all__ = ["cases"]
 

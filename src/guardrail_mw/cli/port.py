@@ -49,7 +49,10 @@ class Port:
         said = said if isinstance(said, dict) else {}
         if answer.status_code == httpx2.codes.UNAUTHORIZED and said.get("code") in {"no_token", "invalid_token"}:
             raise Cannot("The operator's port does not accept the token. Set GUARDRAIL_OPERATOR_TOKEN to the server's.")
-        if said.get("code") in {"misuse", "unknown_case", "unknown_appeal"} and said.get("argument") in CALLED:
+        if (
+            said.get("code") in {"misuse", "unknown_case", "unknown_appeal", "unknown_cluster"}
+            and said.get("argument") in CALLED
+        ):
             argument = said["argument"]
             raise Cannot(called(argument, str(said.get("detail")).removeprefix(f"`{argument}` ")))
         if "code" not in said:

@@ -25,12 +25,12 @@ from guardrail_mw.telemetry.settings import TelemetrySettings
 if TYPE_CHECKING:
     import httpx2
 
-__all__ = ["Far", "Near", "Reach", "Where", "here", "json_option", "reach", "reachable", "run"]
+__all__ = ["PATIENCE", "WORK", "Far", "Near", "Reach", "Where", "here", "json_option", "reach", "reachable", "run"]
 
 _T = TypeVar("_T")
-_PATIENCE: Final = Duration.parse("5s")
+PATIENCE: Final = Duration.parse("5s")
 """A command may take longer than a request."""
-_WORK: Final = Duration.parse("2m")
+WORK: Final = Duration.parse("2m")
 """What is done at an operator's port may go on to others: providers of verification, who are asked to forget."""
 _UNUSED_KEY: Final = "-" * 64
 """Where nothing that is done depends on a digest or a signature: to switch a mode nobody should have to find the keys."""
@@ -116,7 +116,7 @@ class Far:
 
     async def act(self, verb: str, account: str, given: Mapping[str, Any]) -> dict[str, Any]:
         """See `Operator.act`."""
-        return await self._ask("POST", f"{_of(account)}/{verb}", json=dict(given), timeout=_WORK.seconds)
+        return await self._ask("POST", f"{_of(account)}/{verb}", json=dict(given), timeout=WORK.seconds)
 
     async def modes(self) -> dict[str, Any]:
         """See `Operator.modes`."""
@@ -193,7 +193,7 @@ async def reach(where: Where, *, keyless: bool = False) -> AsyncIterator[Reach]:
         Cannot: neither can be reached from here.
     """
     if where.url is not None:
-        async with client_of(where.url, _PATIENCE.seconds) as client:
+        async with client_of(where.url, PATIENCE.seconds) as client:
             yield Far(client)
         return
     guardrail = _guardrail(where, keyless=keyless)
@@ -215,7 +215,7 @@ def _guardrail(where: Where, *, keyless: bool) -> Guardrail:
         raise Cannot(f"{why} Ask its operator's port (--url), or share a store: GUARDRAIL_STORE=redis://…")
     if keyless:
         environ = {"GUARDRAIL_ID_KEY": _UNUSED_KEY, "GUARDRAIL_KEYS": _UNUSED_KEY, **{k: v for k, v in environ.items() if v}}
-    patient = policy.store.model_copy(update={"deadline": _PATIENCE})
+    patient = policy.store.model_copy(update={"deadline": PATIENCE})
     return Guardrail(policy.model_copy(update={"store": patient, "telemetry": TelemetrySettings()}), environ=environ)
 
 

@@ -89,7 +89,8 @@ def opened(policy: Policy, *, keyless: bool) -> Guardrail:
     """
     if alone(policy):
         why = "The policy's store is memory://, which lives inside the server's process and cannot be reached from another."
-        raise Cannot(f"{why} Share a store: GUARDRAIL_STORE=redis://…")
+        port = "ask its operator's port: --url, where a command has it; POST /v1/link for evidence"
+        raise Cannot(f"{why} Share a store (GUARDRAIL_STORE=redis://…), or {port}.")
     environ = dict(os.environ)
     if keyless:
         environ = {"GUARDRAIL_ID_KEY": _UNUSED_KEY, "GUARDRAIL_KEYS": _UNUSED_KEY, **{k: v for k, v in environ.items() if v}}

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 from starlette.routing import Route
 
+from guardrail_mw.console.asked import LONGEST, body_of, known, misuse, number
+from guardrail_mw.console.clusters import ClusterApi
 from guardrail_mw.console.problems import ProblemError, answer
 from guardrail_mw.engine.accounts import home_of
 from guardrail_mw.engine.desk import ACTS, MisuseError, Operator
@@ -24,8 +25,6 @@ if TYPE_CHECKING:
 
 __all__ = ["LONGEST", "MOST", "Api"]
 
-LONGEST: Final = 16_384
-"""Bytes of a request's body."""
 MOST: Final = 200
 """Decisions in one answer."""
 _USUAL: Final = 20
@@ -71,7 +70,7 @@ class Api:
             Route("/v1/appeals/{appeal}/decide", self.decide_appeal, methods=["POST"]),
         ]
         done = [Route(f"{account}/{verb}", self._act(verb), methods=["POST"], name=verb) for verb in ACTS]
-        return [*seen, *done]
+        return [*seen, *ClusterApi(self._guardrail).routes(), *done]
 
     # Seeing
 
@@ -97,7 +96,7 @@ class Api:
 
     async def decisions(self, request: Request) -> Response:
         """The latest decisions in this process, about an account or about anyone, the newest first."""
-        n = _number(request, "n", _USUAL, MOST)
+        n = number(request, "n", _USUAL, MOST)
         account = request.query_params.get("account")
         if account is None:
             return answer({"decisions": self._guardrail.recorder.latest(n)})
@@ -126,21 +125,21 @@ class Api:
 
     async def identify(self, request: Request) -> Response:
         """The account of a credential. It comes in the body: an address would stand in logs."""
-        given = await _body(request)
-        _known(given, {"credential", "source"})
+        given = await body_of(request)
+        known(given, {"credential", "source"})
         if "credential" not in given:
-            raise _misuse("credential", "is missing.")
+            raise misuse("credential", "is missing.")
         return answer(await self._operator.identify(given["credential"], given.get("source")))
 
     async def link(self, request: Request) -> Response:
         """Note what the provider's own systems know of an account. Accounts and values come in the body: no log has them."""
-        given = _known(await _body(request), {"account", "kind", "value", "created"})
+        given = known(await body_of(request), {"account", "kind", "value", "created"})
         kind, value, created = given.get("kind", ""), given.get("value", ""), given.get("created")
         return answer({"account": await link(self._guardrail, given.get("account", ""), kind, value, created=created)})
 
     async def unlink(self, request: Request) -> Response:
         """Take evidence away."""
-        given = _known(await _body(request), {"account", "kind", "value"})
+        given = known(await body_of(request), {"account", "kind", "value"})
         kind, value = given.get("kind", ""), given.get("value", "")
         return answer({"account": await unlink(self._guardrail, given.get("account", ""), kind, value)})
 
@@ -169,7 +168,7 @@ class Api:
 
     async def cases(self, request: Request) -> Response:
         """Cases of verification, open ones first."""
-        n, state = _number(request, "n", _USUAL, MOST), request.query_params.get("state", "")
+        n, state = number(request, "n", _USUAL, MOST), request.query_params.get("state", "")
         return answer(await self._operator.casework.cases(n, state))
 
     async def case(self, request: Request) -> Response:
@@ -178,7 +177,7 @@ class Api:
 
     async def appeals(self, request: Request) -> Response:
         """Appeals, open ones first."""
-        n, state = _number(request, "n", _USUAL, MOST), request.query_params.get("state", "")
+        n, state = number(request, "n", _USUAL, MOST), request.query_params.get("state", "")
         return answer(await self._operator.casework.appeals(n, state))
 
     async def appeal(self, request: Request) -> Response:
@@ -189,74 +188,30 @@ class Api:
 
     async def decide_case(self, request: Request) -> Response:
         """Decide a case, whoever its provider is."""
-        given = _known(await _body(request), {"state", "reason", "document", "person"}, {"state", "reason"})
+        given = known(await body_of(request), {"state", "reason", "document", "person"}, {"state", "reason"})
         return answer(await self._operator.casework.decide_case(request.path_params["case"], **given))
 
     async def decide_appeal(self, request: Request) -> Response:
         """Grant an appeal, or refuse it."""
-        given = _known(await _body(request), {"granted", "reason", "until"}, {"granted", "reason"})
+        given = known(await body_of(request), {"granted", "reason", "until"}, {"granted", "reason"})
         if not isinstance(given.get("until", ""), str | None):
-            raise _misuse("until", "is not text.")
+            raise misuse("until", "is not text.")
         return answer(await self._operator.casework.decide_appeal(request.path_params["appeal"], **given))
 
     async def _switch(self, request: Request) -> dict[str, Any]:
         """Switch everything or one rule; a null mode takes the switch away."""
-        given = await _body(request)
+        given = await body_of(request)
         for name, value in given.items():
             if name not in {"rule", "mode", "reason"}:
-                raise _misuse(name, "is not known here. There are rule, mode and reason.")
+                raise misuse(name, "is not known here. There are rule, mode and reason.")
             if not (isinstance(value, str) or (name == "mode" and value is None)):
-                raise _misuse(name, "is not text.")
+                raise misuse(name, "is not text.")
         if "mode" not in given:
-            raise _misuse("mode", "is missing. Write shadow, enforce, off, or null to take a switch away.")
+            raise misuse("mode", "is missing. Write shadow, enforce, off, or null to take a switch away.")
         return await self._operator.switch(given.get("rule", ""), given["mode"], given.get("reason", ""))
 
     def _act(self, verb: str) -> Any:
         async def act(request: Request) -> Response:
-            return answer(await self._operator.act(verb, request.path_params["account"], await _body(request)))
+            return answer(await self._operator.act(verb, request.path_params["account"], await body_of(request)))
 
         return act
-
-
-def _misuse(argument: str, text: str) -> ProblemError:
-    return ProblemError(422, "misuse", f"`{argument}` {text}", argument=argument)
-
-
-def _number(request: Request, name: str, usual: int, most: int) -> int:
-    text = request.query_params.get(name)
-    if text is None:
-        return usual
-    if not (text.isascii() and text.isdigit() and len(text) <= len(str(most)) and 1 <= int(text) <= most):
-        raise _misuse(name, f"is not a whole number from 1 to {most}.")
-    return int(text)
-
-
-def _known(given: dict[str, Any], names: set[str], required: Collection[str] = ()) -> dict[str, Any]:
-    """What was given, if all of it is known and what is required is there."""
-    for name in given:
-        if name not in names:
-            *others, last = sorted(names)
-            raise _misuse(name, f"is not known here. There are {', '.join(others)} and {last}.")
-    for name in sorted(required):
-        if name not in given:
-            raise _misuse(name, "is missing.")
-    return given
-
-
-async def _body(request: Request) -> dict[str, Any]:
-    """The request's body: an object in JSON."""
-    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if kind != "application/json":
-        raise ProblemError(415, "not_json", "Send the body as application/json.")
-    body = b""
-    async for piece in request.stream():
-        body += piece
-        if len(body) > LONGEST:
-            raise ProblemError(413, "too_long", f"A body has {LONGEST} bytes at most.")
-    try:
-        given = json.loads(body)
-    except (ValueError, RecursionError) as error:
-        raise ProblemError(400, "invalid_json", "The body is no JSON.") from error
-    if not isinstance(given, dict):
-        raise ProblemError(422, "misuse", "The body is no JSON object.")
-    return given

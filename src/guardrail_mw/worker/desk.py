@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from guardrail_mw.clusters.settings import ClustersSettings
     from guardrail_mw.stores.base import Graph, Held
 
-__all__ = ["Desk", "Done", "OrderError"]
+__all__ = ["Desk", "Done", "OrderError", "UnknownError"]
 
 logger = logging.getLogger("guardrail_mw.operators")
 
@@ -51,6 +51,10 @@ class OrderError(ValueError):
         super().__init__(f"{argument}: {text}")
         self.argument = argument
         self.text = text
+
+
+class UnknownError(OrderError):
+    """No cluster is called that, or several are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +134,7 @@ class Desk:
         """A cluster by its id, or by as much of it as no other begins with.
 
         Raises:
-            OrderError: there is none, or several.
+            UnknownError: there is none, or several.
         """
         wanted = cluster.strip().lower()
         found = [each for each in state.clusters if each.id.startswith(wanted)] if wanted else []
@@ -138,11 +142,11 @@ class Desk:
         if len(exact or found) == 1:
             return (exact or found)[0]
         if found:
-            raise OrderError(
+            raise UnknownError(
                 "cluster", f"{cluster!r} is how several begin: {', '.join(each.id for each in found[:5])}. Write more."
             )
         when = "No rebuild has been kept yet." if not state.rebuilt else "`guardrail-mw clusters list` has them all."
-        raise OrderError("cluster", f"{cluster[:32]!r} is no cluster of the last rebuild. {when}")
+        raise UnknownError("cluster", f"{cluster[:32]!r} is no cluster of the last rebuild. {when}")
 
     async def read(self) -> Read:
         """All evidence there is, as the next rebuild reads it, which then has splits hold (`splitting.apart`)."""
@@ -217,7 +221,7 @@ class Desk:
             known = await self.splits()
             gone = tuple(each for each in known if cluster and (each.cluster.startswith(cluster) or each.id == cluster))
             if not gone:
-                raise OrderError("cluster", f"{cluster[:32]!r} has no split that holds.")
+                raise UnknownError("cluster", f"{cluster[:32]!r} has no split that holds.")
             left = [each for each in known if each not in gone]
             await self._keep(SPLITS, write_splits(left, self.now()))
             await self._part(left, {account for each in gone for account in each.side})

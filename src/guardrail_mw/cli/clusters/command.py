@@ -5,29 +5,26 @@ from __future__ import annotations
 import json
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from guardrail_mw.cli.arguments import called
+from guardrail_mw.cli.clusters.asking import Asked, by_port
 from guardrail_mw.cli.feeding import Fed, file_type, link_now, look_through
 from guardrail_mw.cli.output import Cannot, Group, write, writing
-from guardrail_mw.cli.reach import json_option
+from guardrail_mw.cli.reach import json_option, reachable
 from guardrail_mw.cli.sharing import clustered, named, numeric, shared, sharing
 from guardrail_mw.clock import SystemClock
 from guardrail_mw.engine import Guardrail
-from guardrail_mw.engine.accounts import home_of, line_of, moment
 from guardrail_mw.engine.figures import plural
 from guardrail_mw.engine.linking import graph_of
 
 if TYPE_CHECKING:
     from guardrail_mw.clusters.settings import ClustersSettings
-    from guardrail_mw.worker.desk import Desk, Done
 
 __all__ = ["clusters"]
 
-_T = TypeVar("_T")
-_SHOWN: Final = 20
-_CALLED: Final = {"cluster": "ID", "account": "ACCOUNT", "tokens": "TOKENS"}
 _New = click.Path(dir_okay=False, writable=True, allow_dash=False, path_type=Path)
 _reason = click.option("--reason", required=True, help="Why, in a line.")
 _until = click.option(
@@ -40,7 +37,7 @@ def clusters() -> None:
     """See who acts together and why that is thought, and decide about it.
 
     ID is a cluster's, or as much of it as no other begins with; ACCOUNT is an account's digest, a:…. What changes something
-    needs a reason, which is kept. By the shared store of the policy.
+    needs a reason, which is kept. By the operator's port of a server, or by the store that the policy's servers share.
 
     Exit codes: 0 it is done; 1 the policy is bad; 2 it cannot be done.
     """
@@ -48,67 +45,47 @@ def clusters() -> None:
 
 @clusters.command("list")
 @json_option
-@sharing
-def _list(policy: str | None, *, as_json: bool) -> None:
+@reachable
+def _list(url: str | None, policy: str | None, *, as_json: bool) -> None:
     """List all clusters, the worst and then the largest first."""
 
-    async def ask(desk: Desk) -> None:
-        from guardrail_mw.cli.clusters.telling import figures_of, ranked, tell_list
+    async def ask(work: Asked) -> None:
+        _tell(await work.clusters(), as_json=as_json)
 
-        state, given, splits = await desk.state(), await desk.given(), await desk.splits()
-        orders = {each.id: desk.orders(each, given, splits) for each in state.clusters}
-        if as_json:
-            found = [figures_of(each, orders[each.id], splits, desk.judge) for each in ranked(state)]
-            _json({"rebuilt": state.rebuilt, "clusters": found})
-        else:
-            _print(tell_list(state, orders, desk.now()))
-
-    _with_desk(policy, ask)
+    _with(ask, url, policy)
 
 
 @clusters.command("show", short_help="Say what is known of a cluster, and what frees it.")
 @click.argument("cluster", metavar="ID")
 @click.option("--html", type=_New, help="Draw it there: one page that needs nothing else.")
 @json_option
-@sharing
-def _show(cluster: str, html: Path | None, policy: str | None, *, as_json: bool) -> None:
+@reachable
+def _show(cluster: str, html: Path | None, url: str | None, policy: str | None, *, as_json: bool) -> None:
     """Say what is known of a cluster, what its verdict rests on, and what frees it."""
 
-    async def ask(desk: Desk) -> None:
-        from guardrail_mw.cli.clusters.picture import picture
-        from guardrail_mw.cli.clusters.telling import figures_of, tell
-
-        state, given, splits = await desk.state(), await desk.given(), await desk.splits()
-        found = desk.find(state, cluster)
-        orders = desk.orders(found, given, splits)
-        if as_json:
-            _json(dict(figures_of(found, orders, splits, desk.judge)))
-        else:
-            _print(tell(found, orders, splits, desk, cold=desk.cold(state, desk.now())))
+    async def ask(work: Asked) -> None:
+        _tell(await work.cluster(cluster), as_json=as_json)
         if html is not None:
-            write(html, picture(found, (await desk.read()).held, desk))
+            write(html, await work.picture(cluster))
 
-    _with_desk(policy, ask)
+    _with(ask, url, policy)
 
 
 @clusters.command("explain", short_help="Say what two accounts share, and why each is where it is.")
 @click.argument("one", metavar="A")
 @click.argument("other", metavar="B")
-@sharing
-def _explain(one: str, other: str, policy: str | None) -> None:
+@json_option
+@reachable
+def _explain(one: str, other: str, url: str | None, policy: str | None, *, as_json: bool) -> None:
     """Say what accounts A and B share, why each is in its cluster, and without what it would not be.
 
     The evidence is read and worked out anew, which takes as long as a rebuild.
     """
 
-    async def ask(desk: Desk) -> None:
-        from guardrail_mw.cli.clusters.explaining import explained
-        from guardrail_mw.cli.clusters.telling import tell_both
+    async def ask(work: Asked) -> None:
+        _tell(await work.explain(one, other), as_json=as_json)
 
-        accounts = [home_of(each, only="a") for each in (one, other)]
-        _print(tell_both(await explained(desk, *accounts), desk.settings.known()))
-
-    _with_desk(policy, ask)
+    _with(ask, url, policy)
 
 
 @clusters.command("split", short_help="Split accounts off from the rest of their cluster.")
@@ -118,9 +95,9 @@ def _explain(one: str, other: str, policy: str | None) -> None:
 @click.option("--undo", is_flag=True, help="Take back what was split off from ID before.")
 @_until
 @_reason
-@sharing
+@reachable
 def _split(
-    cluster: str, accounts: Sequence[str], until: str | None, reason: str, policy: str | None, *, free: bool, undo: bool
+    cluster: str, accounts: Sequence[str], reason: str, until: str | None, *, free: bool, undo: bool, **where: str | None
 ) -> None:
     """Keep as evidence that the ACCOUNTs, members of ID, and its other members are not of one operator.
 
@@ -132,23 +109,13 @@ def _split(
     if not undo and not accounts:
         raise Cannot("Name the accounts that are to be split off.")
 
-    async def ask(desk: Desk) -> None:
-        why, every = line_of("reason", reason), desk.settings.every
+    async def ask(work: Asked) -> None:
         if undo:
-            gone = await desk.join(cluster, why)
-            click.echo(f"{plural(len(gone), 'split')} of {cluster} taken back, as of the next rebuild (every {every}).")
-            return
-        homes = [home_of(each, only="a") for each in accounts]
-        made = await desk.split(cluster, homes, why, moment(until, desk.now()))
-        if free:
-            await desk.free(made.side)
-        from guardrail_mw.cli.clusters.telling import until as ending
+            _tell(await work.join(cluster, reason))
+        else:
+            _tell(await work.split(cluster, accounts, reason, until, free=free))
 
-        what = f"{plural(len(made.side), 'account')} split off from {made.cluster} {ending(made.until)}"
-        now = "they are in no cluster" if free else "they are treated as before (--free frees them at once)"
-        click.echo(f"{what}, as of the next rebuild (every {every}). Until then {now}.")
-
-    _with_desk(policy, ask)
+    _with(ask, **where)
 
 
 @clusters.command("release", short_help="Restore all accounts of a cluster within a second.")
@@ -156,10 +123,10 @@ def _split(
 @_until
 @_reason
 @json_option
-@sharing
-def _release(cluster: str, until: str | None, reason: str, policy: str | None, *, as_json: bool) -> None:
+@reachable
+def _release(cluster: str, **rest: Any) -> None:
     """Restore all accounts of ID within a second, and list them; its verdict stays none, and that of what comes of it."""
-    _ordered(policy, cluster, "release", "", reason, until, as_json=as_json)
+    _ordered(cluster, "release", **rest)
 
 
 @clusters.command("label", short_help="Give a cluster a verdict, whatever the model thinks.")
@@ -168,11 +135,10 @@ def _release(cluster: str, until: str | None, reason: str, policy: str | None, *
 @_until
 @_reason
 @json_option
-@sharing
-def _label(cluster: str, verdict: str, until: str | None, reason: str, policy: str | None, *, as_json: bool) -> None:
+@reachable
+def _label(cluster: str, verdict: str, **rest: Any) -> None:
     """Give ID a verdict, whatever the model thinks; with auto the model judges again. It acts within a second."""
-    what, value = ("judge", "") if verdict == "auto" else ("verdict", verdict)
-    _ordered(policy, cluster, what, value, reason, until, as_json=as_json)
+    _ordered(cluster, "label", verdict, **rest)
 
 
 @clusters.command("budget", short_help="Give a material cluster another budget.")
@@ -181,14 +147,14 @@ def _label(cluster: str, verdict: str, until: str | None, reason: str, policy: s
 @_until
 @_reason
 @json_option
-@sharing
-def _budget(cluster: str, tokens: str, until: str | None, reason: str, policy: str | None, *, as_json: bool) -> None:
+@reachable
+def _budget(cluster: str, tokens: str, **rest: Any) -> None:
     """Give ID, which is material, TOKENS a UTC day for all members together; with auto what was worked out holds again.
 
     It acts within a second, and holds for what comes of ID. What was used today stays counted. What is beyond is refused where
     ID's organisation was verified; else it is recorded, by the limit cluster-budget in shadow.
     """
-    _ordered(policy, cluster, "budget", "" if tokens == "auto" else tokens, reason, until, as_json=as_json)
+    _ordered(cluster, "budget", tokens, **rest)
 
 
 @clusters.command("approve", short_help="Let a verdict act without waiting.")
@@ -196,10 +162,10 @@ def _budget(cluster: str, tokens: str, until: str | None, reason: str, policy: s
 @_until
 @_reason
 @json_option
-@sharing
-def _approve(cluster: str, until: str | None, reason: str, policy: str | None, *, as_json: bool) -> None:
+@reachable
+def _approve(cluster: str, **rest: Any) -> None:
     """Let the verdict of ID act on all who are in it now, without waiting."""
-    _ordered(policy, cluster, "approve", "", reason, until, as_json=as_json)
+    _ordered(cluster, "approve", **rest)
 
 
 @clusters.command("reject", short_help="Keep a verdict from acting.")
@@ -207,10 +173,10 @@ def _approve(cluster: str, until: str | None, reason: str, policy: str | None, *
 @_until
 @_reason
 @json_option
-@sharing
-def _reject(cluster: str, until: str | None, reason: str, policy: str | None, *, as_json: bool) -> None:
+@reachable
+def _reject(cluster: str, **rest: Any) -> None:
     """Keep the verdict of ID from acting: it is watched, and its accounts are served as before."""
-    _ordered(policy, cluster, "reject", "", reason, until, as_json=as_json)
+    _ordered(cluster, "reject", **rest)
 
 
 @clusters.command("export", short_help="Write which account is in which cluster to a file.")
@@ -218,26 +184,28 @@ def _reject(cluster: str, until: str | None, reason: str, policy: str | None, *,
 @click.option(
     "--edges", is_flag=True, help="Write the evidence itself, as Parquet, into the folder FILE: for the stages as SQL."
 )
-@sharing
-def _export(file: Path, policy: str | None, *, edges: bool) -> None:
+@reachable
+def _export(file: Path, url: str | None, policy: str | None, *, edges: bool) -> None:
     """Write which account is in which cluster to FILE: account, cluster, verdict, score in nats.
 
     JSON lines, or Parquet where its name ends in .parquet. With --edges, in place of that, edges.parquet, accounts.parquet and
     splits.parquet: what a rebuild reads, for machines that are larger than one (guardrail_mw.clusters.sql).
     """
     if edges:
+        if url:
+            raise Cannot("--edges reads the shared store itself, and goes by no operator's port: leave --url out.")
         _export_edges(file, policy)
         return
 
-    async def ask(desk: Desk) -> None:
+    async def ask(work: Asked) -> None:
         from guardrail_mw.cli.clusters.exporting import export
 
-        state = await desk.state()
-        export(file, state)
-        members = sum(len(each.members) for each in state.clusters)
-        click.echo(f"Written: {file}, {plural(members, 'account')} of {plural(len(state.clusters), 'cluster')}")
+        found = (await work.clusters())["clusters"]
+        export(file, found)
+        members = sum(len(each["members"]) for each in found)
+        click.echo(f"Written: {file}, {plural(members, 'account')} of {plural(len(found), 'cluster')}")
 
-    _with_desk(policy, ask)
+    _with(ask, url, policy)
 
 
 def _export_edges(folder: Path, policy: str | None) -> None:
@@ -290,83 +258,37 @@ def _import(file: Path, policy: str | None, *, history: bool, skip_bad: bool) ->
 
 
 def _ordered(
-    policy: str | None, cluster: str, what: str, value: str, reason: str, until: str | None, *, as_json: bool
+    cluster: str, order: str, value: str = "", *, reason: str, until: str | None, as_json: bool, **where: str | None
 ) -> None:
-    async def ask(desk: Desk) -> None:
-        from guardrail_mw.cli.clusters.telling import budgeted, described
-        from guardrail_mw.cli.clusters.telling import until as ending
+    async def ask(work: Asked) -> None:
+        _tell(await work.order(cluster, order, value, reason, until), as_json=as_json)
 
-        why, end = line_of("reason", reason), moment(until, desk.now())
-        done = await desk.order(cluster, what, value, why, end)
-        if as_json:
-            _json(
-                {
-                    "cluster": done.after.id,
-                    "verdict": done.after.verdict,
-                    "budget": done.after.allowance or None,
-                    "until": end or None,
-                    "touched": list(done.touched),
-                }
-            )
-            return
-        holds = f"Its verdict is {described(done.after)}."
-        if what == "budget":
-            holds = f"Its members share {budgeted(done.after)}."
-        click.echo(f"{done.after.id}: {_said(what, value)} {ending(end)}. {holds}")
-        click.echo(f"{plural(len(done.touched), 'account')} touched:")
-        for account in done.touched[:_SHOWN]:
-            click.echo(f"  {account}")
-        if len(done.touched) > _SHOWN:
-            click.echo(f"  and {len(done.touched) - _SHOWN:,} more; --json has all of them")
-        _advise(done, desk)
-
-    _with_desk(policy, ask)
+    _with(ask, **where)
 
 
-def _said(what: str, value: str) -> str:
-    if what == "budget":
-        return f"given {int(value):,} tokens a UTC day" if value else "what was worked out for it holds again"
-    return {
-        "release": "released",
-        "approve": "approved",
-        "reject": "rejected",
-        "judge": "the model judges again",
-    }.get(what) or f"labelled {value}"
-
-
-def _advise(done: Done, desk: Desk) -> None:
-    """What to do next, where the order does not act by itself."""
-    if done.after.asked is not None and done.before.asked is None:
-        over, wait = f"It newly binds over {desk.settings.approval.over:,} accounts", desk.settings.approval.wait
-        cure = f"To act now: guardrail-mw clusters approve {done.after.id}"
-        click.echo(f"{over}, so they are trimmed for {wait} first. {cure}")
-
-
-def _with_desk(policy: str | None, ask: Callable[[Desk], Awaitable[_T]]) -> _T:
-    """Do something at the desk of the shared store.
+def _with(ask: Callable[[Asked], Awaitable[None]], url: str | None, policy: str | None) -> None:
+    """Ask about the clusters of the server at the port, or of the shared store.
 
     Raises:
         Cannot: it cannot be.
     """
+    if url:
+        by_port(url, ask)
+        return
     found = clustered(policy)
     numeric()
-    from guardrail_mw.worker.desk import Desk, OrderError
+    from guardrail_mw.clusterwork.work import Clusterwork, OrderError
 
-    settings: ClustersSettings = found.clusters  # type: ignore[assignment] # `clustered` has seen to it
-
-    async def asking(guardrail: Guardrail) -> _T:
-        return await ask(Desk(graph_of(guardrail), settings, clock=SystemClock()))
+    async def asking(guardrail: Guardrail) -> None:
+        await ask(Clusterwork.of(guardrail, SystemClock()))
 
     try:
-        return shared(found, asking)
+        shared(found, asking)
     except OrderError as error:
-        raise Cannot(f"{_CALLED.get(error.argument, error.argument)} {error.text}") from error
+        raise Cannot(f"{called(error.argument, error.text)}") from error
 
 
-def _json(found: dict[str, Any]) -> None:
-    click.echo(json.dumps(found, indent=2))
-
-
-def _print(lines: Any) -> None:
-    for line in lines:
+def _tell(answer: dict[str, Any], *, as_json: bool = False) -> None:
+    lines = answer.pop("lines")
+    for line in [json.dumps(answer, indent=2)] if as_json else lines:
         click.echo(line)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from guardrail_mw.cli.clusters.picture import picture
-from guardrail_mw.cli.clusters.telling import tell
 from guardrail_mw.cli.demo.walk.board import line
 from guardrail_mw.cli.output import writing
 from guardrail_mw.clusters.binding import BINDS
+from guardrail_mw.clusterwork.picture import picture
+from guardrail_mw.clusterwork.telling import tell
 from guardrail_mw.engine.desk import Operator
 from guardrail_mw.engine.explaining import explain
 from guardrail_mw.engine.figures import plural, utc

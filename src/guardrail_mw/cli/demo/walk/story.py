@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from guardrail_mw.cli.clusters.telling import nats
 from guardrail_mw.clusters.binding import BINDS
+from guardrail_mw.clusterwork.telling import nats
 from guardrail_mw.engine.figures import plural
 
 if TYPE_CHECKING:

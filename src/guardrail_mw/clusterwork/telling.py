@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
 from guardrail_mw.algorithms import edges, keys
-from guardrail_mw.cli.table import table
 from guardrail_mw.clusters import hours
 from guardrail_mw.clusters.binding import acts
 from guardrail_mw.clusters.features import FEATURES
@@ -17,6 +15,7 @@ from guardrail_mw.clusters.ordering import ordered
 from guardrail_mw.clusters.scores import ASSERTABLE, BOUND, COUNTS, JOINS
 from guardrail_mw.clusters.verdict import ORDER
 from guardrail_mw.engine.figures import plural, span, utc
+from guardrail_mw.engine.table import table
 
 if TYPE_CHECKING:
     from guardrail_mw.clusters.explaining import Explained, Membership
@@ -24,17 +23,19 @@ if TYPE_CHECKING:
     from guardrail_mw.clusters.splitting import Split
     from guardrail_mw.clusters.state import Cluster, Order, State
     from guardrail_mw.clusters.verdict import Judge
-    from guardrail_mw.worker.desk import Desk
+    from guardrail_mw.worker.desk import Desk, Done
 
 __all__ = [
     "FEW",
     "budgeted",
     "described",
-    "figures_of",
+    "done",
+    "hour_of",
     "nats",
     "parts",
     "ranked",
     "signed",
+    "splits_of",
     "tell",
     "tell_both",
     "tell_list",
@@ -44,6 +45,8 @@ __all__ = [
 
 FEW: Final = 10
 _HOUR: Final = 3_600_000_000
+_TOUCHED: Final = 20
+"""Accounts that an order touched, and that are named."""
 _SIDE: Final = 3
 """Accounts of a split that are named."""
 _WIDE: Final = 11
@@ -132,6 +135,34 @@ def tell(cluster: Cluster, orders: Sequence[Order], splits: Sequence[Split], des
     yield from _freeing(cluster, orders, desk)
 
 
+def done(made: Done, what: str, value: str, end: int, desk: Desk) -> Iterator[str]:
+    """What came of an order, the first of the accounts that it touched, and what to do next where it does not act by itself."""
+    holds = f"Its verdict is {described(made.after)}."
+    if what == "budget":
+        holds = f"Its members share {budgeted(made.after)}."
+    yield f"{made.after.id}: {_given(what, value)} {until(end)}. {holds}"
+    yield f"{plural(len(made.touched), 'account')} touched:"
+    for account in made.touched[:_TOUCHED]:
+        yield f"  {account}"
+    if len(made.touched) > _TOUCHED:
+        yield f"  and {len(made.touched) - _TOUCHED:,} more; --json has all of them"
+    if made.after.asked is not None and made.before.asked is None:
+        over, wait = f"It newly binds over {desk.settings.approval.over:,} accounts", desk.settings.approval.wait
+        cure = f"To act now: guardrail-mw clusters approve {made.after.id}"
+        yield f"{over}, so they are trimmed for {wait} first. {cure}"
+
+
+def _given(what: str, value: str) -> str:
+    if what == "budget":
+        return f"given {int(value):,} tokens a UTC day" if value else "what was worked out for it holds again"
+    return {
+        "release": "released",
+        "approve": "approved",
+        "reject": "rejected",
+        "judge": "the model judges again",
+    }.get(what) or f"labelled {value}"
+
+
 def described(cluster: Cluster) -> str:
     """Its verdict, and whether that acts."""
     return f"{cluster.verdict}{', which waits for approval and only trims so far' if cluster.asked is not None else ''}"
@@ -192,7 +223,7 @@ def _acting(cluster: Cluster, orders: Sequence[Order], desk: Desk, now: int) -> 
 
 def _parted(cluster: Cluster, splits: Sequence[Split]) -> Iterator[str]:
     """Who was split off from it, and how that is undone."""
-    mine = _of_cluster(cluster, splits)
+    mine = splits_of(cluster, splits)
     for each in mine:
         few = f"{', '.join(each.side[:_SIDE])}{' and others' if len(each.side) > _SIDE else ''}"
         yield _line(
@@ -202,7 +233,7 @@ def _parted(cluster: Cluster, splits: Sequence[Split]) -> Iterator[str]:
         yield _line("", f"guardrail-mw clusters split {name} --undo --reason … takes back what was split off from {name}")
 
 
-def _of_cluster(cluster: Cluster, splits: Sequence[Split]) -> list[Split]:
+def splits_of(cluster: Cluster, splits: Sequence[Split]) -> list[Split]:
     """Those that were given of it, or of what it descends from."""
     return [each for each in splits if each.cluster in {cluster.id, *cluster.lineage}]
 
@@ -232,7 +263,7 @@ def tell_both(explained: Explained, kinds: Kinds) -> Iterator[str]:
     one, other = explained.one.account, explained.other.account
     yield f"{one} and {other} share {plural(len(explained.shared), 'value')}"
     for each in explained.shared:
-        since = " and ".join(_hour(hour) for hour in each.since)
+        since = " and ".join(hour_of(hour) for hour in each.since)
         what = f"{each.family or 'no family'}, {'bound' if each.bound else 'assertable'}, {plural(each.holders, 'holder')}"
         yield f"  {value_of(each.key, kinds)}: {what}; since {since}"
     for member in (explained.one, explained.other):
@@ -292,46 +323,8 @@ def signed(worth: float) -> str:
     return f"{round(worth, 1) + 0.0:+.1f}"
 
 
-def figures_of(cluster: Cluster, orders: Sequence[Order], splits: Sequence[Split], judge: Judge) -> Mapping[str, Any]:
-    """The same as `tell`, as JSON."""
-    figures = {
-        name: {"figure": figure, "nats": round(worth, 3), "why": why} for name, figure, worth, why in parts(cluster, judge)
-    }
-    return {
-        "cluster": cluster.id,
-        "verdict": cluster.verdict,
-        "acts": acts(cluster),
-        "score": cluster.score / 1000,
-        "members": list(cluster.members),
-        "tied": cluster.tied,
-        "families": list(cluster.families),
-        "exchanges": cluster.exchanges,
-        "begun": cluster.begun,
-        "suspect_since": cluster.suspect,
-        "waits_since": cluster.asked,
-        "approved": cluster.approved,
-        "material_since": cluster.material,
-        "budget": cluster.allowance or None,
-        "organisation": cluster.organisation or None,
-        "counters": {"of": cluster.counters, "until": cluster.until} if cluster.counters else None,
-        "ancestors": list(cluster.ancestors),
-        "figures": figures,
-        "orders": [asdict(each) | {"until": each.until or None} for each in orders],
-        "splits": [_split(each) for each in _of_cluster(cluster, splits)],
-    }
-
-
-def _split(split: Split) -> Mapping[str, Any]:
-    return {
-        "cluster": split.cluster,
-        "accounts": list(split.side),
-        "until": split.until or None,
-        "why": split.why,
-        "at": split.at,
-    }
-
-
-def _hour(hour: int) -> str:
+def hour_of(hour: int) -> str:
+    """An hour of the evidence, which counts them from 2025 on, as text."""
     return utc(edges.EPOCH + hour * _HOUR)[:16]
 
 

@@ -1,4 +1,4 @@
-"""What `clusters explain` asks the library."""
+"""Why two accounts are where they are, worked out anew from what lies in the store."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from guardrail_mw.algorithms import edges
-from guardrail_mw.cli.output import Cannot
 from guardrail_mw.clusters.explaining import Explained, Explainer
 from guardrail_mw.clusters.reading import FAMILIES, table
 from guardrail_mw.clusters.rebuild import HOUR
 from guardrail_mw.clusters.splitting import apart
+from guardrail_mw.engine.accounts import MisuseError
 
 if TYPE_CHECKING:
     from guardrail_mw.worker.desk import Desk
@@ -25,7 +25,7 @@ async def explained(desk: Desk, one: str, other: str) -> Explained:
     """What two accounts share, and why each is where it is, from the evidence that there is now.
 
     Raises:
-        Cannot: nothing is kept of one of them.
+        MisuseError: nothing is kept of one of them.
     """
     state, splits, read = await desk.state(), await desk.splits(), await desk.read()
     now = edges.hour_of(desk.now())
@@ -38,9 +38,8 @@ async def explained(desk: Desk, one: str, other: str) -> Explained:
         )
         for account in (one, other):
             if not found.knows(account):
-                raise Cannot(
-                    f"Nothing is kept of {account}: it has shown nothing for {desk.settings.lookback}, or never did."
-                )
+                text = f"{account} is not known: it has shown nothing for {desk.settings.lookback}, or never did."
+                raise MisuseError("account", text)
         return found.explain(one, other)
 
     return await asyncio.to_thread(work)

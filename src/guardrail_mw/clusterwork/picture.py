@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Final, NamedTuple, get_args
 import numpy as np
 
 from guardrail_mw.algorithms.keys import BITS
-from guardrail_mw.cli.clusters.drawing import Band, Net, bands, net, share
-from guardrail_mw.cli.clusters.telling import described, nats, parts, signed, value_of
 from guardrail_mw.clusters.reading import table
+from guardrail_mw.clusterwork.drawing import Band, Net, bands, net, share
+from guardrail_mw.clusterwork.telling import described, nats, parts, signed, value_of
 from guardrail_mw.engine.figures import utc
 from guardrail_mw.pages import document
 from guardrail_mw.values import Family
