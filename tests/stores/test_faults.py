@@ -253,7 +253,8 @@ async def test_flapping(guardrail_start: Start, mode: str) -> None:
             finally:
                 server.thaw()
             await g.comes_back()
-        assert g.seen["store.opened"] == g.seen["store.closed"] == 2
+        # On a busy machine a store that was just thawed may be late once more.
+        assert g.seen["store.opened"] == g.seen["store.closed"] >= 2
         answers = await g.until(_flap(server, 8, 0.03))
         assert set(answers) <= {mode, "store"}
         assert len([task for task in asyncio.all_tasks() if task.get_name() == "guardrail store probe"]) <= 1
