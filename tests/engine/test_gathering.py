@@ -11,11 +11,13 @@ from guardrail_mw.algorithms import keys
 from guardrail_mw.algorithms.activity import unpack
 from guardrail_mw.algorithms.edges import hour_of
 from guardrail_mw.algorithms.edges import unpack as edges_of
-from guardrail_mw.clusters.state import BINDING
+from guardrail_mw.clusters.binding import FREE
+from guardrail_mw.clusters.state import BINDING, EDITION
 from guardrail_mw.engine.gathering import Releases
 from guardrail_mw.engine.making import gathering
 from guardrail_mw.errors import PluginError, StoreError
 from guardrail_mw.stores.base import Change, Held
+from guardrail_mw.worker.desk import published
 
 from ..asgi.kit import KEY, OTHER_KEY, CountingStore, Guarded, Upstream, policy  # noqa: TID252 - the kit of the pipeline's tests
 
@@ -42,8 +44,14 @@ async def held(api: Guarded) -> list[Held]:
     """What the store keeps of everybody."""
     await api.guardrail.drain()
     assert api.guardrail._gathering is not None
-    await api.guardrail._gathering.flush(api.store)
+    await api.guardrail.report()
     return [each async for batch in api.store.read(0) for each in batch]
+
+
+async def standing(api: Guarded, account: str) -> dict[str, str]:
+    """What it says of the account's cluster."""
+    fields = (await api.store.export(account))["standing"]["fields"]
+    return {name: fields[name] for name in FREE if name in fields}
 
 
 async def test_what_a_proved_account_shows_and_does_is_kept() -> None:
@@ -97,8 +105,8 @@ async def test_a_new_account_is_placed_by_the_records_that_came_with_its_charge(
     cluster = "0123456789ab"
     await api.store.mark({shown[keys.NETWORK]: ((cluster, 9_000),), shown[keys.SYSTEM]: ((cluster, 9_000),)}, {})
     binding = {cluster: {"cluster": cluster, "verdict": "suspect", "families": "client,network"}}
-    await api.store.keep(BINDING, json.dumps(binding).encode())
-    await held(api)
+    await published(api.store, binding)
+    await api.guardrail.see()
     await api.post(CHAT, asked(), OTHER_KEY, AGENT)
     await api.guardrail.drain()
     account = api.store.bills[-1].candidate
@@ -108,6 +116,48 @@ async def test_a_new_account_is_placed_by_the_records_that_came_with_its_charge(
     await api.post(CHAT, asked(), OTHER_KEY, AGENT)
     assert _traits(api).verdict == "suspect"
     assert api.guardrail.counts.read()["clusters.placed"] == 1
+
+
+async def test_whoever_is_placed_while_a_cluster_is_released_is_released_too() -> None:
+    """By a process that has not heard of it yet; once it has, and however late the settlement that placed them came."""
+    api = guarded()
+    await api.post(CHAT, asked(), KEY, AGENT)
+    (found,) = await held(api)
+    shown = {edge.key >> keys.BITS: edge.key for edge in edges_of(found.edges)}
+    cluster = "0123456789ab"
+    await api.store.mark({shown[keys.NETWORK]: ((cluster, 9_000),), shown[keys.SYSTEM]: ((cluster, 9_000),)}, {})
+    await published(api.store, {cluster: {"cluster": cluster, "verdict": "suspect", "families": "client,network"}})
+    await api.guardrail.see()
+    await published(api.store, {cluster: {"cluster": cluster, "verdict": "none", "budget": "7000"}})
+    await api.post(CHAT, asked(), OTHER_KEY, AGENT)
+    await api.guardrail.drain()
+    account = api.store.bills[-1].candidate
+    assert await standing(api, account) == {"cluster": cluster, "verdict": "suspect", "families": "client,network"}
+    for late in ({}, {"verdict": "suspect", "families": "client,network"}):
+        await api.store.remember(account, [Change("set", name, value) for name, value in late.items()])
+        await api.guardrail.see()
+        assert await standing(api, account) == {"cluster": cluster, "verdict": "none", "budget": "7000"}
+    api.clock.advance(5)
+    await api.store.remember(account, [Change("set", "verdict", "confirmed")])  # as a rebuild has it meanwhile
+    await api.guardrail.see()
+    assert (await standing(api, account))["verdict"] == "confirmed"
+
+
+async def test_verdicts_are_read_where_they_changed() -> None:
+    api = guarded()
+    read: list[str] = []
+    recall = api.store.recall
+
+    async def counted(name: str) -> bytes | None:
+        read.append(name)
+        found: bytes | None = await recall(name)
+        return found
+
+    api.store.recall = counted
+    await published(api.store, {"0123456789ab": {"verdict": "suspect"}})
+    for _ in range(3):
+        await api.guardrail.see()
+    assert read == [EDITION, BINDING, EDITION, EDITION]
 
 
 async def test_who_was_split_off_is_left_to_the_rebuild_until_that_ends() -> None:

@@ -14,14 +14,15 @@ if TYPE_CHECKING:
 
     from guardrail_mw.clusters.splitting import Split
 
-__all__ = ["BINDING", "ORDERS", "SPLITS", "STATE", "Cluster", "Given", "Merged", "Order", "State"]
+__all__ = ["BINDING", "EDITION", "ORDERS", "SPLITS", "STATE", "Cluster", "Given", "Merged", "Order", "State"]
 
 STATE: Final = "clusters"
 BINDING: Final = "clusters.binding"
+EDITION: Final = "clusters.edition"
 ORDERS: Final = "clusters.orders"
 SPLITS: Final = "clusters.splits"
-"""What a store keeps under (`Graph.keep`): all clusters; which verdicts are in force, for processes that place newcomers; what
-operators have said, and what they have split."""
+"""What a store keeps under (`Graph.keep`): all clusters; which verdicts are in force, for processes that place newcomers; a few
+bytes that are others with each change of those; what operators have said, and what they have split."""
 
 _FORMAT = 1
 

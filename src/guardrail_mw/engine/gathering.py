@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Final
 
 from guardrail_mw.algorithms import edges
 from guardrail_mw.algorithms.keys import RELEASE
-from guardrail_mw.clusters.binding import kept_apart
+from guardrail_mw.clusters.binding import FREE, changes, kept_apart
 from guardrail_mw.clusters.collecting import Collector
 from guardrail_mw.clusters.placing import Placer
-from guardrail_mw.clusters.state import BINDING
+from guardrail_mw.clusters.state import BINDING, EDITION
 from guardrail_mw.stores.base import Activity, Change, Graph
 
 if TYPE_CHECKING:
@@ -32,6 +32,8 @@ MOST: Final = 50_000
 """Accounts with something to report; beyond it what comes is lost until the next report, and counted."""
 _WEEK: Final = 7 * 86_400_000_000
 _MOVES: Final = 2 * 86_400_000_000
+_SETTLING: Final = 5_000_000
+"""µs after which a settlement has surely reached the store."""
 _NOTHING: Final[tuple[Change, ...]] = ()
 
 
@@ -84,8 +86,10 @@ class Gathering:
         self._established = settings.established.us
         self._placer = Placer(settings.known())
         self._done: dict[tuple[str, int], list[int]] = {}
-        self._pending: dict[str, tuple[Change, ...]] = {}
+        self._pending: dict[str, tuple[str, int]] = {}
         self._verdicts: dict[str, dict[str, str]] = {}
+        self._edition = b""
+        self._told: dict[str, tuple[str, dict[str, str], int]] = {}
 
     # A request
 
@@ -111,9 +115,7 @@ class Gathering:
         if placed is None:
             return
         self._observer.count("clusters.placed")
-        given = {"cluster": placed.cluster, "verdict": "watched", **self._verdicts.get(placed.cluster, {})}
-        changes = [Change("set", name, value) for name, value in given.items() if value]
-        self._pending[bill.candidate] = (*changes, Change("first", "joined", str(receipt.now)))
+        self._pending[bill.candidate] = (placed.cluster, receipt.now)
 
     def _is_new(self, exchange: Exchange, now: int) -> bool:
         """Whether the account is not established: who is, is not drawn in by what comes from others between rebuilds."""
@@ -127,7 +129,20 @@ class Gathering:
         """What its standing learns of where the account belongs; goes with the settlement."""
         if not self._pending or exchange.subject is None:
             return _NOTHING
-        return self._pending.pop(exchange.subject.candidate, _NOTHING)
+        account = exchange.subject.candidate
+        cluster, joined = self._pending.pop(account, ("", 0))
+        if not cluster:
+            return _NOTHING
+        given = self._given(cluster)
+        self._told[account] = (cluster, given, self._clock.now())
+        return (
+            *[Change("set", name, value) for name, value in given.items() if value],
+            Change("first", "joined", str(joined)),
+        )
+
+    def _given(self, cluster: str) -> dict[str, str]:
+        """What the standing of somebody who is placed there gets, as far as this process knows."""
+        return {**FREE, "cluster": cluster, "verdict": "watched", **self._verdicts.get(cluster, {})}
 
     def tried(self, exchange: Exchange) -> None:
         """The account asked for something, whatever it got: what it wants is known by what it asks for."""
@@ -162,7 +177,7 @@ class Gathering:
     # Beside requests
 
     async def flush(self, store: Graph) -> None:
-        """Report what accounts did, and see which verdicts are in force. Every 10 s.
+        """Report what accounts did. Every 10 s.
 
         Raises:
             StoreError: the store failed; what was to be reported is lost, and counted.
@@ -175,9 +190,31 @@ class Gathering:
             except Exception:
                 self._observer.count("clusters.activity_lost", len(activities))
                 raise
-        kept = await store.recall(BINDING)
-        if kept is not None:
-            self._verdicts = json.loads(kept)
+
+    async def see(self, store: Graph) -> None:
+        """See which verdicts are in force, where that changed; who was placed here meanwhile, by what held before, is set right.
+
+        Twice a second: a cluster that was released is so for its newcomers, too, within a second.
+
+        Raises:
+            StoreError: the store failed; it is seen the next time.
+        """
+        edition = await store.recall(EDITION)
+        if edition is None or edition != self._edition:
+            kept = await store.recall(BINDING)
+            self._verdicts = json.loads(kept) if kept is not None else {}
+            self._edition = edition or b""
+        if not self._told:
+            return
+        now = self._clock.now()
+        self._told = {account: told for account, told in self._told.items() if now - told[2] < _SETTLING}
+        wrong = [
+            (account, changes(self._given(cluster)))
+            for account, (cluster, given, _) in self._told.items()
+            if given != self._given(cluster)
+        ]
+        if wrong:
+            await store.assign(wrong)
 
 
 def _proved(exchange: Exchange) -> Subject | None:

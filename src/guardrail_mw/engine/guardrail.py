@@ -214,6 +214,7 @@ class Guardrail:
                 keeper.often("switches", SWITCHES_EVERY, self.read_switches)
             if self._gathering is not None and isinstance(self._clock, SystemClock):
                 keeper.often("activity", LEARN_EVERY, self.report)
+                keeper.often("verdicts", SWITCHES_EVERY, self.see)
                 if self.policy.clusters is not None and self.policy.clusters.rebuild == "here":
                     keeper.start("clusters", self.worker().run())
             self._look_often(keeper)
@@ -302,6 +303,16 @@ class Guardrail:
         """
         if self._gathering is not None and isinstance(self.store, Graph):
             await self._gathering.flush(self.store)
+            await self._gathering.see(self.store)
+
+    async def see(self) -> None:
+        """See which verdicts are in force, where the policy has clusters. Twice a second.
+
+        Raises:
+            StoreError: the store failed.
+        """
+        if self._gathering is not None and isinstance(self.store, Graph):
+            await self._gathering.see(self.store)
 
     def _look_often(self, keeper: Keeper) -> None:
         if self.policy.verification is not None and isinstance(self._clock, SystemClock) and not keeper.runs("cases"):

@@ -8,6 +8,7 @@ import logging
 import secrets
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
+from hashlib import blake2b
 from typing import TYPE_CHECKING, Final
 
 from guardrail_mw.algorithms import edges
@@ -16,19 +17,19 @@ from guardrail_mw.clusters.ordering import Judging, decided, orders_of
 from guardrail_mw.clusters.reading import Read, Reader
 from guardrail_mw.clusters.settings import MOST_TOKENS
 from guardrail_mw.clusters.splitting import Split, holding, read_splits, until_when, write_splits
-from guardrail_mw.clusters.state import BINDING, ORDERS, SPLITS, STATE, Cluster, Given, Order, State
+from guardrail_mw.clusters.state import BINDING, EDITION, ORDERS, SPLITS, STATE, Cluster, Given, Order, State
 from guardrail_mw.errors import StoreError
 from guardrail_mw.stores.base import Change
 from guardrail_mw.worker.orders import read_orders, write_orders
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Collection, Sequence
+    from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 
     from guardrail_mw.clock import Clock
     from guardrail_mw.clusters.settings import ClustersSettings
     from guardrail_mw.stores.base import Graph, Held
 
-__all__ = ["Desk", "Done", "OrderError", "UnknownError"]
+__all__ = ["Desk", "Done", "OrderError", "UnknownError", "published"]
 
 logger = logging.getLogger("guardrail_mw.operators")
 
@@ -285,10 +286,10 @@ class Desk:
                 yield each
 
     async def _bind(self, clusters: Sequence[Cluster]) -> None:
-        """Tell processes what newcomers are to have; they look every 10 s."""
+        """Tell processes what newcomers are to have."""
         kept = await self._store.recall(BINDING)
         known = json.loads(kept) if kept is not None else {}
-        await self._store.keep(BINDING, json.dumps({**known, **in_force(clusters)}, sort_keys=True).encode())
+        await published(self._store, {**known, **in_force(clusters)})
 
     def _moment(self, given: Given) -> int:
         """Now, and later than whatever was said before: the latest word counts."""
@@ -318,6 +319,16 @@ class Desk:
             yield
         finally:
             await self._store.elect(_POST, who, 0)
+
+
+async def published(store: Graph, verdicts: Mapping[str, Mapping[str, str]]) -> None:
+    """Tell every process what the standing of a newcomer gets, by cluster.
+
+    They see it within a second, and set right whom they have placed meanwhile.
+    """
+    blob = json.dumps(verdicts, sort_keys=True).encode()
+    await store.keep(BINDING, blob)
+    await store.keep(EDITION, blake2b(blob, digest_size=8).digest())  # after it: whoever sees this reads that
 
 
 def _budgeted(cluster: Cluster, tokens: str) -> None:

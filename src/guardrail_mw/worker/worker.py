@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 import secrets
 from asyncio import sleep
@@ -17,12 +16,12 @@ from guardrail_mw.clusters.ordering import Judging
 from guardrail_mw.clusters.reading import Read, Reader, table
 from guardrail_mw.clusters.rebuild import HOUR, Rebuilt, Rules, rebuild
 from guardrail_mw.clusters.splitting import read_splits
-from guardrail_mw.clusters.state import BINDING, ORDERS, SPLITS, STATE, Given, State
+from guardrail_mw.clusters.state import ORDERS, SPLITS, STATE, Given, State
 from guardrail_mw.errors import StoreError
 from guardrail_mw.stores.base import Change
 from guardrail_mw.worker.alerts import alerts
 from guardrail_mw.worker.carrying import Carrying
-from guardrail_mw.worker.desk import Desk, OrderError
+from guardrail_mw.worker.desk import Desk, OrderError, published
 from guardrail_mw.worker.orders import read_orders
 
 if TYPE_CHECKING:
@@ -132,7 +131,7 @@ class Worker:
         read, done = await asyncio.to_thread(_rebuilt, reader, before, given, rules, now)
         await self._store.keep(STATE, await asyncio.to_thread(done.state.pack))
         self._alert(before, done.state, given)  # at once: the next rebuild compares with what is kept now
-        await self._store.keep(BINDING, json.dumps(in_force(done.state.clusters)).encode())
+        await published(self._store, in_force(done.state.clusters))
         await self._store.mark(done.marks, {})
         parted = {each.id for each in splits}
         late = [each for each in read_splits(await self._store.recall(SPLITS)) if each.id not in parted]
