@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -12,45 +10,17 @@ from typing import Any
 import pytest
 
 from .server import MESSAGE, SLOW, Guarded
+from .typescript import compiled
 
 pytestmark = pytest.mark.slow
 
-HERE = Path(__file__).parent
-EXAMPLE = HERE.parent.parent / "examples" / "typescript" / "guardrail-fetch.ts"
-PACKAGES = ("@anthropic-ai/sdk", "openai", "typescript@5")
-COMPILE = (
-    "--strict", "--noUncheckedIndexedAccess", "--target", "es2023", "--module", "nodenext", "--skipLibCheck",
-    "--lib", "es2023,dom,dom.iterable", "--allowImportingTsExtensions", "--rewriteRelativeImportExtensions",
-)  # fmt: skip
-USAGE = """
-import Anthropic from "@anthropic-ai/sdk";
-import OpenAI from "openai";
-import { solving } from "./guardrail-fetch.ts";
-
-export const clients = [new OpenAI({ fetch: solving(fetch) }), new Anthropic({ fetch: solving(fetch, { longest: 5 }) })];
-"""
+SCRIPT = Path(__file__).with_name("typescript.mjs")
 
 
 @pytest.fixture(scope="module")
 def script(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The scenarios beside what the example compiles to, in a folder of their own, outside the repository."""
-    npm = shutil.which("npm")
-    if shutil.which("node") is None or npm is None:
-        reason = "No node and npm. Install them with: apt-get install nodejs npm"
-        if os.environ.get("CI", "").lower() == "true":
-            pytest.fail(reason, pytrace=False)
-        pytest.skip(reason)
-    folder = tmp_path_factory.mktemp("npm")
-    (folder / "package.json").write_text('{"private": true, "type": "module"}')
-    install = [npm, "install", "--no-audit", "--no-fund", *PACKAGES]
-    subprocess.run(install, cwd=folder, check=True, capture_output=True, timeout=300)
-    shutil.copy(EXAMPLE, folder)
-    (folder / "usage.ts").write_text(USAGE)
-    for name, options in ((EXAMPLE.name, ["--erasableSyntaxOnly"]), ("usage.ts", ["--noEmit"])):
-        command = [str(folder / "node_modules" / ".bin" / "tsc"), *COMPILE, *options, name]
-        compiled = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False, timeout=300)
-        assert compiled.returncode == 0, compiled.stdout
-    return Path(shutil.copy(HERE / "typescript.mjs", folder))
+    """The scenarios beside the example."""
+    return compiled(SCRIPT, tmp_path_factory.mktemp("npm"))
 
 
 def run(script: Path, server: Guarded, scenario: str, **options: Any) -> Any:
