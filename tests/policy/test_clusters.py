@@ -6,6 +6,8 @@ from collections.abc import Callable
 
 import pytest
 
+from guardrail_mw.clusters.ordering import Judging
+from guardrail_mw.clusters.verdict import Judge
 from guardrail_mw.errors import Problem
 from guardrail_mw.policy import loads
 
@@ -45,6 +47,16 @@ def test_it_is_written_as_it_was_read() -> None:
         BEGIN + "  every: 5m\n  kinds: {badge: {family: reputation, bound: true}}\n  shared_networks: [192.0.2.0/24]\n"
     )
     assert policy.written()["clusters"] == said
+
+
+def test_the_shipped_thresholds_can_be_written() -> None:
+    """Scores are nats of a logistic model, 0 at even odds, and the shipped threshold may lie below that."""
+    judge = Judge.shipped()
+    suspect, confirmed = judge.suspect / 1000, judge.confirmed / 1000
+    policy = loads(BEGIN + f"  verdict: {{suspect: {suspect}, confirmed: {confirmed}}}\n")
+    assert policy.clusters is not None
+    assert Judging.of(policy.clusters).judge == judge
+    assert loads(BEGIN + "  verdict: {suspect: -1000, confirmed: -999}\n").clusters is not None
 
 
 @pytest.mark.parametrize(

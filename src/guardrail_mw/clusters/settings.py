@@ -34,7 +34,7 @@ _DOMAIN: Final = re.compile(r"(?!-)[a-z0-9-]{1,63}(\.(?!-)[a-z0-9-]{1,63})+", re
 _BUILT_IN: Final = {kind.name: kind for kind in BUILT_IN}
 
 _KindName: TypeAlias = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,39}$")]
-_Nats: TypeAlias = Annotated[float, Field(ge=0, le=1_000)]
+_Nats: TypeAlias = Annotated[float, Field(ge=-1_000, le=1_000)]
 
 
 class KindSettings(Settings):
