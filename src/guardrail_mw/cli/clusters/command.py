@@ -27,6 +27,7 @@ __all__ = ["clusters"]
 
 _T = TypeVar("_T")
 _SHOWN: Final = 20
+_HOUR: Final = 3_600_000_000
 _CALLED: Final = {"cluster": "ID", "account": "ACCOUNT", "tokens": "TOKENS"}
 _New = click.Path(dir_okay=False, writable=True, allow_dash=False, path_type=Path)
 _reason = click.option("--reason", required=True, help="Why, in a line.")
@@ -216,14 +217,14 @@ def _reject(cluster: str, until: str | None, reason: str, policy: str | None, *,
 @clusters.command("export", short_help="Write which account is in which cluster to a file.")
 @click.argument("file", type=click.Path(path_type=Path))
 @click.option(
-    "--edges", is_flag=True, help="Write the evidence itself, as Parquet, into the folder FILE: for the stages as SQL."
+    "--edges", is_flag=True, help="Write the evidence itself, as Parquet, into the folder FILE: for `clusters form`."
 )
 @sharing
 def _export(file: Path, policy: str | None, *, edges: bool) -> None:
     """Write which account is in which cluster to FILE: account, cluster, verdict, score in nats.
 
     JSON lines, or Parquet where its name ends in .parquet. With --edges, in place of that, edges.parquet, accounts.parquet and
-    splits.parquet: what a rebuild reads, for machines that are larger than one (guardrail_mw.clusters.sql).
+    splits.parquet: what a rebuild reads, for `guardrail-mw clusters form` on another machine, or on many.
     """
     if edges:
         _export_edges(file, policy)
@@ -250,8 +251,15 @@ def _export_edges(folder: Path, policy: str | None) -> None:
 
         try:
             with writing(folder):
-                now, lookback = SystemClock().now(), settings.lookback_days
-                return await export_edges(graph_of(guardrail), folder, now=now, lookback=lookback, hours=settings.hours)
+                return await export_edges(
+                    graph_of(guardrail),
+                    folder,
+                    now=SystemClock().now(),
+                    lookback=settings.lookback_days,
+                    hours=settings.hours,
+                    kinds=settings.known(),
+                    age=settings.established.us // _HOUR,
+                )
         except ImportError as error:
             raise Cannot(f"Parquet files need pyarrow, not installed here. {error}") from error
 
