@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from click.testing import Result
 
+from guardrail_mw.cli.output import Cannot
 from guardrail_mw.cli.simulate import tracing, worlds, writing
 from guardrail_mw.simulate.run import Pace
 from guardrail_mw.simulate.world.arrays import HOUR, MINUTE
@@ -77,7 +78,7 @@ def test_quick_has_the_pace_that_is_wanted(run: Run, monkeypatch: pytest.MonkeyP
 
     def begun(plan: Any, _folder: Any) -> Any:
         plans.append(plan)
-        raise worlds.Cannot("enough")
+        raise Cannot("enough")
 
     monkeypatch.setattr(worlds, "_experiment", begun)
     assert run("simulate", "--quick", "--every", every, "--feed", "none", "--without", "release").stderr == "enough\n"

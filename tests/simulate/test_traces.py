@@ -17,6 +17,8 @@ from guardrail_mw.cli import main
 from guardrail_mw.policy import load
 from guardrail_mw.simulate.timeline import step_of
 from guardrail_mw.simulate.told import policy_for, trace_kinds
+from guardrail_mw.simulate.trace_page import _last_looks, _length, trace_page
+from guardrail_mw.simulate.trace_report import tell_trace
 from guardrail_mw.simulate.traces import Row, Trace, TraceError
 from guardrail_mw.simulate.tracing import Traced
 from guardrail_mw.simulate.world.arrays import DAY, HOUR, MINUTE, SECOND
@@ -327,3 +329,34 @@ def test_steps_of_a_timeline() -> None:
     assert [step_of(7, 7 + length) // SECOND for length in lengths] == [
         1, 1, 60, 60, 600, 6 * 3600, 6 * 3600, 86_400, 7 * 86_400, 364 * 86_400,
     ]  # fmt: skip
+
+
+def test_what_a_page_says_of_many_clusters_and_of_refusals() -> None:
+    """The largest twenty of 23; three requests of ten are worse off, and of six labels four are drawn; two rebuilds a step."""
+    clusters = [{"cluster": f"{n:012x}", "verdict": "watched", "accounts": 40 - n, "families": []} for n in range(23)]
+    label = {"accounts": 1, "held": 0.5, "precision": None, "recall": 1.0}
+    figures: dict[str, Any] = {
+        "trace": "t.jsonl", "policy": "p.yaml", "policy_hash": "0123", "feed": "links", "without": [], "linked": True,
+        "short": False, "start": 0, "end": 30 * MINUTE - 1, "requests": 10, "bad": 2, "accounts": 6, "clusters": clusters,
+        "codes": {"served": 7, "delayed": 1, "limited": 2},
+        "timeline": {
+            "start": 0, "seconds": 600, "codes": {"served": [3, 4, 0], "delayed": [0, 0, 1], "limited": [0, 0, 2]},
+            "labels": {f"<{n}>": [n, 0, 0] for n in range(6)},
+        },
+        "looks": [[5 * MINUTE, 1, 3], [9 * MINUTE, 1, 7], [25 * MINUTE, 2, 9]],
+        "labels": {f"<{n}>": label for n in range(6)} | {"pairs": {"own": 1}},
+    }  # fmt: skip
+    page = Checked()
+    page.feed(trace_page(figures))
+    assert (page.open, page.plots) == ([], 3)
+    assert "trimmed, delayed or refused" in page.text
+    assert "23 at the end, of which the 20 largest stand here." in page.text
+    assert "limited220%" in page.text
+    assert "<0>150%-1.0000" in page.text
+    assert _last_looks(figures["looks"], 0, 600, 3) == [7, 7, 9]
+    told = list(tell_trace(figures))
+    assert told[1] == "10 requests of 6 accounts: 7 served, 1 delayed, 2 limited; 2 rows left out"
+    assert told[2:4] == ["23 clusters", "  000000000000  watched         40 accounts, by -"]
+    assert told[23] == "  and 3 smaller ones"
+    for seconds, said in ((1, "1 second"), (600, "10 minutes"), (21_600, "6 hours"), (7 * 86_400, "7 days")):
+        assert _length(seconds) == said

@@ -20,7 +20,8 @@ _LABELS: Final = ("accounts", "requests held", "precision", "recall")
 _MEANINGS: Final = {
     "held": "Requests of the label's accounts that are in one of its clusters at the end, of all its requests. A cluster is that "
     "label's of which more than half of the members are.",
-    "precision": "B-cubed: of the members of an account's cluster, the share that has its label; averaged over its accounts.",
+    "precision": "B-cubed: of the members of an account's cluster, the share that has its label; averaged over its accounts that "
+    "are in one.",
     "recall": "B-cubed: of the accounts of a label, the share that is in an account's cluster; averaged over its accounts.",
 }
 
@@ -135,8 +136,7 @@ def _moment(us: int) -> str:
 
 
 def _length(seconds: int) -> str:
-    """`a day`, `10 minutes`."""
-    for size, unit in ((86_400, "day"), (3_600, "hour"), (60, "minute"), (1, "second")):
-        if seconds % size == 0:
-            return f"{seconds // size} {unit}{'s' if seconds > size else ''}"
-    return f"{seconds} seconds"
+    """`1 day`, `10 minutes`."""
+    units = ((86_400, "day"), (3_600, "hour"), (60, "minute"), (1, "second"))
+    size, unit = next(each for each in units if seconds % each[0] == 0)
+    return f"{seconds // size} {unit}{'s' if seconds > size else ''}"
