@@ -25,6 +25,8 @@ from guardrail_mw.clusters.splitting import Split, renaming, write_splits
 from guardrail_mw.clusters.splitting import apart as parted
 from guardrail_mw.clusters.sql import DuckDB, Engine, Found, Spark, export_edges, form_from_parquet
 from guardrail_mw.clusters.sql.engine import needs
+from guardrail_mw.clusters.sql.export import Exported
+from guardrail_mw.clusters.sql.in_memory import read_exported
 from guardrail_mw.clusters.sql.stages import run
 from guardrail_mw.clusters.state import SPLITS
 from guardrail_mw.errors import StoreError
@@ -209,6 +211,19 @@ def test_duckdb_splits_busy_groups_as_numpy_does(duck: DuckDB, tmp_path: Path, s
     answer, same = both(duck, crowd.held(), tmp_path, small.NOW, splits=cut(crowd, seed))
     assert answer == same
     assert edged(duck.rows("select account, key, first from edges")) == edged(shown(parted(crowd.held(), cut(crowd, seed))))
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_an_export_that_is_read_whole_is_what_a_rebuild_reads(tmp_path: Path, seed: int) -> None:
+    need("pyarrow")
+    crowd, splits = busy(seed), cut(busy(seed), seed)
+    for holding in ([], splits):
+        held = crowd.held(np.random.default_rng(seed).permutation(crowd.edges).tolist())
+        read = read_exported(Exported(*map(Path, written(held, tmp_path, holding))))
+        expected = parted(crowd.held(), holding)
+        assert list(read.accounts) == list(expected.accounts)
+        assert read.since.tolist() == expected.since.tolist()
+        assert edged(shown(read)) == edged(shown(expected))
 
 
 def shown(held: Holdings) -> Iterator[tuple[str, int, int]]:

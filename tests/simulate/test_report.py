@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,8 @@ from click.testing import CliRunner
 from guardrail_mw.cli import main
 from guardrail_mw.simulate import pooling
 from guardrail_mw.simulate.report import percent
+
+from .checked import Checked
 
 TOWN = {
     "name": "a <small> town",
@@ -66,33 +67,6 @@ def test_percent() -> None:
     assert [percent(share) for share in (0.0, 1.0, 0.00123, 0.5, None)] == ["0%", "100%", "0.123%", "50%", "-"]
 
 
-class Checked(HTMLParser):
-    """Every element is closed in its place, and nothing is fetched."""
-
-    VOID = frozenset({"meta", "line", "polyline", "rect"})
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.open: list[str] = []
-        self.text = ""
-        self.plots = 0
-
-    def handle_starttag(self, tag: str, attrs: Any) -> None:
-        assert not {"src", "href", "onclick"} & {name for name, _ in attrs}
-        self.plots += tag == "svg"
-        if tag not in self.VOID:
-            self.open.append(tag)
-
-    def handle_endtag(self, tag: str) -> None:
-        assert self.open.pop() == tag
-
-    def handle_startendtag(self, tag: str, attrs: Any) -> None:
-        assert tag in self.VOID
-
-    def handle_data(self, data: str) -> None:
-        self.text += data
-
-
 def test_the_command_writes_everything(tmp_path: Path) -> None:
     file, out = tmp_path / "town.yaml", tmp_path / "out"
     file.write_text(yaml.safe_dump(TOWN))
@@ -139,12 +113,7 @@ def test_a_scenario_that_cannot_be(text: str, said: str, tmp_path: Path) -> None
     assert said in ran.output
 
 
-def test_options_that_do_not_go_together(tmp_path: Path) -> None:
-    file = tmp_path / "town.yaml"
-    file.write_text("days: 3")
-    ran = CliRunner().invoke(main, ["simulate", "--quick", "--scenario", str(file)])
-    assert ran.exit_code == 2
-    assert "leave out one" in ran.output
+def test_what_is_no_seed() -> None:
     bad = CliRunner().invoke(main, ["simulate", "--seeds", "1,x"])
     assert bad.exit_code == 2
     assert "is no seed" in bad.output

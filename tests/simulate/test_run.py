@@ -13,7 +13,7 @@ from guardrail_mw.simulate import checkpoints
 from guardrail_mw.simulate.ablation import spared
 from guardrail_mw.simulate.checkpoints import CheckpointError
 from guardrail_mw.simulate.experiment import Experiment, Plan, TwinError
-from guardrail_mw.simulate.guarding import secrets_of
+from guardrail_mw.simulate.guarding import policy_of, secrets_of
 from guardrail_mw.simulate.run import Pace, Run, looks
 from guardrail_mw.simulate.world.arrays import DAY, HOUR, MINUTE
 from guardrail_mw.simulate.world.scenario import Scenario
@@ -180,6 +180,27 @@ def hours_of(left_out: tuple[str, ...]) -> bool:
     assert run.policy.clusters is not None
     assert spared(run.policy.clusters, ("timing",)).hours is False
     return run.policy.clusters.hours
+
+
+def test_without_releases_no_model_is_new() -> None:
+    world = World(scenario(accounts=40, models=[{"name": "old"}, {"name": "new", "released": 1.5}]), 1)
+    for left_out, told in ((frozenset[str](), True), (frozenset({"release"}), False)):
+        policy = policy_of("guardrail:campaign", world, "links", left_out)
+        assert any(each.released is not None for each in policy.models.values()) is told
+
+
+def test_the_store_and_the_events_of_a_policy_are_left_alone(tmp_path: Path) -> None:
+    """Nobody answers at that URL; and no file of events comes to be."""
+    path = tmp_path / "policy.yaml"
+    path.write_text(
+        "version: 1\nextends: guardrail:campaign\nstore: {url: 'redis://127.0.0.1:1/0'}\n"
+        f"telemetry: {{events: [{{use: jsonl, with: {{path: {tmp_path / 'events.jsonl'}}}}}]}}\n"
+    )
+    world = World(scenario(accounts=10), 1)
+    run = Run(world, Nobody(), policy=str(path), pace=Pace(windows=()))
+    run.go(world.start + 1)
+    assert shown(run)
+    assert [each.name for each in tmp_path.iterdir()] == ["policy.yaml"]
 
 
 def test_without_a_feed_the_guard_sees_traffic_only() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from pathlib import Path
 from typing import Any
@@ -11,10 +12,18 @@ import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner
 
+from guardrail_mw.algorithms import activity, edges, keys
 from guardrail_mw.cli import main
 from guardrail_mw.policy import load
+from guardrail_mw.simulate.timeline import step_of
+from guardrail_mw.simulate.told import policy_for, trace_kinds
+from guardrail_mw.simulate.trace_page import _last_looks, _length, trace_page
+from guardrail_mw.simulate.trace_report import tell_trace
 from guardrail_mw.simulate.traces import Row, Trace, TraceError
-from guardrail_mw.simulate.tracing import trace_kinds
+from guardrail_mw.simulate.tracing import Traced
+from guardrail_mw.simulate.world.arrays import DAY, HOUR, MINUTE, SECOND
+
+from .checked import Checked
 
 KINDS = frozenset({"payment", "agent", "network", "prompt"})
 
@@ -172,6 +181,22 @@ def test_a_farm_in_a_trace_is_found(tmp_path: Path) -> None:
     assert {(row["cluster"], row["verdict"], row["rung"], row["requests"]) for row in people} == {("", "none", "", 2)}
     figures = json.loads((out / "report.json").read_text())
     assert figures["labels"]["farm"] == {"accounts": 25, "held": 1.0, "precision": 1.0, "recall": 1.0}
+    told = (out / "report.txt").read_text()
+    assert told in ran.output
+    assert "guardrail:campaign" in told.splitlines()[0]
+    assert f"  {bots[0]['cluster']}  suspect         25 accounts, by " in told
+    assert sorted(each.name for each in out.iterdir()) == ["report.html", "report.json", "report.txt"]
+    page = Checked()
+    page.feed((out / "report.html").read_text())
+    assert page.open == []
+    assert page.plots == 3  # requests, requests by label, accounts in suspect clusters
+    assert bots[0]["cluster"] in page.text
+    assert "farm25100%1.00001.0000" in page.text
+    timeline = figures["timeline"]
+    assert timeline["seconds"] == 86_400
+    assert timeline["codes"] == {"served": [40] * 38 + [472, 108]}
+    assert timeline["labels"] == {"farm": [0] * 38 + [432, 68]}  # 200 s apart: the first 432 in a day
+    assert figures["looks"][-1][1:] == [1, 25]
 
 
 def test_accounts_as_parquet(tmp_path: Path) -> None:
@@ -186,11 +211,152 @@ def test_accounts_as_parquet(tmp_path: Path) -> None:
     }  # fmt: skip
 
 
-def test_a_trace_has_no_checkpoints(tmp_path: Path) -> None:
-    path = written(tmp_path / "t.jsonl", {"time": 1, "account": "a"})
-    ran = CliRunner().invoke(main, ["simulate", "--trace", str(path), "--checkpoint", str(tmp_path)])
-    assert ran.exit_code == 2
-    assert "has no checkpoints" in ran.output
+def test_a_trace_without_a_row(tmp_path: Path) -> None:
     empty = CliRunner().invoke(main, ["simulate", "--trace", str(written(tmp_path / "e.jsonl", "{"))])
     assert empty.exit_code == 2
     assert "has no row that can be used" in empty.output
+
+
+# What the guard is told
+
+OWN = "version: 1\nextends: guardrail:campaign\nclusters: {kinds: {badge: {family: reputation, bound: true, code: 40}}}\n"
+BADGE = 40
+KNOWN = {keys.PAYMENT, keys.DOMAIN, keys.EMAIL_DOMAIN, keys.ORGANISATION, keys.ISSUER, keys.DEVICE, BADGE}
+SEEN = {keys.NETWORK_WIDE, keys.TLS, keys.SYSTEM, keys.AGENT, keys.SHINGLE}
+OPENED = 1767571200 - 90 * 86400
+
+
+def everything() -> list[dict[str, Any]]:
+    """Two accounts that show all kinds there are, and move to a model that comes on the third day."""
+    text = "one two three four five six seven eight nine ten eleven twelve thirteen fourteen "
+    rows = []
+    for call in range(12):
+        evidence = {
+            "payment": "card", "domain": "company.example", "email_domain": "company.example", "organisation": "Company",
+            "issuer": "https://login.example", "device": "laptop", "network_wide": "198.51.100.0/24", "tls": "ja4",
+            "system": "You write proofs.", "agent": "curl/8", "prompt": f"{text * 3}number {call * 7919}", "badge": "b",
+        }  # fmt: skip
+        rows.append(
+            {
+                "time": 1767571200 + call // 4 * 86400 + call * 60,
+                "account": "ab"[call % 2],
+                "model": "new" if call >= 8 else "old",
+                "created": OPENED,
+                "evidence": evidence,
+            }
+        )
+    return rows
+
+
+def kinds_of(tmp_path: Path, **options: Any) -> tuple[set[int], set[str | None]]:
+    """Codes of the kinds of evidence that the guard has noted, and when it takes accounts to have been opened."""
+    policy = tmp_path / "own.yaml"
+    policy.write_text(OWN)
+    trace = Trace(written(tmp_path / "t.jsonl", *everything()), trace_kinds(load(policy)))
+    assert trace.bad == []
+    traced = Traced(trace, policy_for(str(policy), trace, **options), **options)
+    traced.go()
+    store: Any = traced.guardrail.store
+    codes: set[int] = set()
+    for packed in store._linked._accounts.values():
+        codes |= {keys.code_of(edge.key) for edge in edges.unpack(packed[activity.LENGTH :])}
+    opened = {asyncio.run(store.export(home))["standing"]["fields"].get("created") for home in traced.accounts}
+    return codes, opened
+
+
+@pytest.mark.parametrize(
+    ("without", "gone"),
+    [
+        ((), set()),
+        (("payment",), {keys.PAYMENT}),
+        (("device",), {keys.DEVICE}),
+        (("reputation",), {keys.DOMAIN, keys.EMAIL_DOMAIN, keys.ORGANISATION, keys.ISSUER, BADGE}),
+        (("network",), {keys.NETWORK_WIDE}),
+        (("content",), {keys.SHINGLE}),
+        (("client",), {keys.TLS, keys.SYSTEM, keys.AGENT}),
+        (("release",), {keys.RELEASE}),
+        (("timing",), set()),  # it is made from what accounts did, when clusters are worked out
+        (("payment", "content"), {keys.PAYMENT, keys.SHINGLE}),
+    ],
+)
+def test_a_family_is_left_out_of_a_trace(tmp_path: Path, without: tuple[str, ...], gone: set[int]) -> None:
+    codes, opened = kinds_of(tmp_path, without=frozenset(without))
+    assert codes == (KNOWN | SEEN | {keys.RELEASE}) - gone
+    assert opened == {str(OPENED * SECOND)}
+
+
+def test_without_a_feed_a_trace_shows_traffic_only(tmp_path: Path) -> None:
+    """No payment, no device's cookie, no age of an account, no release."""
+    assert kinds_of(tmp_path, feed="none") == (SEEN, {None})
+    assert kinds_of(tmp_path, feed="none", without=frozenset({"client"}))[0] == {keys.NETWORK_WIDE, keys.SHINGLE}
+
+
+def test_hours_in_common_can_be_left_out_of_a_trace(tmp_path: Path) -> None:
+    trace = Trace(written(tmp_path / "t.jsonl", {"time": 1, "account": "a"}), KINDS)
+    for without, hours in (((), True), (("timing",), False), (("payment",), True)):
+        clusters = policy_for("guardrail:campaign", trace, without=frozenset(without)).clusters
+        assert clusters is not None
+        assert clusters.hours is hours
+
+
+def test_the_command_leaves_out_what_it_is_asked_to(tmp_path: Path) -> None:
+    path, out = written(tmp_path / "t.jsonl", *everything()[:2]), tmp_path / "out"
+    (tmp_path / "own.yaml").write_text(OWN)
+    arguments = [
+        "simulate",
+        "--trace",
+        str(path),
+        "--policy",
+        str(tmp_path / "own.yaml"),
+        "--json",
+        str(tmp_path / "f.json"),
+    ]
+    ran = CliRunner().invoke(main, [*arguments, "--html", str(out / "page.html"), "--feed", "none", "--without", "client"])
+    assert ran.exit_code == 0, ran.output
+    assert ran.output.splitlines()[0].endswith("feed none, without evidence of client")
+    figures = json.loads((tmp_path / "f.json").read_text())
+    assert (figures["feed"], figures["without"], figures["linked"], figures["short"]) == ("none", ["client"], True, True)
+    page = Checked()
+    page.feed((out / "page.html").read_text())
+    assert page.open == []
+    assert page.plots == 2  # nobody has a label
+    assert "feed none, without evidence of client" in page.text
+    assert "no verdict passes `watched`" in page.text
+
+
+def test_steps_of_a_timeline() -> None:
+    lengths = (0, 119 * SECOND, 120 * SECOND, 119 * MINUTE, 3 * HOUR, 5 * DAY, 6 * DAY, 40 * DAY, 200 * DAY, 4_000 * DAY)
+    assert [step_of(7, 7 + length) // SECOND for length in lengths] == [
+        1, 1, 60, 60, 600, 6 * 3600, 6 * 3600, 86_400, 7 * 86_400, 364 * 86_400,
+    ]  # fmt: skip
+
+
+def test_what_a_page_says_of_many_clusters_and_of_refusals() -> None:
+    """The largest twenty of 23; three requests of ten are worse off, and of six labels four are drawn; two rebuilds a step."""
+    clusters = [{"cluster": f"{n:012x}", "verdict": "watched", "accounts": 40 - n, "families": []} for n in range(23)]
+    label = {"accounts": 1, "held": 0.5, "precision": None, "recall": 1.0}
+    figures: dict[str, Any] = {
+        "trace": "t.jsonl", "policy": "p.yaml", "policy_hash": "0123", "feed": "links", "without": [], "linked": True,
+        "short": False, "start": 0, "end": 30 * MINUTE - 1, "requests": 10, "bad": 2, "accounts": 6, "clusters": clusters,
+        "codes": {"served": 7, "delayed": 1, "limited": 2},
+        "timeline": {
+            "start": 0, "seconds": 600, "codes": {"served": [3, 4, 0], "delayed": [0, 0, 1], "limited": [0, 0, 2]},
+            "labels": {f"<{n}>": [n, 0, 0] for n in range(6)},
+        },
+        "looks": [[5 * MINUTE, 1, 3], [9 * MINUTE, 1, 7], [25 * MINUTE, 2, 9]],
+        "labels": {f"<{n}>": label for n in range(6)} | {"pairs": {"own": 1}},
+    }  # fmt: skip
+    page = Checked()
+    page.feed(trace_page(figures))
+    assert (page.open, page.plots) == ([], 3)
+    assert "trimmed, delayed or refused" in page.text
+    assert "23 at the end, of which the 20 largest stand here." in page.text
+    assert "limited220%" in page.text
+    assert "<0>150%-1.0000" in page.text
+    assert _last_looks(figures["looks"], 0, 600, 3) == [7, 7, 9]
+    told = list(tell_trace(figures))
+    assert told[1] == "10 requests of 6 accounts: 7 served, 1 delayed, 2 limited; 2 rows left out"
+    assert told[2:4] == ["23 clusters", "  000000000000  watched         40 accounts, by -"]
+    assert told[23] == "  and 3 smaller ones"
+    for seconds, said in ((1, "1 second"), (600, "10 minutes"), (21_600, "6 hours"), (7 * 86_400, "7 days")):
+        assert _length(seconds) == said

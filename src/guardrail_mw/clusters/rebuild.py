@@ -34,13 +34,15 @@ if TYPE_CHECKING:
 
     from guardrail_mw.clusters.kinds import Declared
 
-__all__ = ["HOUR", "MARKED", "Rebuilt", "Rules", "rebuild"]
+__all__ = ["HOUR", "LEAST", "MARKED", "RECENT", "Rebuilt", "Rules", "rebuild"]
 
 HOUR: Final = 3_600_000_000
 """µs."""
+LEAST: Final = 5
+"""Members from which a cluster is kept."""
 MARKED: Final = 3
 """Clusters that a value's record names."""
-_RECENT: Final = 45 * 24
+RECENT: Final = 45 * 24
 """Hours in which a use is new, and an account young."""
 _LINEAGE: Final = 64
 """Ids that a lineage has at most: splits of splits."""
@@ -59,7 +61,7 @@ class Rules:
     """µs at which the hours of edges begin."""
     established: int = 30 * 24
     """Hours."""
-    least: int = 5
+    least: int = LEAST
     """Members from which a cluster is kept."""
     floor: tuple[int, int] = (20, 300)
     """Accounts and exchanges from which it is watched."""
@@ -103,14 +105,14 @@ def rebuild(held: Holdings, activity: Activities, before: State, given: Given, r
     graph = Graph.of(held, rules.kinds)
     content = np.zeros(32, np.bool_)
     content[list(rules.families[2:])] = True
-    formed = form(graph, content, now=hour, age=rules.established, new=hour - _RECENT)
+    formed = form(graph, content, now=hour, age=rules.established, new=hour - RECENT)
     groups = _groups(formed.cluster)
     kept = [number for number, rows in enumerate(groups) if len(rows) >= rules.least]
     members = [tuple(sorted(held.accounts[row] for row in groups[number])) for number in kept]
     were = before.ids()
     named = name(members, were, now)
     figures = features(
-        graph, formed.cluster, activity, _templated(graph, formed, rules), rules.families[:2], young=hour - _RECENT
+        graph, formed.cluster, activity, _templated(graph, formed, rules), rules.families[:2], young=hour - RECENT
     )
     judge = rules.judge or Judge.shipped()
     scores = judge.score(figures)

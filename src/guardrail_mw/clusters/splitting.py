@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from guardrail_mw.clusters.graph import Holdings
 
-__all__ = ["Split", "apart", "freed", "holding", "read_splits", "renaming", "until_when", "write_splits"]
+__all__ = ["Split", "apart", "freed", "holding", "part", "read_splits", "renaming", "until_when", "write_splits"]
 
 _OUTSIDE, _SIDE, _REST = 0, 1, 2
 _FORMAT: Final = 1
@@ -105,34 +105,42 @@ def apart(held: Holdings, splits: Iterable[Split]) -> Holdings:
         splits: those that hold, the earliest first.
     """
     for each in splits:
-        held = _parted(held, each)
+        held = part(held, each.side, each.rest, renaming(each.id))
     return held
 
 
-def _parted(held: Holdings, split: Split) -> Holdings:
-    whose = _whose(held.accounts, split)
+def part(held: Holdings, side: Iterable[str], rest: Iterable[str], renamed: int) -> Holdings:
+    """The same holdings, in which the two sides of one split share nothing; see `apart`.
+
+    Args:
+        held: as they were read, less what earlier splits took.
+        side: homes of the accounts that were split off.
+        rest: of those that stayed.
+        renamed: `renaming` of the split.
+    """
+    whose = _whose(held.accounts, side, rest)
     mine = whose[held.owner]
     if not (np.any(mine == _SIDE) and np.any(mine == _REST)):
         return held
     names, value = np.unique(held.key, return_inverse=True)
-    side = np.bincount(value[mine == _SIDE], minlength=len(names))
-    rest = np.bincount(value[mine == _REST], minlength=len(names))
+    inside = np.bincount(value[mine == _SIDE], minlength=len(names))
+    stayed = np.bincount(value[mine == _REST], minlength=len(names))
     outside = np.bincount(value[mine == _OUTSIDE], minlength=len(names))
-    own = side + rest >= outside
-    won = np.where(side > rest, _SIDE, _REST)
-    both = (side > 0) & (rest > 0)
+    own = inside + stayed >= outside
+    won = np.where(inside > stayed, _SIDE, _REST)
+    both = (inside > 0) & (stayed > 0)
     loses = both[value] & (mine != _OUTSIDE) & (mine != won[value])
     drops = loses & ~own[value]
     moves = loses & own[value]
-    bridging = _bridging(held.owner, value, mine, own & (side + rest > 0), won, len(held.accounts))
-    key = np.where(moves, held.key ^ renaming(split.id), held.key)
+    bridging = _bridging(held.owner, value, mine, own & (inside + stayed > 0), won, len(held.accounts))
+    key = np.where(moves, held.key ^ renamed, held.key)
     kept = ~(drops | bridging)
     return replace(held, owner=held.owner[kept], key=key[kept], first=held.first[kept])
 
 
-def _whose(accounts: Sequence[str], split: Split) -> NDArray[np.int8]:
+def _whose(accounts: Sequence[str], side: Iterable[str], rest: Iterable[str]) -> NDArray[np.int8]:
     """Of each account, which side it is on."""
-    sides = dict.fromkeys(split.rest, _REST) | dict.fromkeys(split.side, _SIDE)
+    sides = dict.fromkeys(rest, _REST) | dict.fromkeys(side, _SIDE)
     return np.fromiter((sides.get(account, _OUTSIDE) for account in accounts), np.int8, len(accounts))
 
 

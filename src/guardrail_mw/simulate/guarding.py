@@ -11,6 +11,7 @@ from guardrail_mw.engine import Guardrail
 from guardrail_mw.policy import Policy, load
 from guardrail_mw.simulate.ablation import spared
 from guardrail_mw.simulate.world.town import FREE_MAIL
+from guardrail_mw.telemetry.settings import TelemetrySettings
 
 if TYPE_CHECKING:
     from guardrail_mw.simulate.clock import WorldClock
@@ -53,7 +54,8 @@ def policy_of(name: str, world: World, feed: Feed, without: frozenset[str] = fro
         return _spared(load(document), without)
     document["identity"] = {"device": {"cookie": True}}
     document["models"] = {
-        each.name: {} if each.released is None else {"released": _moment(each.released)} for each in world.models
+        each.name: {} if each.released is None or "release" in without else {"released": _moment(each.released)}
+        for each in world.models
     }
     if load(name).clusters is not None:
         document["clusters"] = {"shared_networks": world.shared_networks, "free_mail": list(FREE_MAIL)}
@@ -96,6 +98,8 @@ def _moment(at: int) -> str:
 def guard(policy: Policy, clock: WorldClock, seed: int, *, clusters: bool = True, twin: bool = False) -> Guardrail:
     """The middleware's engine and store, in memory, with secrets made from the seed: runs of one seed are alike.
 
+    No events are written, whatever the policy says of them.
+
     Args:
         policy: from `policy_of`.
         clock: of the world.
@@ -103,6 +107,7 @@ def guard(policy: Policy, clock: WorldClock, seed: int, *, clusters: bool = True
         clusters: False for a twin, which differs in nothing else.
         twin: where callers are verified, a twin has everything in shadow.
     """
+    policy = policy.model_copy(update={"telemetry": TelemetrySettings(), "console": None})
     if twin and policy.verification is not None:
         policy = policy.model_copy(update={"mode": "shadow"})
     if not clusters:
@@ -113,9 +118,9 @@ def guard(policy: Policy, clock: WorldClock, seed: int, *, clusters: bool = True
 
 
 def secrets_of(seed: int) -> dict[str, str]:
-    """The environment of a seed's guards."""
+    """The environment of a seed's guards. Whatever store a policy names, what is simulated goes to one in memory."""
     secret = f"simulated-{seed:032d}"
-    return {"GUARDRAIL_ID_KEY": secret, "GUARDRAIL_KEYS": secret}
+    return {"GUARDRAIL_ID_KEY": secret, "GUARDRAIL_KEYS": secret, "GUARDRAIL_STORE": "memory://"}
 
 
 class Feeder:

@@ -24,9 +24,10 @@ from guardrail_mw.simulate.report import (
     waits_row,
 )  # fmt: skip
 
-__all__ = ["page"]
+__all__ = ["STYLE", "STYLES", "page", "table"]
 
-_STYLES: Final = "abcd"
+STYLES: Final = "abcd"
+"""Of lines, one after the other."""
 _MEANINGS: Final = {
     "leak": "Useful exchanges served, trimmed ones too, divided by the plan that was fixed before the run.",
     "held": "Exchanges of accounts that are in one of their operator's clusters at the end, of all its exchanges.",
@@ -39,7 +40,7 @@ _MEANINGS: Final = {
     "denied": "All of at least three requests in a row, over at least ten minutes, refused beyond the twin.",
     "at most": "The upper end of the 95% interval; where nothing was found, 3/n.",
 }
-_STYLE: Final = """
+STYLE: Final = """
 :root { color-scheme: light dark; --ground: #fff; --ink: #1c2330; --soft: #5a6475; --line: #d9dee7;
   --a: #b4430f; --b: #1f6fb2; --c: #2e7d4f; --d: #7a4fa3; }
 @media (prefers-color-scheme: dark) {
@@ -74,7 +75,7 @@ def page(runs: Sequence[dict[str, Any]]) -> str:
     name = title(runs)
     return document(
         name,
-        _STYLE,
+        STYLE,
         [f"<h1>{escape(name)}</h1>", *_head(runs), *_operators(runs), *_verified(runs), *_friction(runs), *_all(runs)],
     )
 
@@ -105,11 +106,11 @@ def _operators(runs: Sequence[dict[str, Any]]) -> Iterator[str]:
         for run in runs
         for each in run["operators"]
     ]
-    yield from _table("operator", OPERATORS, rows)
+    yield from table("operator", OPERATORS, rows)
     run = runs[0]
     drawn = []
-    for place, each in enumerate(run["operators"][: len(_STYLES)]):
-        drawn.append(Line(each["operator"], _STYLES[place], each["by_day"]))
+    for place, each in enumerate(run["operators"][: len(STYLES)]):
+        drawn.append(Line(each["operator"], STYLES[place], each["by_day"]))
     ends = _day(run["start"]), _day(run["start"] + run["days"] * 86_400_000_000)
     yield lines("Useful exchanges served, by day", f"Seed {run['seed']}.", drawn, ends)
     yield from _looks(run, ends)
@@ -134,11 +135,11 @@ def _verified(runs: Sequence[dict[str, Any]]) -> Iterator[str]:
         for run in asked
         for each, other in zip(run["verification"]["operators"], run["operators"], strict=True)
     ]
-    yield from _table("operator", VERIFIED, rows)
+    yield from table("operator", VERIFIED, rows)
     yield "<p>People: minutes from a challenge, or from being asked to verify, to the next answer. The provider's time is"
     yield "left out, and of ours their own as well.</p>"
     waits = [(run["seed"], run["verification"]["people"]) for run in asked]
-    yield from _table(
+    yield from table(
         "people",
         WAITS,
         [
@@ -154,7 +155,7 @@ def _friction(runs: Sequence[dict[str, Any]]) -> Iterator[str]:
     yield "<h2>Ordinary people</h2>"
     yield "<p>Requests that were answered worse than in a twin run without clusters, in the worst 30 days.</p>"
     rows = [(escape(name), cohort_row(each)) for name, each in found.items()]
-    yield from _table("cohort", COHORTS, rows)
+    yield from table("cohort", COHORTS, rows)
     drawn = [
         (name, each["per_million"], f"{each['per_million']:.1f}")
         for name, each in found.items()
@@ -172,7 +173,14 @@ def _all(runs: Sequence[dict[str, Any]]) -> Iterator[str]:
     yield f"<details><summary>The report as text</summary><pre>{escape(chr(10).join(tell(runs)))}</pre></details>"
 
 
-def _table(head: str, heads: Sequence[str], rows: Sequence[tuple[str, Sequence[str]]]) -> Iterator[str]:
+def table(head: str, heads: Sequence[str], rows: Sequence[tuple[str, Sequence[str]]]) -> Iterator[str]:
+    """A table in HTML.
+
+    Args:
+        head: of the first column, as HTML.
+        heads: of the others, as text.
+        rows: what stands in the first column, as HTML, and in the others, as text.
+    """
     columns = "".join(f'<th scope="col">{escape(each)}</th>' for each in heads)
     yield f'<div class="wide"><table><thead><tr><th scope="col">{head}</th>{columns}</tr></thead><tbody>'
     for name, cells in rows:

@@ -3,70 +3,41 @@
 from __future__ import annotations
 
 import asyncio
-import datetime as dt
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from hashlib import sha256
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
 
 from guardrail_mw.algorithms import keys
 from guardrail_mw.asgi.body import BodyBudget
 from guardrail_mw.asgi.http import Http
-from guardrail_mw.clusters.kinds import BUILT_IN
 from guardrail_mw.engine import Guardrail
 from guardrail_mw.identity.network import parse_address
-from guardrail_mw.policy import Policy, load
 from guardrail_mw.simulate import words
 from guardrail_mw.simulate.accounts import thoughts
-from guardrail_mw.simulate.caller import CODES, code_of
 from guardrail_mw.simulate.clock import WorldClock
+from guardrail_mw.simulate.codes import CODES, DELAYED, SERVED, TRIMMED, code_of
 from guardrail_mw.simulate.guarding import secrets_of
+from guardrail_mw.simulate.timeline import Timeline
+from guardrail_mw.simulate.told import TEXTS, withheld
 from guardrail_mw.simulate.world.arrays import DAY, HOUR
 from guardrail_mw.stores.base import Graph
 from guardrail_mw.values import Allow, Delay, Estimate, Facts, Subject, Trim, Usage
 
 if TYPE_CHECKING:
     from guardrail_mw.clusters.state import State
+    from guardrail_mw.policy import Policy
+    from guardrail_mw.simulate.guarding import Feed
     from guardrail_mw.simulate.traces import Row, Trace
 
-__all__ = ["TEXTS", "Account", "Traced", "policy_for", "trace_kinds"]
+__all__ = ["Account", "Look", "Traced"]
 
-TEXTS: Final = frozenset({"system", "prompt"})
-"""Kinds whose value is a text, which is read as the edge reads it: a system prompt, the user's last message."""
-_SHOWN: Final = frozenset({"shingle", "release", "coactive"})
-"""Kinds that are never told: they are made from what is."""
 _NOWHERE: Final = "192.0.2.1"
-_SECOND: Final = 1_000_000
-
-
-def trace_kinds(policy: Policy) -> frozenset[str]:
-    """The kinds of evidence that a trace may show under a policy."""
-    own = frozenset(policy.clusters.kinds) if policy.clusters is not None else frozenset[str]()
-    return frozenset(kind.name for kind in BUILT_IN) - _SHOWN | TEXTS | own
-
-
-def policy_for(name: str, trace: Trace) -> Policy:
-    """The policy for a trace: its accounts are proved, and a model that comes a day after the beginning was released then."""
-    released = {model: at for model, at in trace.models.items() if at > trace.start + DAY}
-    document: dict[str, Any] = {
-        "version": 1,
-        "extends": name,
-        "identity": {"sources": [{"use": "api_key", "with": {"trust": "gateway"}}], "device": {"cookie": True}},
-        "store": {"max_subjects": max(200_000, 4 * len(trace))},
-    }
-    if released:
-        document["models"] = {
-            f"model-{place}": {"names": [model], "released": _text(at)}
-            for place, (model, at) in enumerate(sorted(released.items()))
-        }
-    return load(document)
-
-
-def _text(at: int) -> str:
-    return dt.datetime.fromtimestamp(at // _SECOND, dt.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+_SUSPECT: Final = frozenset({"suspect", "confirmed"})
+_PATH: Final = "/v1/chat/completions"
 
 
 @dataclass(slots=True)
@@ -78,6 +49,16 @@ class Account:
     codes: list[int] = field(default_factory=lambda: [0] * len(CODES))
 
 
+class Look(NamedTuple):
+    """What a rebuild found."""
+
+    at: int
+    """µs."""
+    clusters: int
+    suspect: int
+    """Accounts in clusters that are suspect or confirmed."""
+
+
 class Traced(Http):
     """A trace's run.
 
@@ -86,10 +67,26 @@ class Traced(Http):
         policy: from `policy_for`.
         every: µs between rebuilds.
         seed: of secrets: names of clusters do not depend on it, which accounts sit where in a rollout does.
+        feed: what of the trace's evidence the guard is told; see `told.withheld`.
+        without: families of evidence that are left out.
     """
 
-    def __init__(self, trace: Trace, policy: Policy, *, every: int = 3 * HOUR, seed: int = 1) -> None:
-        self.trace, self._every = trace, every
+    def __init__(
+        self,
+        trace: Trace,
+        policy: Policy,
+        *,
+        every: int = 3 * HOUR,
+        seed: int = 1,
+        feed: Feed = "links",
+        without: frozenset[str] = frozenset(),
+    ) -> None:
+        self.trace, self.policy, self._every = trace, policy, every
+        self.looks: list[Look] = []
+        """Of each rebuild."""
+        self.timeline = Timeline(trace.start, trace.end)
+        self._feed, self._without = feed, without
+        self._withheld = withheld(policy, feed, without)
         self.clock = WorldClock(trace.start)
         self.accounts: dict[str, Account] = {}
         """By home."""
@@ -111,32 +108,40 @@ class Traced(Http):
         for number, row in enumerate(self.trace, 1):
             while self._has_clusters and row.at >= look:
                 self.clock.move(look)
-                self.state = await self.guardrail.work()
+                await self._rebuild()
                 look = max(look + self._every, row.at - row.at % self._every if row.at > look + DAY else 0)
             self.clock.move(row.at)
             await self._request(row)
             if tick is not None:
                 tick(number)
         if self._has_clusters:
-            self.state = await self.guardrail.work()
+            await self._rebuild()
+
+    async def _rebuild(self) -> None:
+        self.state = await self.guardrail.work()
+        suspect = sum(len(each.members) for each in self.state.clusters if each.verdict in _SUSPECT)
+        self.looks.append(Look(self.clock.now(), len(self.state.clusters), suspect))
 
     async def _request(self, row: Row) -> None:
         engine = self.guardrail.engine
         facts = self._facts(row)
         exchange = engine.begin(engine.router.find(facts.path, "POST"), facts)
+        told = {kind: values for kind, values in row.evidence.items() if kind not in self._withheld}
         content = None
         if engine.read_content is not None:
-            shown = [row.evidence.get(name, ("",))[0] for name in ("system", "prompt")]
+            shown = [told.get(name, ("",))[0] for name in ("system", "prompt")]
             content = engine.read_content(*shown)
         exchange.estimate = facts.body = Estimate(row.model, row.input, row.output, False, 1, row.output, content)  # noqa: FBT003 - a value
         exchange.model = engine.planner.models.key(row.model)
         subject = await self.identify(exchange)
         if not isinstance(subject, Subject):
             raise TypeError(f"the key made for {row.account!r} was refused: {subject.code}")
-        await self._show(row, subject)
+        await self._show(row, told, subject)
         account = self.accounts.setdefault(subject.candidate, Account(row.account))
         account.label = row.label or account.label
-        account.codes[await self._decided(exchange, subject, row)] += 1
+        code = await self._decided(exchange, subject, row)
+        account.codes[code] += 1
+        self.timeline.add(row.at, code, account.label)
 
     async def _decided(self, exchange: Any, subject: Subject, row: Row) -> int:
         engine = exchange.engine
@@ -148,7 +153,7 @@ class Traced(Http):
             await self.slow(exchange)
         engine.settle(exchange, "answered", status=HTTPStatus.OK, usage=Usage(row.input, 0, 0, row.output))
         decision = exchange.decision
-        return 1 if isinstance(decision, Trim) else 2 if isinstance(decision, Delay) else 0
+        return TRIMMED if isinstance(decision, Trim) else DELAYED if isinstance(decision, Delay) else SERVED
 
     def _facts(self, row: Row) -> Facts:
         """An account's name may be anything; its key is made from it."""
@@ -158,23 +163,23 @@ class Traced(Http):
         if agent:
             headers.append((b"user-agent", agent[0].encode("utf-8", "replace")))
         peer = row.evidence.get("network", (_NOWHERE,))[0]
-        return Facts(
-            "POST", "/v1/chat/completions", headers, peer=peer if parse_address(peer.encode()) is not None else _NOWHERE
-        )
+        return Facts("POST", _PATH, headers, peer=peer if parse_address(peer.encode()) is not None else _NOWHERE)
 
-    async def _show(self, row: Row, subject: Subject) -> None:
-        """Make the row's evidence the subject's: no more, no less."""
+    async def _show(self, row: Row, told: Mapping[str, tuple[str, ...]], subject: Subject) -> None:
+        """Make what is told of the row's evidence the subject's: no more, no less."""
         resolver = self.guardrail.engine.resolver
         if resolver.evidence is None:
             return
         shown: list[int] = []
-        for kind, values in row.evidence.items():
+        for kind, values in told.items():
             if kind in TEXTS:
                 continue
             for value in values:
                 shown += self._keys(kind, value, subject.source)
         subject.evidence = tuple(dict.fromkeys(shown))
         subject.noted = -1
+        if self._feed == "none":
+            return
         store = self.guardrail.store
         if row.created is not None and self._told.get(subject.candidate) != row.created and isinstance(store, Graph):
             self._told[subject.candidate] = row.created
@@ -217,6 +222,12 @@ class Traced(Http):
         """What it came to; against the labels, where there are any."""
         clusters = () if self.state is None else self.state.clusters
         found: dict[str, Any] = {
+            "policy_hash": self.policy.hash,
+            "feed": self._feed,
+            "without": sorted(self._without),
+            "linked": self._has_clusters,
+            "start": self.trace.start,
+            "end": self.trace.end,
             "requests": len(self.trace),
             "bad": len(self.trace.bad),
             "accounts": len(self.accounts),
@@ -231,11 +242,19 @@ class Traced(Http):
                 {"cluster": each.id, "verdict": each.verdict, "accounts": len(each.members), "families": list(each.families)}
                 for each in sorted(clusters, key=lambda each: -len(each.members))
             ],
+            "short": self._is_short(),
+            "timeline": self.timeline.figures(),
+            "looks": [list(each) for each in self.looks],
         }
         labels = sorted({each.label for each in self.accounts.values()} - {""})
         if labels:
             found["labels"] = self._against(labels)
         return found
+
+    def _is_short(self) -> bool:
+        """Whether it takes longer until accounts are established than the trace is long."""
+        settings = self.policy.clusters
+        return settings is not None and self.trace.end - self.trace.start < settings.established.us
 
     def _against(self, labels: list[str]) -> dict[str, Any]:
         row = {home: place for place, home in enumerate(self.accounts)}

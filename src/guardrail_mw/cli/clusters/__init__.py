@@ -3,5 +3,8 @@
 from __future__ import annotations
 
 from guardrail_mw.cli.clusters.command import clusters
+from guardrail_mw.cli.clusters.forming import form
 
 __all__ = ["clusters"]
+
+clusters.add_command(form)

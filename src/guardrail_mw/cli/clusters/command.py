@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 __all__ = ["clusters"]
 
+_HOUR: Final = 3_600_000_000
 _New = click.Path(dir_okay=False, writable=True, allow_dash=False, path_type=Path)
 _reason = click.option("--reason", required=True, help="Why, in a line.")
 _until = click.option(
@@ -182,14 +183,14 @@ def _reject(cluster: str, **rest: Any) -> None:
 @clusters.command("export", short_help="Write which account is in which cluster to a file.")
 @click.argument("file", type=click.Path(path_type=Path))
 @click.option(
-    "--edges", is_flag=True, help="Write the evidence itself, as Parquet, into the folder FILE: for the stages as SQL."
+    "--edges", is_flag=True, help="Write the evidence itself, as Parquet, into the folder FILE: for `clusters form`."
 )
 @reachable
 def _export(file: Path, url: str | None, policy: str | None, *, edges: bool) -> None:
     """Write which account is in which cluster to FILE: account, cluster, verdict, score in nats.
 
     JSON lines, or Parquet where its name ends in .parquet. With --edges, in place of that, edges.parquet, accounts.parquet and
-    splits.parquet: what a rebuild reads, for machines that are larger than one (guardrail_mw.clusters.sql).
+    splits.parquet: what a rebuild reads, for `guardrail-mw clusters form` on another machine, or on many.
     """
     if edges:
         if url:
@@ -218,8 +219,15 @@ def _export_edges(folder: Path, policy: str | None) -> None:
 
         try:
             with writing(folder):
-                now, lookback = SystemClock().now(), settings.lookback_days
-                return await export_edges(graph_of(guardrail), folder, now=now, lookback=lookback, hours=settings.hours)
+                return await export_edges(
+                    graph_of(guardrail),
+                    folder,
+                    now=SystemClock().now(),
+                    lookback=settings.lookback_days,
+                    hours=settings.hours,
+                    kinds=settings.known(),
+                    age=settings.established.us // _HOUR,
+                )
         except ImportError as error:
             raise Cannot(f"Parquet files need pyarrow, not installed here. {error}") from error
 

@@ -2,7 +2,8 @@
 
 One text for both, in `stages/`; connected components are splink's. The clusters are the same that numpy finds, because scores
 are whole millinats and every tie is decided by the order of names. Operators' splits, which are exported too, hold. What
-a rebuild does afterwards is not here: ids, verdicts, and operators' orders about them.
+a rebuild does afterwards is not here: ids, verdicts, and operators' orders about them. `guardrail-mw clusters form` is the
+same as a command, with numpy too, for an export that fits into memory.
 
     files = await export_edges(store, Path("export"), now=now)
     with DuckDB.open() as engine:

@@ -8,9 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Self
 
 from guardrail_mw.algorithms import edges
+from guardrail_mw.clusters.kinds import Kinds
 from guardrail_mw.clusters.reading import Reader
 from guardrail_mw.clusters.splitting import Split, holding, read_splits, renaming
 from guardrail_mw.clusters.sql.engine import needs
+from guardrail_mw.clusters.sql.terms import NAME, Terms
 from guardrail_mw.clusters.state import SPLITS
 
 if TYPE_CHECKING:
@@ -18,7 +20,7 @@ if TYPE_CHECKING:
 
     from guardrail_mw.stores.base import Graph, Held
 
-__all__ = ["Exported", "export_edges"]
+__all__ = ["Exported", "export_edges", "exported"]
 
 GROUP: Final = 65_536
 """Accounts at a time, and of a row group: all that is in memory."""
@@ -30,14 +32,27 @@ class Exported(NamedTuple):
     edges: Path
     """Of an edge: account, key, and first (hours since the epoch of edges)."""
     accounts: Path
-    """Of an account: account, and since (hours)."""
+    """Of an account: account, and since (hours). Its metadata has the `Terms` of the export."""
     splits: Path
     """Of an account and a split that holds: split (0 holds first), renaming (see `splitting.renaming`), account, and side: 1 was
     split off, 2 stayed."""
 
 
-async def export_edges(
-    store: Graph, folder: Path, *, now: int, lookback: int = 90, hours: bool = True, group: int = GROUP
+def exported(folder: Path) -> Exported:
+    """The files of a folder."""
+    return Exported(folder / "edges.parquet", folder / "accounts.parquet", folder / "splits.parquet")
+
+
+async def export_edges(  # noqa: PLR0913 - a rebuild's rules
+    store: Graph,
+    folder: Path,
+    *,
+    now: int,
+    lookback: int = 90,
+    hours: bool = True,
+    kinds: Kinds | None = None,
+    age: int = 30 * 24,
+    group: int = GROUP,
 ) -> Exported:
     """Write what a rebuild would read: `edges.parquet`, `accounts.parquet` and `splits.parquet`, in place of what is there.
 
@@ -49,6 +64,8 @@ async def export_edges(
         now: µs.
         lookback: days after which an edge that was not seen again counts no more.
         hours: whether the hours at which an account works are evidence too: `clusters.hours`.
+        kinds: what the keys' codes mean; those that are built in unless given.
+        age: hours after which an account is established.
         group: accounts that are in memory at a time.
 
     Raises:
@@ -57,7 +74,8 @@ async def export_edges(
         ImportError: pyarrow is not installed.
     """
     splits = holding(read_splits(await store.recall(SPLITS)), now)
-    with _Files(folder, partial(Reader, now, lookback, hours=hours)) as out:
+    terms = Terms.of(edges.hour_of(now), kinds or Kinds(), age)
+    with _Files(folder, partial(Reader, now, lookback, hours=hours), terms) as out:
         await asyncio.to_thread(out.part, splits)
         waiting: list[Held] = []
         async for batch in store.read(edges.horizon(now, lookback)):
@@ -73,17 +91,17 @@ async def export_edges(
 class _Files:
     """All of them, under other names until they are whole."""
 
-    def __init__(self, folder: Path, reader: Callable[[], Reader]) -> None:
+    def __init__(self, folder: Path, reader: Callable[[], Reader], terms: Terms) -> None:
         needs("pyarrow", cure="pip install 'guardrail-mw[parquet]'")
         import pyarrow as pa
         from pyarrow.parquet import ParquetWriter
 
         self._reader = reader
         folder.mkdir(parents=True, exist_ok=True)
-        self.paths = Exported(folder / "edges.parquet", folder / "accounts.parquet", folder / "splits.parquet")
+        self.paths = exported(folder)
         self._parts = [path.with_suffix(".parquet.part") for path in self.paths]
         self._edges = pa.schema([("account", pa.string()), ("key", pa.int64()), ("first", pa.int64())])
-        self._accounts = pa.schema([("account", pa.string()), ("since", pa.int64())])
+        self._accounts = pa.schema([("account", pa.string()), ("since", pa.int64())], metadata={NAME: terms.packed()})
         numbers = [("split", pa.int64()), ("renaming", pa.int64())]
         self._splits = pa.schema([*numbers, ("account", pa.string()), ("side", pa.int64())])
         columns = zip(self._parts, (self._edges, self._accounts, self._splits), strict=True)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from guardrail_mw.clusters.kinds import Kinds
     from guardrail_mw.clusters.sql.engine import Engine
 
-__all__ = ["Found", "form_from_parquet"]
+__all__ = ["Found", "form_from_parquet", "kept"]
 
 _CONTENT: Final = (FAMILY["content"], FAMILY["client"])
 
@@ -89,6 +89,16 @@ def form_from_parquet(  # noqa: PLR0913 - a rebuild's rules
     engine.table("cluster", "select a.account, h.cluster from home h join account a on a.id = h.id")
     ((members, clusters),) = engine.rows("select count(*), count(distinct cluster) from cluster")
     return Found(size, members, clusters)
+
+
+def kept(least: int) -> str:
+    """The query for the rows (account, cluster) of clusters that have at least `least` members; they are numbered from 0."""
+    large = f"select cluster from cluster group by cluster having count(*) >= {least}"  # noqa: S608 - a number
+    number = "cast(row_number() over (order by cluster) - 1 as bigint) as number"  # over clusters, which are few
+    return (
+        f"with large as ({large}), numbered as (select cluster, {number} from large) "  # noqa: S608 - ours
+        "select c.account, n.number as cluster from cluster c join numbered n on n.cluster = c.cluster"
+    )
 
 
 def _part(engine: Engine, splits: str) -> None:
