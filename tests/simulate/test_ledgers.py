@@ -95,6 +95,9 @@ def test_budgets_count_what_members_of_suspect_clusters_are_served() -> None:
     ledger.calls(calls, seen([0, 1, 0, 3, 0], [0, 0, 0, 0, 0], [1, 2, 3, 3, 2]))
     # The first was only watched; the fourth was refused.
     assert ledger.budgets == {(0, 0): [1, 1], (0, 1): [1, 0]}
+    # The operator's own: the second on the first day, the last on the next; the third is an ordinary member's.
+    assert ledger.free.tolist() == [1]
+    assert ledger.bound == {(0, 0, 0): 1, (0, 0, 1): 1}
 
 
 def test_judged_lasts_as_long_as_there_is_no_break() -> None:

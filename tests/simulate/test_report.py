@@ -131,5 +131,10 @@ def test_quick_finds_the_smallest_operator_and_touches_nobody(tmp_path: Path) ->
     assert small["leak"] < 0.35  # of a week's plan; judged after a day or two
     assert small["precision"] > 0.998
     assert small["contained"]["95%"] is not None
+    # Its clusters' budgets, a hundred a day each, and what was before; nothing more.
+    budget = small["budget"]
+    assert budget["before"] + budget["under"] == sum(small["calls"][name] for name in ("served", "delayed", "trimmed"))
+    assert 0 < budget["under"] <= 100 * budget["cluster_days"]
+    assert budget["most_in_a_day"] <= 100
     assert run["friction"]["all"]["touched"] == 0
     assert run["clusters"]["pairs"]["mixed"] == 0

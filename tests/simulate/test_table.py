@@ -95,6 +95,8 @@ def test_operators(figures: Any) -> None:
     assert one["leak"] == 0.6
     assert one["leak_tokens"] == pytest.approx(6 * 80 / 1000)
     assert one["attempts"] == 7
+    # All answers are one or the other; under the verdict of the second day 5 and 7, which was trimmed.
+    assert one["budget"] == {"before": 4, "under": 2, "cluster_days": 1, "most_in_a_day": 2}
     assert one["held"] == 1.0
     assert one["clusters"] == 1
     assert one["precision"] == pytest.approx(3 / 5)

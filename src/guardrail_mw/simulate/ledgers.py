@@ -105,6 +105,10 @@ class Campaigns:
         """Which of its calls (the first is 1) was the first that was decided as a cluster's member's."""
         self.budgets: dict[tuple[int, int], list[int]] = {}
         """By cluster and day: requests of suspect or confirmed members that were served whole, and trimmed."""
+        self.free = np.zeros(operators, np.int64)
+        """Calls that were answered while the account was in no suspect cluster, or its verdict waited for approval."""
+        self.bound: dict[tuple[int, int, int], int] = {}
+        """By operator, cluster and day: calls of suspect or confirmed members that were answered."""
         self.judged = np.zeros(accounts, np.int64)
         """µs since when an account has been in a suspect cluster without a break; 0 where it is in none."""
         self.ever = np.zeros(accounts, np.bool_)
@@ -125,6 +129,8 @@ class Campaigns:
         code, useful = seen.codes[rows], batch.useful[rows]
         np.add.at(self.codes, (operator, code), 1)
         self.attempts += np.bincount(operator[useful], minlength=len(self.attempts))
+        loose = (code <= SERVED) & (seen.verdict[rows] < _SUSPECT)
+        self.free += np.bincount(operator[loose], minlength=len(self.free))
         good = useful & (code <= SERVED)
         hour = np.minimum((at[good] - self._start) // HOUR, self.served.shape[1] - 1)
         np.add.at(self.served, (operator[good], hour), 1)
@@ -143,8 +149,11 @@ class Campaigns:
         if not len(rows):
             return
         days = (batch.at[rows] - self._start) // DAY
-        for cluster, day, code in zip(seen.cluster[rows].tolist(), days.tolist(), seen.codes[rows].tolist(), strict=True):
+        columns = (seen.cluster[rows], days, seen.codes[rows], batch.operator[rows])
+        for cluster, day, code, operator in zip(*(each.tolist() for each in columns), strict=True):
             self.budgets.setdefault((cluster, day), [0, 0])[code == _TRIMMED] += 1
+            if operator >= 0:
+                self.bound[operator, cluster, day] = self.bound.get((operator, cluster, day), 0) + 1
 
     def rebuilt(self, at: int, clusters: Sequence[Found]) -> None:
         """Clusters were worked out anew."""

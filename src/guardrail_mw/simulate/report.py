@@ -164,6 +164,11 @@ def _together(run: dict[str, Any]) -> Iterator[str]:
         calls = ", ".join(f"{count:,} {name}" for name, count in each["calls"].items() if count)
         bought = ", ".join(f"{count:,} {name}" for name, count in each["bought"].items())
         yield f"  {each['operator']}: bought {bought}; calls {calls}"
+        budget = each["budget"]
+        yield (
+            f"    answered: {budget['before']:,} before a verdict bound or outside clusters, {budget['under']:,} under one in "
+            f"{budget['cluster_days']:,} days of clusters, at most {budget['most_in_a_day']:,} on one"
+        )
 
 
 def _verification(run: dict[str, Any]) -> Iterator[str]:

@@ -155,6 +155,7 @@ class Table(Twin):
             "leak": int(served.sum()) / plan.goal,
             "leak_tokens": int(campaigns.tokens[number]) / (plan.goal * settings.tokens),
             "served": int(served.sum()),
+            "budget": self._budget(number),
             "held": _figure(held),
             "clusters": int((whose == number).sum()),
             "precision": _figure(precision[number]),
@@ -170,6 +171,16 @@ class Table(Twin):
             },
             "by_day": served.reshape(-1, 24).sum(axis=1).tolist(),
         }  # fmt: skip
+
+    def _budget(self, number: int) -> dict[str, int]:
+        """What an operator's calls were answered before and beside its clusters' budgets, and under those, by UTC days."""
+        days = [count for (operator, _, _), count in self.campaigns.bound.items() if operator == number]
+        return {
+            "before": int(self.campaigns.free[number]),
+            "under": sum(days),
+            "cluster_days": len(days),
+            "most_in_a_day": max(days, default=0),
+        }
 
     def _containment(self, mine: NDArray[Any], share: float, begin: int, served: NDArray[Any]) -> dict[str, Any] | None:
         when = words.contained(self.campaigns.judged[mine], share)
