@@ -176,6 +176,9 @@ def test_a_farm_in_a_trace_is_found(tmp_path: Path) -> None:
     assert all(row["verdict"] != "none" for row in bots)
     assert all(row["reasons"][0].startswith("acts with 24 others, which share ") for row in bots)
     assert all("payment" in row["reasons"][0] for row in bots)
+    cluster = bots[0]["cluster"]
+    frees = f"freed at once by: clusters release {cluster}, or clusters split {cluster} a:"
+    assert all(row["reasons"][-1].startswith(frees) for row in bots)
     assert [row["requests"] for row in bots] == [20] * 25
     people = [row for name, row in accounts.items() if name.startswith("person")]
     assert {(row["cluster"], row["verdict"], row["rung"], row["requests"]) for row in people} == {("", "none", "", 2)}

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+from guardrail_mw.clusters.binding import BINDS
 from guardrail_mw.friction import memory
 from guardrail_mw.stores.base import Desk
 
@@ -55,6 +56,10 @@ async def thoughts(guardrail: Guardrail, state: State | None, names: Mapping[str
             reasons.append(f"the cluster's score is {cluster.score / 1000:.3f} nats")
             if fields.get("brake"):
                 reasons.append("the verdict waits for approval")
+            if cluster.verdict in BINDS:
+                reasons.append(
+                    f"freed at once by: clusters release {cluster.id}, or clusters split {cluster.id} {home} --free"
+                )
         if on:
             reasons.append(f"its risk has led it onto the rung {on}")
         yield Thought(name, fields.get("cluster", ""), fields.get("verdict", "none"), on, tuple(reasons))

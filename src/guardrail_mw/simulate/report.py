@@ -212,6 +212,8 @@ def _clusters(run: dict[str, Any]) -> Iterator[str]:
         whose = each["operator"] or "nobody's"
         people = f", {each['ordinary']} ordinary ({', '.join(each['cohorts'])})" if each["ordinary"] else ""
         yield f"  {each['cluster']} {each['verdict']}: {each['accounts']:,} accounts, {whose}{people}"
+        if people:
+            yield f"    freed by: clusters release {each['cluster']}, or clusters split; what is written with --accounts has each"
     budgets = run["budgets"]
     yield (
         f"  served to members of suspect clusters: {budgets['served']:,} in {budgets['cluster_days']:,} days of clusters, "
