@@ -156,6 +156,16 @@ def test_marks_say_what_values_speak_for() -> None:
     assert found.marks == {value: ((cluster.id, weight),) for value, weight in marks.items()}
 
 
+def test_marks_come_with_how_many_established_accounts_hold_a_value() -> None:
+    """Members came at hour 2,000, strangers before: at hour 2,800 all are 720 hours old; of 801 hours strangers alone."""
+    crowd = campaign(40, strangers=1_990)
+    for each in [*names(crowd, "a")[:10], *[f"a:~{number:05}" for number in range(7)]]:
+        crowd.shown[each][key("agent", 5)] = 2_000
+    own = dict.fromkeys([key("payment", 0), key("device", 0), key("system", 0)], 40)
+    assert run(crowd).established == {**own, key("agent", 5): 17}
+    assert run(crowd, established=NOW - 1_999).established == {key("agent", 5): 7}
+
+
 def test_marks_name_the_three_that_a_value_says_most_for() -> None:
     """All of 50, and halves and fewer of others: the share decides."""
     crowd = Crowd(3_000)

@@ -28,7 +28,7 @@ from guardrail_mw.clusters.state import Cluster, Given, State
 from guardrail_mw.clusters.verdict import Judge
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Collection, Mapping
 
     from numpy.typing import NDArray
 
@@ -82,6 +82,8 @@ class Rebuilt:
     state: State
     marks: dict[int, tuple[tuple[str, int], ...]]
     """Of values, the clusters they speak for and how much (millinats), the most first."""
+    established: dict[int, int]
+    """Of those values, how many of their holders are established; not where none is."""
     formed: Formed
     graph: Graph
     names: tuple[str, ...]
@@ -164,7 +166,9 @@ def rebuild(held: Holdings, activity: Activities, before: State, given: Given, r
     state = State(
         now, first, sharing(without_parts(clusters, old)), (*pending, *merged(named, clusters, were, now, rules.ends))
     )
-    return Rebuilt(state, _marks(graph, formed, names, watched), formed, graph, tuple(names))
+    marks = _marks(graph, formed, names, watched)
+    elders = _elders(graph, marks, graph.since <= hour - rules.established)
+    return Rebuilt(state, marks, elders, formed, graph, tuple(names))
 
 
 def _verdict(
@@ -257,3 +261,10 @@ def _marks(graph: Graph, formed: Formed, names: list[str], watched: set[str]) ->
         if len(mine) < MARKED:
             marks[key] = (*mine, (names[weights.cluster[row]], int(weights.weight[row])))
     return marks
+
+
+def _elders(graph: Graph, marks: Collection[int], established: NDArray[np.bool_]) -> dict[int, int]:
+    """How many established accounts hold each value that is marked, where any does."""
+    many = np.bincount(graph.value[established[graph.owner]], minlength=len(graph.keys))
+    rows = np.flatnonzero((many > 0) & np.isin(graph.keys, np.fromiter(marks, graph.keys.dtype, len(marks))))
+    return dict(zip(graph.keys[rows].tolist(), many[rows].tolist(), strict=True))

@@ -132,7 +132,7 @@ class Worker:
         await self._store.keep(STATE, await asyncio.to_thread(done.state.pack))
         self._alert(before, done.state, given)  # at once: the next rebuild compares with what is kept now
         await published(self._store, in_force(done.state.clusters))
-        await self._store.mark(done.marks, {})
+        await self._store.mark(done.marks, done.established)
         parted = {each.id for each in splits}
         late = [each for each in read_splits(await self._store.recall(SPLITS)) if each.id not in parted]
         freed = {account for each in late for account in each.side}  # meanwhile: the next rebuild says where they belong
