@@ -192,7 +192,7 @@ class Policy(Settings):
     mode: Mode = "shadow"
     """shadow: decide and record, never act; enforce: act; off: pass everything untouched."""
     extends: Word | None = None
-    """The policy that this one changes: guardrail:balanced, guardrail:watch, or a file beside this one."""
+    """The policy that this one changes: guardrail:balanced, guardrail:campaign, guardrail:watch, or a file beside this one."""
     store: StoreSettings = StoreSettings()
     identity: IdentitySettings = Field(default_factory=IdentitySettings)
     routes: list[RouteSettings] = Field(default=[], max_length=256)
