@@ -11,7 +11,7 @@ from guardrail_mw.algorithms import keys
 from guardrail_mw.algorithms.activity import unpack
 from guardrail_mw.algorithms.edges import hour_of
 from guardrail_mw.algorithms.edges import unpack as edges_of
-from guardrail_mw.clusters.binding import FREE
+from guardrail_mw.clusters.binding import FREE, changes
 from guardrail_mw.clusters.state import BINDING, EDITION
 from guardrail_mw.engine.gathering import Releases
 from guardrail_mw.engine.making import gathering
@@ -133,14 +133,79 @@ async def test_whoever_is_placed_while_a_cluster_is_released_is_released_too() -
     await api.guardrail.drain()
     account = api.store.bills[-1].candidate
     assert await standing(api, account) == {"cluster": cluster, "verdict": "suspect", "families": "client,network"}
-    for late in ({}, {"verdict": "suspect", "families": "client,network"}):
-        await api.store.remember(account, [Change("set", name, value) for name, value in late.items()])
-        await api.guardrail.see()
-        assert await standing(api, account) == {"cluster": cluster, "verdict": "none", "budget": "7000"}
-    api.clock.advance(5)
-    await api.store.remember(account, [Change("set", "verdict", "confirmed")])  # as a rebuild has it meanwhile
+    await api.guardrail.see()
+    assert await standing(api, account) == {"cluster": cluster, "verdict": "none", "budget": "7000"}
+    await published(api.store, {cluster: {"cluster": cluster, "verdict": "confirmed"}})  # and once more
+    await api.guardrail.see()
+    assert await standing(api, account) == {"cluster": cluster, "verdict": "confirmed"}
+    api.clock.advance(5)  # from now on the next rebuild sees to it
+    await published(api.store, {cluster: {"cluster": cluster, "verdict": "none"}})
     await api.guardrail.see()
     assert (await standing(api, account))["verdict"] == "confirmed"
+
+
+async def placed(api: Guarded) -> tuple[str, str]:
+    """Somebody who was just placed in a suspect cluster: the account, and the cluster."""
+    await api.post(CHAT, asked(), KEY, AGENT)
+    (found,) = await held(api)
+    shown = {edge.key >> keys.BITS: edge.key for edge in edges_of(found.edges)}
+    cluster = "0123456789ab"
+    await api.store.mark({shown[keys.NETWORK]: ((cluster, 9_000),), shown[keys.SYSTEM]: ((cluster, 9_000),)}, {})
+    await published(api.store, {cluster: {"cluster": cluster, "verdict": "suspect", "families": "client,network"}})
+    await api.guardrail.see()
+    await api.post(CHAT, asked(), OTHER_KEY, AGENT)
+    await api.guardrail.drain()
+    return api.store.bills[-1].candidate, cluster
+
+
+@pytest.mark.parametrize(
+    ("fields", "left"),
+    [
+        ({"cluster": "beef00000000", "verdict": "suspect"}, {"cluster": "beef00000000", "verdict": "suspect"}),
+        ({"cluster": "0123456789ab", "verdict": "watched"}, {"cluster": "0123456789ab", "verdict": "watched"}),
+        ({"cluster": ""}, {}),
+        ({"cluster": "", "apart": "0"}, {}),
+    ],
+    ids=["moved by a rebuild", "judged by a rebuild", "freed", "split off"],
+)
+async def test_what_others_wrote_of_a_newcomer_meanwhile_stays(fields: dict[str, str], left: dict[str, str]) -> None:
+    api = guarded()
+    account, cluster = await placed(api)
+    await api.store.assign([(account, changes({**FREE, **fields}))])
+    await published(api.store, {cluster: {"cluster": cluster, "verdict": "confirmed"}})
+    for _ in range(3):
+        await api.guardrail.see()
+    assert await standing(api, account) == left
+
+
+async def test_an_erased_newcomer_does_not_come_back() -> None:
+    api = guarded()
+    account, cluster = await placed(api)
+    await api.store.erase(account)
+    await published(api.store, {cluster: {"cluster": cluster, "verdict": "confirmed"}})
+    await api.guardrail.see()
+    assert await standing(api, account) == {}
+
+
+async def test_a_cluster_that_is_no_more_takes_nobody_back() -> None:
+    api = guarded()
+    account, _ = await placed(api)
+    await published(api.store, {})
+    await api.guardrail.see()
+    assert (await standing(api, account))["verdict"] == "suspect"  # the rebuild that ended it frees it
+
+
+async def test_what_an_older_process_writes_is_seen_with_the_next_report() -> None:
+    """It knows of no edition."""
+    api = guarded()
+    await published(api.store, {"0123456789ab": {"verdict": "suspect"}})
+    await api.guardrail.see()
+    await api.store.keep(BINDING, b'{"0123456789ab": {"verdict": "none"}}')
+    await api.guardrail.see()
+    assert api.guardrail._gathering is not None
+    assert api.guardrail._gathering._verdicts["0123456789ab"]["verdict"] == "suspect"
+    await api.guardrail.report()
+    assert api.guardrail._gathering._verdicts["0123456789ab"]["verdict"] == "none"
 
 
 async def test_verdicts_are_read_where_they_changed() -> None:
@@ -157,7 +222,7 @@ async def test_verdicts_are_read_where_they_changed() -> None:
     await published(api.store, {"0123456789ab": {"verdict": "suspect"}})
     for _ in range(3):
         await api.guardrail.see()
-    assert read == [EDITION, BINDING, EDITION, EDITION]
+    assert read == [BINDING, EDITION, EDITION]
 
 
 async def test_who_was_split_off_is_left_to_the_rebuild_until_that_ends() -> None:

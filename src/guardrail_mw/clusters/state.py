@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import zlib
 from dataclasses import asdict, dataclass, field
+from hashlib import blake2b
 from typing import TYPE_CHECKING, Any, Final, Self
 
 from guardrail_mw.clusters.verdict import ORDER, Verdict
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
 
     from guardrail_mw.clusters.splitting import Split
 
-__all__ = ["BINDING", "EDITION", "ORDERS", "SPLITS", "STATE", "Cluster", "Given", "Merged", "Order", "State"]
+__all__ = ["BINDING", "EDITION", "ORDERS", "SPLITS", "STATE", "Cluster", "Given", "Merged", "Order", "State", "edition"]
 
 STATE: Final = "clusters"
 BINDING: Final = "clusters.binding"
@@ -25,6 +26,11 @@ SPLITS: Final = "clusters.splits"
 bytes that are others with each change of those; what operators have said, and what they have split."""
 
 _FORMAT = 1
+
+
+def edition(binding: bytes) -> bytes:
+    """The few bytes that go with what is kept of verdicts in force."""
+    return blake2b(binding, digest_size=8).digest()
 
 
 @dataclass(frozen=True, slots=True)

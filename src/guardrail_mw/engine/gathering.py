@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import json
 import logging
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, cast
 
 from guardrail_mw.algorithms import edges
 from guardrail_mw.algorithms.keys import RELEASE
 from guardrail_mw.clusters.binding import FREE, changes, kept_apart
 from guardrail_mw.clusters.collecting import Collector
 from guardrail_mw.clusters.placing import Placer
-from guardrail_mw.clusters.state import BINDING, EDITION
+from guardrail_mw.clusters.state import BINDING, EDITION, edition
+from guardrail_mw.engine.standings import seen
 from guardrail_mw.stores.base import Activity, Change, Graph
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from guardrail_mw.clusters.settings import ClustersSettings
     from guardrail_mw.clusters.shingles import Keys
     from guardrail_mw.engine.exchange import Exchange
-    from guardrail_mw.stores.base import Receipt
+    from guardrail_mw.stores.base import Receipt, Store
     from guardrail_mw.values import Observer, Subject, Usage
 
 __all__ = ["MOST", "Gathering", "Releases"]
@@ -34,6 +35,7 @@ _WEEK: Final = 7 * 86_400_000_000
 _MOVES: Final = 2 * 86_400_000_000
 _SETTLING: Final = 5_000_000
 """µs after which a settlement has surely reached the store."""
+_TOLD: Final = ("cluster", "verdict", "brake")
 _NOTHING: Final[tuple[Change, ...]] = ()
 
 
@@ -191,30 +193,41 @@ class Gathering:
                 self._observer.count("clusters.activity_lost", len(activities))
                 raise
 
-    async def see(self, store: Graph) -> None:
+    async def see(self, store: Graph, *, whole: bool = False) -> None:
         """See which verdicts are in force, where that changed; who was placed here meanwhile, by what held before, is set right.
 
-        Twice a second: a cluster that was released is so for its newcomers, too, within a second.
+        Twice a second: a cluster that was released is so for its newcomers, too, within a second. `whole` reads it in any case.
 
         Raises:
             StoreError: the store failed; it is seen the next time.
         """
-        edition = await store.recall(EDITION)
-        if edition is None or edition != self._edition:
-            kept = await store.recall(BINDING)
-            self._verdicts = json.loads(kept) if kept is not None else {}
-            self._edition = edition or b""
-        if not self._told:
-            return
+        if whole or not self._edition or await store.recall(EDITION) != self._edition:
+            kept = await store.recall(BINDING) or b""
+            self._edition = edition(kept)
+            self._verdicts = json.loads(kept) if kept else {}
+        if self._told:
+            await self._set_right(store)
+
+    async def _set_right(self, store: Graph) -> None:
+        """Whose standing still says what this process told, and what holds no more.
+
+        Whatever else wrote it (a rebuild, an operator, an erasure) knows better and is left alone.
+        """
         now = self._clock.now()
         self._told = {account: told for account, told in self._told.items() if now - told[2] < _SETTLING}
-        wrong = [
-            (account, changes(self._given(cluster)))
-            for account, (cluster, given, _) in self._told.items()
-            if given != self._given(cluster)
-        ]
-        if wrong:
-            await store.assign(wrong)
+        for account, (cluster, told, at) in list(self._told.items()):
+            given = self._given(cluster)
+            if cluster not in self._verdicts or given == told:
+                continue
+            receipt = await seen(cast("Store", store), account, account)  # a graph is kept by the store that charges
+            fields = receipt.standing.fields if receipt.standing is not None else {}
+            if not fields.get("cluster"):  # it has not reached the store yet, or was taken away
+                continue
+            if kept_apart(fields, now) or any(fields.get(name, "") != told[name] for name in _TOLD):
+                del self._told[account]
+                continue
+            await store.assign([(account, changes(given))])
+            self._told[account] = (cluster, given, at)
 
 
 def _proved(exchange: Exchange) -> Subject | None:

@@ -303,7 +303,7 @@ class Guardrail:
         """
         if self._gathering is not None and isinstance(self.store, Graph):
             await self._gathering.flush(self.store)
-            await self._gathering.see(self.store)
+            await self._gathering.see(self.store, whole=True)
 
     async def see(self) -> None:
         """See which verdicts are in force, where the policy has clusters. Twice a second.

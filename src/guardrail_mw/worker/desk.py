@@ -8,7 +8,6 @@ import logging
 import secrets
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
-from hashlib import blake2b
 from typing import TYPE_CHECKING, Final
 
 from guardrail_mw.algorithms import edges
@@ -17,7 +16,7 @@ from guardrail_mw.clusters.ordering import Judging, decided, orders_of
 from guardrail_mw.clusters.reading import Read, Reader
 from guardrail_mw.clusters.settings import MOST_TOKENS
 from guardrail_mw.clusters.splitting import Split, holding, read_splits, until_when, write_splits
-from guardrail_mw.clusters.state import BINDING, EDITION, ORDERS, SPLITS, STATE, Cluster, Given, Order, State
+from guardrail_mw.clusters.state import BINDING, EDITION, ORDERS, SPLITS, STATE, Cluster, Given, Order, State, edition
 from guardrail_mw.errors import StoreError
 from guardrail_mw.stores.base import Change
 from guardrail_mw.worker.orders import read_orders, write_orders
@@ -328,7 +327,7 @@ async def published(store: Graph, verdicts: Mapping[str, Mapping[str, str]]) -> 
     """
     blob = json.dumps(verdicts, sort_keys=True).encode()
     await store.keep(BINDING, blob)
-    await store.keep(EDITION, blake2b(blob, digest_size=8).digest())  # after it: whoever sees this reads that
+    await store.keep(EDITION, edition(blob))  # after it: whoever sees this reads that
 
 
 def _budgeted(cluster: Cluster, tokens: str) -> None:
