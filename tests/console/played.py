@@ -53,6 +53,7 @@ QUERIES: Final = {
     "limits": "route=/v1/models",
     "cases": "state=open",
     "appeals": "state=open",
+    "clusters": "n=10",
     "explainCluster": "a={one}&b={other}",
 }
 """Of the examples that have one, by the operation's id."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from importlib import import_module
 from typing import Any
 
 import httpx2
@@ -12,6 +13,7 @@ from guardrail_mw.algorithms import edges, keys
 from guardrail_mw.cli.clusters.asking import FarClusters
 from guardrail_mw.cli.output import Cannot
 from guardrail_mw.cli.port import Port
+from guardrail_mw.clusterwork.telling import tell_list
 from guardrail_mw.clusterwork.work import Clusterwork
 from guardrail_mw.engine.linking import graph_of
 from guardrail_mw.stores.base import Activity
@@ -148,3 +150,41 @@ async def test_what_is_sent_is_looked_at(operated: Operated, cluster: str, path:
 
 async def test_who_has_no_clusters_is_told() -> None:
     assert problem(await Operated().at("GET", "/v1/clusters")) == (404, "clusters_off")
+
+
+async def test_a_list_comes_in_pages_and_the_command_line_reads_them_all(
+    operated: Operated, far: FarClusters, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another cluster of twenty; one a page."""
+    store = graph_of(operated.guardrail)
+    others = [f"a:another-{number:02d}".ljust(24, "_") for number in range(20)]
+    values = [keys.join(keys.PAYMENT, 2), keys.join(keys.SYSTEM, 2), keys.join(keys.DEVICE, 2)]
+    for each in others:
+        await store.link(each, values)
+    await operated.guardrail.work()
+    first, second = [await operated.see(f"/v1/clusters?n=1&skip={skip}") for skip in (0, 1)]
+    assert [len(each["clusters"][0]["members"]) for each in (first, second)] == [40, 20]
+    assert [(each["all"], each["more"]) for each in (first, second)] == [(2, True), (2, False)]
+    monkeypatch.setattr(import_module("guardrail_mw.cli.clusters.asking"), "_PAGE", 1)
+    whole = await far.clusters()
+    assert whole["clusters"] == first["clusters"] + second["clusters"]
+    assert "2 clusters" in next(tell_list(whole))
+
+
+async def test_pages_of_clusters_that_were_worked_out_anew_are_read_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    pages = iter([(1, ["a"], True), (2, ["x"], False), (2, ["b"], True), (2, ["c"], False)])
+
+    async def ask(_method: str, _path: str, **_rest: Any) -> dict[str, Any]:
+        rebuilt, clusters, more = next(pages)
+        return {"rebuilt": rebuilt, "clusters": clusters, "more": more}
+
+    port = Port(httpx2.AsyncClient())
+    monkeypatch.setattr(port, "ask", ask)
+    assert (await FarClusters(port).clusters())["clusters"] == ["b", "c"]
+
+
+@pytest.mark.parametrize("called", ["", ".", "..", "explanation", "abc/picture", "abc%2f", "ID\ud800", "é"])
+async def test_what_no_cluster_is_called_is_not_asked_for(far: FarClusters, called: str) -> None:
+    for asking in (far.cluster(called), far.picture(called), far.order(called, "release", "", WHY), far.join(called, WHY)):
+        with pytest.raises(Cannot, match=r"^ID '.*' is no cluster of the last rebuild\. `guardrail-mw clusters list`"):
+            await asking

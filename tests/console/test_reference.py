@@ -81,7 +81,7 @@ def test_what_the_code_reads_of_a_query_is_documented() -> None:
         elif called == "number" and isinstance(node.args[1], ast.Constant):
             read.add(node.args[1].value)
     written = {row.name for operation in OPERATIONS.values() for row in reference.rows(operation) if row.where == "query"}
-    assert read == written == {"a", "account", "b", "n", "route", "state"}
+    assert read == written == {"a", "account", "b", "n", "route", "skip", "state"}
 
 
 @pytest.mark.parametrize("name", [*ACTS, "switch"])

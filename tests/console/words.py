@@ -119,7 +119,9 @@ WORDS: Final = {
     "Appeal.touched": "Only where it was just decided: accounts whose standing was changed.",
     "clusters:200.rebuilt": "When clusters were last worked out; null before the first time.",
     "clusters:200.clusters": "Without `lines`.",
-    "clusters:200.lines": "What `guardrail-mw clusters list` prints.",
+    "clusters:200.now": "The time.",
+    "clusters:200.all": "How many there are in all.",
+    "clusters:200.more": "Whether there are others after these.",
     "explainCluster:200.shared": "`[{kind, value, family, bound, holders, since}]`: values that both hold, by kind and digest, "
     "the rarest first; `since` is when either first showed it.",
     "explainCluster:200.accounts": "`[{account, cluster, verdict, score, tied, joins, families, support, seeds, ends_without}]`: "

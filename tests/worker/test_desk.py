@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import pytest
 
 from guardrail_mw.algorithms import keys
-from guardrail_mw.clusters.state import BINDING, ORDERS, STATE, Given, Order, State
+from guardrail_mw.clusters.settings import ClustersSettings
+from guardrail_mw.clusters.state import BINDING, ORDERS, STATE, Cluster, Given, Order, State
 from guardrail_mw.errors import StoreError
 from guardrail_mw.stores.base import Change
 from guardrail_mw.stores.memory import MemoryStore
+from guardrail_mw.testing.clock import FakeClock
 from guardrail_mw.testing.servers import Server
-from guardrail_mw.worker.desk import Desk, OrderError
+from guardrail_mw.worker.desk import Desk, OrderError, UnknownError
 from guardrail_mw.worker.orders import write_orders
 
 from ..cli.clustering import Played, account, play, played, show  # noqa: TID252 - one world for both
@@ -424,3 +426,58 @@ def _set(field: str, value: str) -> Change:
 
 def _unset(field: str) -> Change:
     return Change("unset", field)
+
+
+class Failing(MemoryStore):
+    """A store that does not write standings, so often."""
+
+    fails = 0
+
+    async def assign(self, changes: Sequence[tuple[str, Sequence[Change]]]) -> None:
+        if self.fails:
+            self.fails -= 1
+            raise StoreError("The store did not answer.", "as the test wants it")
+        await super().assign(changes)
+
+
+async def two(store: MemoryStore, clock: FakeClock) -> tuple[Desk, list[Cluster]]:
+    """A desk over two clusters of six each whose ids begin alike."""
+    found = [
+        Cluster(name, tuple(f"a:{name}-{number}" for number in range(6)), "watched", 5, clock.now(), lineage=(name,))
+        for name in ("a11111111111", "a22222222222")
+    ]
+    await store.keep(STATE, State(clock.now(), clock.now(), tuple(found)).pack())
+    return Desk(store, ClustersSettings(), clock=clock), found
+
+
+@pytest.mark.anyio
+async def test_splits_are_taken_back_of_one_cluster_only() -> None:
+    clock = FakeClock()
+    own, (one, other) = await two(MemoryStore(clock=clock), clock)
+    for each in (one, other):
+        await own.split(each.id, each.members[:1], "two customers")
+    with pytest.raises(UnknownError, match=r"'a' is how several begin: a11111111111, a22222222222\. Write more\."):
+        await own.join("a", "a slip")
+    assert len(await own.splits()) == 2
+    [gone] = await own.join(" A1 ", "as it is written elsewhere")
+    assert gone.cluster == one.id
+    assert [each.cluster for each in await own.splits()] == [other.id]
+
+
+@pytest.mark.anyio
+async def test_what_is_ordered_is_kept_where_the_store_fails_and_may_be_said_again() -> None:
+    clock = FakeClock()
+    store = Failing(clock=clock)
+    own, (one, _) = await two(store, clock)
+    kept = "It is kept, and has not reached everybody: say it again, or the next rebuild sees to it."
+    store.fails = 1
+    with pytest.raises(StoreError) as failed:
+        await own.order(one.id, "release", "", "an office")
+    assert failed.value.public == kept
+    assert (await own.order(one.id, "release", "", "an office")).touched == one.members
+    store.fails = 1
+    with pytest.raises(StoreError) as failed:
+        await own.split(one.id, one.members[:2], "two customers")
+    assert failed.value.public == kept
+    await own.split(one.id, one.members[:2], "two customers")
+    assert [each.side for each in await own.splits()] == [one.members[:2]]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
@@ -13,6 +13,7 @@ from guardrail_mw.clusters.binding import acts
 from guardrail_mw.clusters.features import FEATURES
 from guardrail_mw.clusters.ordering import ordered
 from guardrail_mw.clusters.scores import ASSERTABLE, BOUND, COUNTS, JOINS
+from guardrail_mw.clusters.state import Order
 from guardrail_mw.clusters.verdict import ORDER
 from guardrail_mw.engine.figures import plural, span, utc
 from guardrail_mw.engine.table import table
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from guardrail_mw.clusters.explaining import Explained, Membership
     from guardrail_mw.clusters.kinds import Kinds
     from guardrail_mw.clusters.splitting import Split
-    from guardrail_mw.clusters.state import Cluster, Order, State
+    from guardrail_mw.clusters.state import Cluster, State
     from guardrail_mw.clusters.verdict import Judge
     from guardrail_mw.worker.desk import Desk, Done
 
@@ -60,36 +61,38 @@ _ORDERED: Final = {
 }
 
 
-def tell_list(state: State, orders: Mapping[str, Sequence[Order]], now: int) -> Iterator[str]:
-    """All clusters, the worst and then the largest first; `orders` are what holds for each, by id."""
-    if not state.rebuilt:
+def tell_list(answer: Mapping[str, Any]) -> Iterator[str]:
+    """All clusters, the worst and then the largest first, of what `Clusterwork.clusters` answers."""
+    rebuilt = answer["rebuilt"]
+    if rebuilt is None:
         yield "No rebuild has been kept yet. Servers work clusters out as often as `clusters.every` says; or guardrail-mw worker."
         return
-    many = plural(len(state.clusters), "cluster")
-    yield f"Last rebuild {utc(state.rebuilt)} ({span(max(0, now - state.rebuilt))} ago): {many}"
-    if not state.clusters:
+    ago = span(max(0, answer["now"] - rebuilt))
+    yield f"Last rebuild {utc(rebuilt)} ({ago} ago): {plural(answer['all'], 'cluster')}"
+    if not answer["clusters"]:
         return
     yield from table(
         ("cluster", "verdict", "accounts", "tied", "score", "exchanges", "begun", ""),
         [
             (
-                each.id,
-                each.verdict,
-                f"{len(each.members):,}",
-                f"{each.tied:,}",
-                nats(each.score),
-                f"{each.exchanges:,}",
-                utc(each.begun)[:10],
-                _beside(each, ordered(orders.get(each.id, ()))),
+                each["cluster"],
+                each["verdict"],
+                f"{len(each['members']):,}",
+                f"{each['tied']:,}",
+                f"{each['score']:.1f}",
+                f"{each['exchanges']:,}",
+                utc(each["begun"])[:10],
+                _beside(each),
             )
-            for each in ranked(state)
+            for each in answer["clusters"]
         ],
     )
 
 
-def _beside(cluster: Cluster, word: Order | None) -> str:
+def _beside(cluster: Mapping[str, Any]) -> str:
     """What else there is to say of a verdict."""
-    waits = "waits for approval" if cluster.asked is not None else ""
+    waits = "waits for approval" if cluster["waits_since"] is not None else ""
+    word = ordered([Order(**{**each, "until": each["until"] or 0}) for each in cluster["orders"]])
     said = f"ordered {until(word.until)}" if word is not None else ""
     return ", ".join(filter(None, (waits, said)))
 

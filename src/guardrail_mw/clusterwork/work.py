@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from guardrail_mw.clusterwork.explaining import explained
 from guardrail_mw.clusterwork.picture import picture
 from guardrail_mw.clusterwork.rows import both, figures_of
-from guardrail_mw.clusterwork.telling import done, ranked, tell, tell_both, tell_list
+from guardrail_mw.clusterwork.telling import done, ranked, tell, tell_both
 from guardrail_mw.clusterwork.telling import until as ending
 from guardrail_mw.engine.accounts import MisuseError, home_of, line_of, moment
 from guardrail_mw.engine.figures import plural
 from guardrail_mw.engine.linking import graph_of
+from guardrail_mw.errors import StoreError
 from guardrail_mw.worker.desk import Desk, OrderError, UnknownError
 
 if TYPE_CHECKING:
@@ -57,14 +59,27 @@ class Clusterwork:
 
     # Seeing
 
-    async def clusters(self) -> Answer:
-        """All of them, the worst and then the largest first: `rebuilt` (µs; null before the first rebuild), `clusters`."""
+    async def clusters(self, most: int | None = None, skip: int = 0) -> Answer:
+        """Clusters, the worst and then the largest first.
+
+        Args:
+            most: so many at most; all unless given.
+            skip: of the first so many nothing is said.
+
+        Returns:
+            `now` and `rebuilt` (µs; null before the first rebuild), `all` (how many there are), `clusters`, `more` (whether there
+            are others after these). `telling.tell_list` has it in words.
+        """
         desk = self._desk
         state, given, splits = await desk.state(), await desk.given(), await desk.splits()
-        orders = {each.id: desk.orders(each, given, splits) for each in state.clusters}
-        found = [figures_of(each, orders[each.id], splits, desk.judge) for each in ranked(state)]
-        lines = list(tell_list(state, orders, desk.now()))
-        return {"rebuilt": state.rebuilt or None, "clusters": found, "lines": lines}
+
+        def tell_all() -> list[Answer]:
+            chosen = ranked(state)[skip : None if most is None else skip + most]
+            return [figures_of(each, desk.orders(each, given, splits), splits, desk.judge) for each in chosen]
+
+        found, many = await asyncio.to_thread(tell_all), len(state.clusters)
+        rebuilt = state.rebuilt or None
+        return {"now": desk.now(), "rebuilt": rebuilt, "all": many, "clusters": found, "more": skip + len(found) < many}
 
     async def cluster(self, cluster: str) -> Answer:
         """One, by its id or by as much of it as no other begins with.
@@ -86,7 +101,8 @@ class Clusterwork:
             UnknownError: there is none, or several.
         """
         found = self._desk.find(await self._desk.state(), cluster)
-        return picture(found, (await self._desk.read()).held, self._desk)
+        held = (await self._desk.read()).held
+        return await asyncio.to_thread(picture, found, held, self._desk)
 
     async def explain(self, one: str, other: str) -> Answer:
         """What two accounts share, why each is in its cluster, and without what it would not be.
@@ -144,7 +160,11 @@ class Clusterwork:
         homes = [home_of(each, only="a") for each in accounts]
         made = await desk.split(cluster, homes, why, moment(until, desk.now()))
         if free:
-            await desk.free(made.side)
+            try:
+                await desk.free(made.side)
+            except StoreError as error:
+                text = "They are split off, as of the next rebuild, and not freed until then: say it again."
+                raise StoreError(text, error.detail or error.public) from error
         what = f"{plural(len(made.side), 'account')} split off from {made.cluster} {ending(made.until)}"
         now = "they are in no cluster" if free else "they are treated as before (--free frees them at once)"
         line = f"{what}, as of the next rebuild (every {desk.settings.every}). Until then {now}."

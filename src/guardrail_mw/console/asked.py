@@ -24,13 +24,13 @@ def misuse(argument: str, text: str) -> ProblemError:
     return ProblemError(422, "misuse", f"`{argument}` {text}", argument=argument)
 
 
-def number(request: Request, name: str, usual: int, most: int) -> int:
-    """A whole number of the query, from 1 on."""
+def number(request: Request, name: str, usual: int, most: int, least: int = 1) -> int:
+    """A whole number of the query."""
     text = request.query_params.get(name)
     if text is None:
         return usual
-    if not (text.isascii() and text.isdigit() and len(text) <= len(str(most)) and 1 <= int(text) <= most):
-        raise misuse(name, f"is not a whole number from 1 to {most}.")
+    if not (text.isascii() and text.isdigit() and len(text) <= len(str(most)) and least <= int(text) <= most):
+        raise misuse(name, f"is not a whole number from {least} to {most}.")
     return int(text)
 
 

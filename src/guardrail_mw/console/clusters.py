@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from starlette.responses import Response
 from starlette.routing import Route
 
-from guardrail_mw.console.asked import LONG, body_of, known, misuse
+from guardrail_mw.console.asked import LONG, body_of, known, misuse, number
 from guardrail_mw.console.problems import ProblemError, answer
 
 if TYPE_CHECKING:
@@ -16,10 +16,14 @@ if TYPE_CHECKING:
     from guardrail_mw.clusterwork.work import Clusterwork
     from guardrail_mw.engine import Guardrail
 
-__all__ = ["ORDERS", "ClusterApi"]
+__all__ = ["MOST", "ORDERS", "ClusterApi"]
 
 ORDERS = ("approve", "budget", "label", "reject", "release")
 """As `clusterwork.work.ORDERS`, which takes numpy to import."""
+MOST: Final = 200
+"""Clusters in one answer."""
+_USUAL: Final = 20
+_LAST: Final = 10_000_000
 _VALUES = {"budget": ("tokens",), "label": ("verdict",)}
 """What the value of an order is called."""
 
@@ -47,9 +51,10 @@ class ClusterApi:
             *[Route(f"{one}/{order}", self._order(order), methods=["POST"], name=order) for order in ORDERS],
         ]
 
-    async def clusters(self, _request: Request) -> Response:
-        """All, the worst first."""
-        return answer(await self._work().clusters())
+    async def clusters(self, request: Request) -> Response:
+        """A page of them, the worst first."""
+        n, skip = number(request, "n", _USUAL, MOST), number(request, "skip", 0, _LAST, least=0)
+        return answer(await self._work().clusters(n, skip))
 
     async def cluster(self, request: Request) -> Response:
         """One."""

@@ -37,6 +37,7 @@ _TURN: Final = 2_000_000
 """µs that one may take to write an order."""
 _PAUSE: Final = 0.05
 _TRIES: Final = 100
+_KEPT: Final = "It is kept, and has not reached everybody: say it again, or the next rebuild sees to it."
 
 
 class OrderError(ValueError):
@@ -101,17 +102,21 @@ class Desk:
         Raises:
             StoreError: the store does not answer, or another version wrote it.
         """
+        kept, given, splits, now = await self._store.recall(STATE), await self.given(), await self.splits(), self.now()
+
+        def read() -> State:  # beside the loop, whose requests go on: there may be many
+            state = State.unpack(kept)
+            cold = self.cold(state, now)
+            found = []
+            for each in state.clusters:
+                orders = orders_of(given, each, splits, now)
+                found.append(decided(each, orders, self.judging, now, looked=state.rebuilt, cold=cold) if orders else each)
+            return replace(state, clusters=tuple(found))
+
         try:
-            state = State.unpack(await self._store.recall(STATE))
+            return await asyncio.to_thread(read)
         except ValueError as error:
             raise StoreError("What is kept of clusters cannot be read.", str(error)) from error
-        given, splits, now = await self.given(), await self.splits(), self.now()
-        cold = self.cold(state, now)
-        found = []
-        for each in state.clusters:
-            orders = orders_of(given, each, splits, now)
-            found.append(decided(each, orders, self.judging, now, looked=state.rebuilt, cold=cold) if orders else each)
-        return replace(state, clusters=tuple(found))
 
     def cold(self, state: State, now: int) -> bool:
         """Whether there is too little history yet for the model to say more than `watched`."""
@@ -185,9 +190,12 @@ class Desk:
             orders = {**given.orders, before.id: (*given.orders.get(before.id, ()), order)}
             await self._keep(ORDERS, write_orders(Given(orders), self.now()))
         logger.warning("cluster %s %s %s: %s", before.id, what, value or "-", why)
-        state = await self.state()
-        after = self.find(state, before.id)
-        return Done(before, after, await self._act([after], {after.id}, await self._gone(state)))
+        try:
+            state = await self.state()
+            after = self.find(state, before.id)
+            return Done(before, after, await self._act([after], {after.id}, await self._gone(state)))
+        except StoreError as error:
+            raise StoreError(_KEPT, error.detail or error.public) from error
 
     async def split(self, cluster: str, accounts: Sequence[str], why: str, until: int = 0) -> Split:
         """Split accounts off from the rest of their cluster, as of the next rebuild.
@@ -209,17 +217,35 @@ class Desk:
                 )
             known = read_splits(await self._store.recall(SPLITS))
             at = max([self.now(), *[each.at + 1 for each in known]])
+            known = tuple(each for each in known if (each.cluster, each.side) != (found.id, side))  # said again, it is one
             made = Split(secrets.token_hex(6), found.id, side, rest, until, why, at)
             await self._keep(SPLITS, write_splits((*known, made), self.now()))
-            await self._part((*known, made), side)
+            try:
+                await self._part((*known, made), side)
+            except StoreError as error:
+                raise StoreError(_KEPT, error.detail or error.public) from error
         logger.warning("cluster %s split %d accounts off: %s", found.id, len(side), why)
         return made
 
     async def join(self, cluster: str, why: str) -> tuple[Split, ...]:
-        """Take back every split that was given of a cluster, as of the next rebuild. Returns those."""
+        """Take back every split that was given of a cluster, as of the next rebuild. Returns those.
+
+        Args:
+            cluster: its id, or as much of it as no other that was split begins with; or a split's own.
+            why: a line.
+
+        Raises:
+            UnknownError: none was given of it, or several begin so; nothing was changed.
+        """
+        wanted = cluster.strip().lower()
         async with self._turn():
             known = await self.splits()
-            gone = tuple(each for each in known if cluster and (each.cluster.startswith(cluster) or each.id == cluster))
+            begin = {each.cluster for each in known if wanted and each.cluster.startswith(wanted)}
+            whose = {wanted} if wanted in begin else begin
+            if len(whose) > 1:
+                several = ", ".join(sorted(whose)[:5])
+                raise UnknownError("cluster", f"{cluster[:32]!r} is how several begin: {several}. Write more.")
+            gone = tuple(each for each in known if each.cluster in whose or each.id == wanted)
             if not gone:
                 raise UnknownError("cluster", f"{cluster[:32]!r} has no split that holds.")
             left = [each for each in known if each not in gone]

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Final, Protocol
-from urllib.parse import quote
 
+from guardrail_mw.cli.output import Cannot
 from guardrail_mw.cli.port import Port, client_of
 from guardrail_mw.cli.reach import PATIENCE, WORK, here
 
 __all__ = ["Asked", "FarClusters", "by_port"]
 
 
+_PAGE: Final = 200
+_ID: Final = re.compile("[0-9a-f]{1,24}")
 _VALUES: Final = {"budget": "tokens", "label": "verdict"}
 """What the port calls the value of an order."""
 
@@ -62,11 +65,21 @@ class FarClusters:
 
     async def clusters(self) -> dict[str, Any]:
         """See `Clusterwork.clusters`."""
-        return await self._ask("GET", "/v1/clusters", timeout=WORK.seconds)
+        found: list[Any] = []
+        rebuilt = None
+        while True:
+            page = await self._ask("GET", "/v1/clusters", params={"n": _PAGE, "skip": len(found)}, timeout=WORK.seconds)
+            if found and page["rebuilt"] != rebuilt:  # worked out anew meanwhile: what was read is of other clusters
+                found = []
+                continue
+            rebuilt = page["rebuilt"]
+            found += page["clusters"]
+            if not page["more"]:
+                return {**page, "clusters": found}
 
     async def cluster(self, cluster: str) -> dict[str, Any]:
         """See `Clusterwork.cluster`."""
-        return await self._ask("GET", _of(cluster))
+        return await self._ask("GET", _of(cluster), timeout=WORK.seconds)
 
     async def picture(self, cluster: str) -> str:
         """See `Clusterwork.picture`."""
@@ -97,7 +110,16 @@ class FarClusters:
 
 
 def _of(cluster: str) -> str:
-    return f"/v1/clusters/{quote(cluster, safe='')}"
+    """The path of a cluster.
+
+    Raises:
+        Cannot: none can be called that.
+    """
+    wanted = cluster.strip().lower()
+    if not _ID.fullmatch(wanted):
+        shown = cluster[:32].encode("ascii", "backslashreplace").decode()
+        raise Cannot(f"ID '{shown}' is no cluster of the last rebuild. `guardrail-mw clusters list` has them all.")
+    return f"/v1/clusters/{wanted}"
 
 
 def by_port(url: str, ask: Callable[[Asked], Awaitable[None]]) -> None:

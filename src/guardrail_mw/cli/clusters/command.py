@@ -51,7 +51,10 @@ def _list(url: str | None, policy: str | None, *, as_json: bool) -> None:
     """List all clusters, the worst and then the largest first."""
 
     async def ask(work: Asked) -> None:
-        _tell(await work.clusters(), as_json=as_json)
+        from guardrail_mw.clusterwork.telling import tell_list
+
+        answer = await work.clusters()
+        _tell({**answer, "lines": () if as_json else tell_list(answer)}, as_json=as_json)
 
     _with(ask, url, policy)
 
@@ -107,6 +110,8 @@ def _split(
     """
     if undo and accounts:
         raise Cannot("--undo takes no ACCOUNT: it takes back everything that was split off from ID.")
+    if undo and (free or until):
+        raise Cannot("--undo takes neither --free nor --until: with the next rebuild all are together again.")
     if not undo and not accounts:
         raise Cannot("Name the accounts that are to be split off.")
 
