@@ -9,12 +9,13 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import pyarrow.parquet as pq
 import pytest
 from click.testing import Result
 
 from guardrail_mw.cli.clusters import forming
 from guardrail_mw.clusters.sql import engine as engines
-from guardrail_mw.clusters.sql.terms import Terms
+from guardrail_mw.clusters.sql.terms import NAME, Terms
 
 from .clustering import POLICY, Played, account, key, play, played, show
 
@@ -159,7 +160,9 @@ def test_evidence_that_cannot_be_read(exported: Run, tmp_path: Path, engine: str
     (tmp_path / "all" / "edges.parquet").write_text("no Parquet")
     result = exported("form", "all", "--engine", engine)
     assert result.exit_code == 2
-    assert result.stderr.startswith("The export cannot be read: " if engine == "numpy" else "DuckDB could not do it: ")
+    assert result.stderr.startswith(
+        "The export in all cannot be read: " if engine == "numpy" else "DuckDB could not do it: "
+    )
 
 
 @pytest.mark.parametrize("engine", ENGINES)
@@ -206,3 +209,34 @@ def test_spark_without_java(exported: Run, monkeypatch: pytest.MonkeyPatch) -> N
     assert result.stderr == (
         "Spark needs a Java runtime, and there is no java here. Install one, 17 or later, or set JAVA_HOME.\n"
     )
+
+
+@pytest.mark.parametrize("terms", [b"[1]", b'{"format": 1}', b'{"format": 1, "now": 1, "age": 1, "kinds": [{"code": 40}]}'])
+def test_rules_that_cannot_be_read(exported: Run, tmp_path: Path, terms: bytes) -> None:
+    path = tmp_path / "all" / "accounts.parquet"
+    table = pq.read_table(path)
+    pq.write_table(table.replace_schema_metadata({NAME: terms}), path)
+    result = exported("form", "all")
+    assert result.exit_code == 2
+    assert "Export it anew: guardrail-mw clusters export --edges all" in result.stderr
+    assert result.stderr.count("\n") == 1
+
+
+def test_rows_of_accounts_that_are_missing(exported: Run, tmp_path: Path) -> None:
+    path = tmp_path / "all" / "accounts.parquet"
+    table = pq.read_table(path)
+    pq.write_table(table.slice(1), path)
+    result = exported("form", "all")
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert result.stderr == "The export in all cannot be read: edges.parquet names accounts that accounts.parquet has not\n"
+
+
+@pytest.mark.parametrize("name", ["edges.parquet", "accounts.parquet", "splits.parquet"])
+def test_an_export_is_not_written_over(exported: Run, tmp_path: Path, name: str) -> None:
+    before = (tmp_path / "all" / name).read_bytes()
+    result = exported("form", "all", "--out", f"all/{name}")
+    assert (result.exit_code, result.stderr) == (
+        2,
+        f"--out would write over {name} of the export. Name another file.\n",
+    )
+    assert (tmp_path / "all" / name).read_bytes() == before

@@ -25,6 +25,7 @@ def files(tmp_path: Path) -> Path:
     rows = [{"time": at, "account": f"a{at}"} for at in range(3)]
     (tmp_path / "t.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     (tmp_path / "s.yaml").write_text("days: 3\n")
+    (tmp_path / "off.yaml").write_text('version: 1\nmode: "off"\n')
     return tmp_path
 
 
@@ -44,6 +45,10 @@ def files(tmp_path: Path) -> Path:
         (["--quick", "--seed", "1", "--seeds", "2"], "--seed and --seeds both say what is drawn: leave out one of them."),
         (["--quick", "--without", "volume"], "--without volume: no evidence in a simulation is of that family. There are "),
         (["--trace", "t.jsonl", "--without", "volume"], "no evidence in guardrail:campaign is of that family. There are "),
+        (["--quick", "--policy", "off.yaml"], "The mode of off.yaml is off: it would decide nothing."),
+        (["--quick", "--policy", "guardrail:watch", "--without", "payment"], "no evidence that --without could leave out."),
+        (["--quick", "--policy", "guardrail:watch", "--feed", "none"], "so --feed says nothing: leave it out."),
+        (["--trace", "t.jsonl", "--policy", "guardrail:watch", "--every", "3h"], "so --every says nothing: leave it out."),
         (
             ["--trace", "t.jsonl", "--policy", "guardrail:watch", "--without", "payment"],
             "guardrail:watch has no section `clusters:`, so there is no evidence that --without could leave out.",

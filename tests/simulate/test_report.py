@@ -113,10 +113,14 @@ def test_a_scenario_that_cannot_be(text: str, said: str, tmp_path: Path) -> None
     assert said in ran.output
 
 
-def test_what_is_no_seed() -> None:
-    bad = CliRunner().invoke(main, ["simulate", "--seeds", "1,x"])
+@pytest.mark.parametrize(
+    ("seeds", "said"),
+    [("1,x", "'x' is no seed"), ("", "'' is no seed"), (",", "'' is no seed"), ("5-2", "'5-2' has no seed in it")],
+)
+def test_what_is_no_seed(seeds: str, said: str) -> None:
+    bad = CliRunner().invoke(main, ["simulate", "--seeds", seeds])
     assert bad.exit_code == 2
-    assert "is no seed" in bad.output
+    assert said in bad.output
 
 
 @pytest.mark.slow

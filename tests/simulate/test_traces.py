@@ -82,6 +82,10 @@ def test_rows_come_in_the_order_of_their_times(tmp_path: Path) -> None:
             "'card' is no kind; there are agent, network, payment, prompt",
         ),
         ({"time": 1, "account": "a", "evidence": {"payment": 5}}, "evidence.payment: must be text"),
+        ({"time": 1, "account": "\ud800"}, "account: holds half of a surrogate pair"),
+        ({"time": 1, "account": "a", "label": "\udfff"}, "label: holds half of a surrogate pair"),
+        ({"time": 1, "account": "a", "evidence": {"network": ["x", "\ud800"]}}, "evidence.network: holds half of"),
+        ({"time": 1, "account": "a", "model": "m" * 257}, "model: has 257 characters; at most 256"),
     ],
 )
 def test_a_bad_row_is_told_with_its_line(row: Any, why: str, tmp_path: Path) -> None:
@@ -183,6 +187,7 @@ def test_a_farm_in_a_trace_is_found(tmp_path: Path) -> None:
     people = [row for name, row in accounts.items() if name.startswith("person")]
     assert {(row["cluster"], row["verdict"], row["rung"], row["requests"]) for row in people} == {("", "none", "", 2)}
     figures = json.loads((out / "report.json").read_text())
+    assert figures["pairs"] == {"own": 300, "cross": 0, "mixed": 0, "ordinary": 0}  # 25 times 24, in both orders one
     assert figures["labels"]["farm"] == {"accounts": 25, "held": 1.0, "precision": 1.0, "recall": 1.0}
     told = (out / "report.txt").read_text()
     assert told in ran.output
@@ -347,7 +352,8 @@ def test_what_a_page_says_of_many_clusters_and_of_refusals() -> None:
             "labels": {f"<{n}>": [n, 0, 0] for n in range(6)},
         },
         "looks": [[5 * MINUTE, 1, 3], [9 * MINUTE, 1, 7], [25 * MINUTE, 2, 9]],
-        "labels": {f"<{n}>": label for n in range(6)} | {"pairs": {"own": 1}},
+        "labels": {f"<{n}>": label for n in range(6)},
+        "pairs": {"own": 1},
     }  # fmt: skip
     page = Checked()
     page.feed(trace_page(figures))
@@ -361,5 +367,7 @@ def test_what_a_page_says_of_many_clusters_and_of_refusals() -> None:
     assert told[1] == "10 requests of 6 accounts: 7 served, 1 delayed, 2 limited; 2 rows left out"
     assert told[2:4] == ["23 clusters", "  000000000000  watched         40 accounts, by -"]
     assert told[23] == "  and 3 smaller ones"
+    forged = {**figures, "labels": {"x\n\x1b[2J0 clusters": label}}
+    assert [line for line in tell_trace(forged) if "0 clusters" in line][-1].startswith("  x\\n\\x1b[2J0 clusters: ")
     for seconds, said in ((1, "1 second"), (600, "10 minutes"), (21_600, "6 hours"), (7 * 86_400, "7 days")):
         assert _length(seconds) == said

@@ -41,7 +41,7 @@ def trace_page(figures: dict[str, Any]) -> str:
             *_head(figures),
             *_over_time(figures),
             *_clusters(figures["clusters"]),
-            *_labels(figures.get("labels", {})),
+            *_labels(figures.get("labels", {}), figures.get("pairs", {})),
             "<h2>Everything</h2>",
             f"<details><summary>The report as text</summary><pre>{escape(chr(10).join(tell_trace(figures)))}</pre></details>",
         ],
@@ -102,17 +102,16 @@ def _clusters(clusters: Sequence[dict[str, Any]]) -> Iterator[str]:
     yield from table("cluster", ("verdict", "accounts", "families of evidence that half of them share"), rows)
 
 
-def _labels(labels: dict[str, Any]) -> Iterator[str]:
+def _labels(labels: dict[str, Any], found: dict[str, int]) -> Iterator[str]:
     if not labels:
         return
     yield "<h2>Labels</h2>"
     rows = [
         (escape(label), [f"{each['accounts']:,}", percent(each["held"]), _ratio(each["precision"]), _ratio(each["recall"])])
         for label, each in labels.items()
-        if label != "pairs"
     ]
     yield from table("label", _LABELS, rows)
-    pairs = ", ".join(f"{many:,} {name}" for name, many in labels["pairs"].items())
+    pairs = ", ".join(f"{many:,} {name}" for name, many in found.items())
     yield f"<p>Pairs of accounts in a cluster: {escape(pairs)}.</p>"
     yield "<details><summary>What the words mean</summary><dl>"
     yield from (f"<dt>{escape(word)}</dt><dd>{escape(meaning)}</dd>" for word, meaning in _MEANINGS.items())

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, Final
 
+from guardrail_mw.engine.figures import clean
+
 __all__ = ["SHOWN", "known_by", "notes", "tell_trace", "told"]
 
 SHOWN: Final = 20
@@ -52,5 +54,7 @@ def tell_trace(figures: dict[str, Any]) -> Iterator[str]:
         said = ", ".join(
             f"{name} {value if not isinstance(value, float) else round(value, 4)}" for name, value in each.items()
         )
-        yield f"  {label}: {said}"
+        yield f"  {clean(label)}: {said}"
+    if "pairs" in figures:
+        yield f"  pairs: {', '.join(f'{name} {many:,}' for name, many in figures['pairs'].items())}"
     yield from notes(figures)

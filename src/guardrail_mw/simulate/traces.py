@@ -24,6 +24,8 @@ _SECOND: Final = 1_000_000
 _LATEST: Final = 4_102_444_800
 """2100-01-01: whatever is later is in another unit than seconds."""
 _LONGEST: Final = 65_536
+_MODEL: Final = 256
+"""Characters of a model's name, as in a policy."""
 _MOST: Final = 1 << 40
 _COLUMNS: Final = frozenset({"time", "account", "model", "tokens", "input", "output", "evidence", "created", "label"})
 
@@ -176,10 +178,15 @@ class Trace:
         account = document.get("account")
         if not isinstance(account, str) or not account or len(account) > _LONGEST:
             raise ValueError("account: must be text that is not empty")
+        _whole("account", account)
         model, label = document.get("model"), document.get("label")
         for name, value in (("model", model), ("label", label)):
             if value is not None and not isinstance(value, str):
                 raise ValueError(f"{name}: must be text")
+            if value is not None:
+                _whole(name, value)
+        if model is not None and len(model) > _MODEL:
+            raise ValueError(f"model: has {len(model)} characters; at most {_MODEL} are a model's name")
         if document.get("tokens") is not None and (document.get("input") is not None or document.get("output") is not None):
             raise ValueError("tokens: stands for input and output together; give either")
         given = _count(document, "tokens") + _count(document, "input")
@@ -214,8 +221,18 @@ class Trace:
             values = value if isinstance(value, list) else [value]
             if not all(isinstance(each, str) and each and len(each) <= _LONGEST for each in values):
                 raise ValueError(f"evidence.{kind}: must be text that is not empty, or a list of it")
+            for each in values:
+                _whole(f"evidence.{kind}", each)
             found[kind] = tuple(values)
         return found
+
+
+def _whole(name: str, text: str) -> None:
+    """Refuse what is no text: half a character, which no file can hold."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise ValueError(f"{name}: holds half of a surrogate pair, which is no character") from None
 
 
 def _count(document: dict[str, Any], name: str) -> int:

@@ -248,7 +248,7 @@ class Traced(Http):
         }
         labels = sorted({each.label for each in self.accounts.values()} - {""})
         if labels:
-            found["labels"] = self._against(labels)
+            found["labels"], found["pairs"] = self._against(labels)
         return found
 
     def _is_short(self) -> bool:
@@ -256,7 +256,7 @@ class Traced(Http):
         settings = self.policy.clusters
         return settings is not None and self.trace.end - self.trace.start < settings.established.us
 
-    def _against(self, labels: list[str]) -> dict[str, Any]:
+    def _against(self, labels: list[str]) -> tuple[dict[str, Any], dict[str, int]]:
         row = {home: place for place, home in enumerate(self.accounts)}
         owner = np.array([labels.index(each.label) if each.label else -1 for each in self.accounts.values()])
         cluster = np.full(len(row), -1)
@@ -272,7 +272,7 @@ class Traced(Http):
                 "recall": float(recall[place]),
             }
             for place, label in enumerate(labels)
-        } | {"pairs": words.pairs(cluster, owner)._asdict()}
+        }, words.pairs(cluster, owner)._asdict()
 
 
 async def _nothing(scope: Any, receive: Any, send: Any) -> None:

@@ -67,6 +67,8 @@ def form(directory: Path, engine: str, out: Path | None, work: Path | None) -> N
 
     try:
         files, terms = _exported(directory)
+        if out is not None and out.resolve() in {path.resolve() for path in files}:
+            raise Cannot(f"--out would write over {out.name} of the export. Name another file.")
         accounts, members, clusters = (
             _in_memory(files, terms, out) if engine == "numpy" else _in_sql(engine, files, terms, out, work)
         )
@@ -92,6 +94,9 @@ def _exported(directory: Path) -> tuple[Exported, Terms]:
         raise Cannot(f"{directory} has no {', '.join(missing)}. Export it: guardrail-mw clusters export --edges {directory}")
     try:
         return files, Terms.read(files.accounts)
+    except (KeyError, TypeError, AttributeError) as error:
+        said = f"{files.accounts} says by which rules it was written, but not so that it can be read"
+        raise Cannot(f"{said}. Export it anew: guardrail-mw clusters export --edges {directory}") from error
     except (OSError, ValueError) as error:
         raise Cannot(f"{error}. Export it anew: guardrail-mw clusters export --edges {directory}") from error
 
@@ -105,8 +110,8 @@ def _in_memory(files: Exported, terms: Terms, out: Path | None) -> tuple[int, in
 
     try:
         held, cluster = form_in_memory(files, terms)
-    except (OSError, ValueError, KeyError) as error:
-        raise Cannot(f"The export cannot be read: {error}") from error
+    except (OSError, ValueError, KeyError, TypeError, IndexError) as error:
+        raise Cannot(f"The export in {files.accounts.parent} cannot be read: {error}") from error
     rows = np.flatnonzero(cluster >= 0)
     sizes = np.bincount(cluster[rows], minlength=1)
     rows = rows[sizes[cluster[rows]] >= LEAST]

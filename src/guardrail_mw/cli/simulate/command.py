@@ -25,13 +25,16 @@ _Folder = click.Path(file_okay=False, path_type=Path)
 def _seeds(_ctx: click.Context, _param: click.Parameter, value: str | None) -> tuple[int, ...]:
     """`1,2,5-8`."""
     found: list[int] = []
-    for part in (value or "").split(","):
+    for part in value.split(",") if value is not None else ():
         first, dash, last = part.strip().partition("-")
         try:
-            found += range(int(first), int(last if dash else first) + 1) if first else []
+            some = range(int(first), int(last if dash else first) + 1)
         except ValueError as error:
             raise click.BadParameter(f"{part!r} is no seed; write 1,2,5-8") from error
-    return tuple(found)
+        if not some:
+            raise click.BadParameter(f"{part!r} has no seed in it; the smaller one comes first: 5-8")
+        found += some
+    return tuple(dict.fromkeys(found))
 
 
 @click.command(short_help="Say how a policy fares among made-up people, or in a trace.")
@@ -98,6 +101,7 @@ def simulate(**options: Any) -> None:
                 f"simulate needs {module}, not installed here. Install it with: pip install 'guardrail-mw[clusters]'"
             )
     refusing.options(_named())
+    refusing.policy(options["policy"], options["without"], _named())
     for path in (options["trace"], options["accounts"]):
         writing.parquet(path)
     (worlds if options["trace"] is None else trace)(options)

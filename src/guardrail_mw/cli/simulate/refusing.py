@@ -7,7 +7,7 @@ from typing import Final
 
 from guardrail_mw.cli.output import Cannot
 
-__all__ = ["families", "options"]
+__all__ = ["families", "options", "policy"]
 
 _APART: Final = {
     ("seed", "seeds"): "--seed and --seeds both say what is drawn: leave out one of them.",
@@ -65,3 +65,29 @@ def families(without: Iterable[str], known: Iterable[str], whose: str) -> None:
     for family in without:
         if family not in every:
             raise Cannot(f"--without {family}: no evidence in {whose} is of that family. There are {', '.join(every)}.")
+
+
+def policy(name: str, without: Iterable[str], named: frozenset[str]) -> None:
+    """Refuse a policy that would decide nothing, and options about evidence where it keeps none.
+
+    Args:
+        name: the policy's.
+        without: families that are to be left out.
+        named: the options that somebody wrote.
+
+    Raises:
+        Cannot: nothing would come of it.
+        PolicyError: the policy is bad.
+    """
+    from guardrail_mw.policy import load
+
+    found = load(name)
+    if found.mode == "off":
+        raise Cannot(f"The mode of {name} is off: it would decide nothing. Set it to shadow or enforce.")
+    if found.clusters is not None:
+        return
+    if tuple(without):
+        raise Cannot(f"{name} has no section `clusters:`, so there is no evidence that --without could leave out.")
+    idle = sorted(named & {"every", "feed"})
+    if idle:
+        raise Cannot(f"{name} has no section `clusters:`, so --{idle[0]} says nothing: leave it out.")

@@ -42,15 +42,10 @@ def trace(options: dict[str, Any]) -> None:
 
 
 def _usable(options: dict[str, Any], policy: Policy) -> None:
-    """Refuse a policy, or what is left out of it, where nothing would come of it."""
+    """Refuse to leave out what there is not."""
     from guardrail_mw.simulate.told import families
 
-    name = options["policy"]
-    if policy.mode == "off":
-        raise Cannot(f"The mode of {name} is off: it would decide nothing. Set it to shadow or enforce.")
-    if options["without"] and policy.clusters is None:
-        raise Cannot(f"{name} has no section `clusters:`, so there is no evidence that --without could leave out.")
-    refusing.families(options["without"], families(policy), name)
+    refusing.families(options["without"], families(policy), options["policy"])
 
 
 def _read(options: dict[str, Any]) -> Trace:

@@ -33,6 +33,12 @@ def read_exported(files: Exported) -> Holdings:
     accounts = parquet.read_table(files.accounts, columns=["account", "since"]).sort_by("account").combine_chunks()
     edges = parquet.read_table(files.edges, columns=["account", "key", "first"])
     owner = compute.index_in(edges["account"], value_set=accounts["account"])
+    if owner.null_count:
+        raise ValueError(f"{files.edges.name} names accounts that {files.accounts.name} has not")
+    for name, some in ((files.accounts.name, accounts), (files.edges.name, edges)):
+        for column in some.column_names:
+            if some[column].null_count:
+                raise ValueError(f"{name} has rows without {column}")
     held = Holdings(
         accounts["account"].to_pylist(),
         accounts["since"].to_numpy(),
