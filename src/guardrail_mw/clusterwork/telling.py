@@ -202,7 +202,7 @@ def _scored(cluster: Cluster, judge: Judge, floor: tuple[int, int], *, cold: boo
     yield _line("Score", f"{nats(cluster.score)} nats; {thresholds}, or after 24 h of suspicion")
     yield f"  {signed(judge.bias):>6}  to begin with"
     for name, figure, worth, why in parts(cluster, judge):
-        yield f"  {signed(worth):>6}  {name} {figure:.2f}: {why}"
+        yield f"  {signed(worth):>6}  {name} {round(figure, 2) + 0.0:.2f}: {why}"
     if len(cluster.members) < floor[0] or cluster.exchanges < floor[1]:
         yield _line("", f"Below the floor of {floor[0]:,} accounts and {floor[1]:,} exchanges nothing is said")
     if cold:
