@@ -7,8 +7,7 @@ from dataclasses import replace
 import pytest
 
 from guardrail_mw.clusters.binding import FREE, Approval, acts, bind, counted, kept_apart, standing
-from guardrail_mw.clusters.state import Cluster, Order
-from guardrail_mw.clusters.verdict import Verdict
+from guardrail_mw.clusters.state import Cluster, Order, Verdict
 
 NOW = 10**15
 MINUTE = 60_000_000

@@ -8,10 +8,10 @@ import pytest
 
 from guardrail_mw.clusters.binding import Approval
 from guardrail_mw.clusters.features import FEATURES
-from guardrail_mw.clusters.ordering import Judging, decided, ordered, orders_of
+from guardrail_mw.clusters.ordering import Judging, decided, orders_of
 from guardrail_mw.clusters.splitting import Split
-from guardrail_mw.clusters.state import Cluster, Given, Order
-from guardrail_mw.clusters.verdict import Judge, Verdict, Worth
+from guardrail_mw.clusters.state import Cluster, Given, Order, Verdict, ordered
+from guardrail_mw.clusters.verdict import Judge, Worth
 
 DAY = 86_400_000_000
 JUDGING = Judging(

@@ -12,8 +12,8 @@ import pytest
 from guardrail_mw.clusters.binding import Approval
 from guardrail_mw.clusters.features import FEATURES, Activities
 from guardrail_mw.clusters.rebuild import HOUR, MARKED, Rebuilt, Rules, rebuild
-from guardrail_mw.clusters.state import Cluster, Given, Order, State
-from guardrail_mw.clusters.verdict import Judge, Verdict
+from guardrail_mw.clusters.state import Cluster, Given, Order, State, Verdict
+from guardrail_mw.clusters.verdict import Judge
 
 from . import worlds
 from .kit import TABLE, Crowd, idle, key

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from guardrail_mw.clusters.features import FEATURES
-from guardrail_mw.clusters.verdict import ORDER, Case, Judge, Verdict, judged
+from guardrail_mw.clusters.state import ORDER, Verdict
+from guardrail_mw.clusters.verdict import Case, Judge, judged
 
 HOUR = 3_600_000_000
 NOW = 1_000 * HOUR

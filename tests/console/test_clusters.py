@@ -13,7 +13,7 @@ from guardrail_mw.algorithms import edges, keys
 from guardrail_mw.cli.clusters.asking import FarClusters
 from guardrail_mw.cli.output import Cannot
 from guardrail_mw.cli.port import Port
-from guardrail_mw.clusterwork.telling import tell_list
+from guardrail_mw.clusterwork.listing import tell_list
 from guardrail_mw.clusterwork.work import Clusterwork
 from guardrail_mw.engine.linking import graph_of
 from guardrail_mw.stores.base import Activity

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import subprocess
+import sys
 from typing import Any
 
 import pytest
@@ -260,3 +262,16 @@ async def test_a_life_from_start_to_close() -> None:
     assert made.keeper() is not kept
     await made.close()
     await made.close()
+
+
+def test_where_clusters_are_worked_out_apart_a_server_needs_no_numpy() -> None:
+    """Nor scipy: in an interpreter of its own, which finds neither."""
+    code = (
+        "import sys; sys.modules['numpy'] = sys.modules['scipy'] = None\n"
+        "from guardrail_mw import Guardrail\n"
+        "Guardrail({'version': 1, 'clusters': {'rebuild': 'apart'}}, environ={})\n"
+        "from guardrail_mw.clusterwork.listing import tell_list\n"
+        "print(*tell_list({'now': 2_000_000, 'rebuilt': 1_000_000, 'all': 0, 'clusters': []}))"
+    )
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=60)
+    assert (ran.returncode, ran.stdout) == (0, "Last rebuild 1970-01-01 00:00:01 UTC (1 s ago): 0 clusters\n"), ran.stderr

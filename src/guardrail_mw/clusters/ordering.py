@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Final, Self, cast
+from typing import TYPE_CHECKING, Self, cast
 
 from guardrail_mw.clusters.binding import Approval, bind
 from guardrail_mw.clusters.splitting import Split, freed
-from guardrail_mw.clusters.verdict import Case, Judge, Verdict, judged
+from guardrail_mw.clusters.state import SAYS, Verdict, ordered
+from guardrail_mw.clusters.verdict import Case, Judge, judged
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from guardrail_mw.clusters.settings import ClustersSettings
     from guardrail_mw.clusters.state import Cluster, Given, Order
 
-__all__ = ["Judging", "decided", "granted", "ordered", "orders_of", "vouched"]
-
-_SAYS: Final[Mapping[str, Verdict | None]] = {"release": "none", "reject": "watched", "judge": None}
-"""What each says of the verdict; `verdict` names one, and `approve` says nothing of it."""
+__all__ = ["Judging", "decided", "granted", "orders_of", "vouched"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,16 +37,6 @@ class Judging:
             (floor.accounts, floor.exchanges),
             Approval(approval.over, approval.wait.us),
         )
-
-
-def ordered(orders: Sequence[Order]) -> Order | None:
-    """The latest word on the verdict; None where operators have given none, or let the model judge again.
-
-    Args:
-        orders: what is said of the cluster, the latest last.
-    """
-    latest = next((order for order in reversed(orders) if order.what in _SAYS or order.what == "verdict"), None)
-    return latest if latest is not None and latest.what != "judge" else None
 
 
 def granted(orders: Sequence[Order]) -> int:
@@ -97,7 +85,7 @@ def decided(cluster: Cluster, orders: Sequence[Order], judging: Judging, now: in
     cluster = replace(cluster, granted=granted(orders), vouched=vouched(orders))
     says: Verdict | None = "none" if cluster.vouched and cluster.allowance else None
     if word is not None:
-        says = cast("Verdict", word.value) if word.what == "verdict" else _SAYS[word.what]
+        says = cast("Verdict", word.value) if word.what == "verdict" else SAYS[word.what]
     case = Case(len(cluster.members), cluster.exchanges, cluster.score, cluster.suspect, says)
     verdict, since = judged(case, judging.judge, floor=judging.floor, now=now, cold=cold)
     asked = cluster.asked

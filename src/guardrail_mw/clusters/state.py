@@ -6,16 +6,36 @@ import json
 import zlib
 from dataclasses import asdict, dataclass, field
 from hashlib import blake2b
-from typing import TYPE_CHECKING, Any, Final, Self
-
-from guardrail_mw.clusters.verdict import ORDER, Verdict
+from typing import TYPE_CHECKING, Any, Final, Literal, Self, TypeAlias
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from guardrail_mw.clusters.splitting import Split
 
-__all__ = ["BINDING", "EDITION", "ORDERS", "SPLITS", "STATE", "Cluster", "Given", "Merged", "Order", "State", "edition"]
+__all__ = [
+    "BINDING",
+    "EDITION",
+    "ORDER",
+    "ORDERS",
+    "SAYS",
+    "SPLITS",
+    "STATE",
+    "Cluster",
+    "Given",
+    "Merged",
+    "Order",
+    "State",
+    "Verdict",
+    "edition",
+    "ordered",
+]
+
+Verdict: TypeAlias = Literal["none", "watched", "suspect", "confirmed"]
+ORDER: Final[tuple[Verdict, ...]] = ("none", "watched", "suspect", "confirmed")
+
+SAYS: Final[Mapping[str, Verdict | None]] = {"release": "none", "reject": "watched", "judge": None}
+"""What each order says of the verdict; `verdict` names one, and `approve` says nothing of it."""
 
 STATE: Final = "clusters"
 BINDING: Final = "clusters.binding"
@@ -111,6 +131,16 @@ class Order:
     """µs; 0 is for good."""
     why: str
     at: int
+
+
+def ordered(orders: Sequence[Order]) -> Order | None:
+    """The latest word on the verdict; None where operators have given none, or let the model judge again.
+
+    Args:
+        orders: what is said of the cluster, the latest last.
+    """
+    latest = next((order for order in reversed(orders) if order.what in SAYS or order.what == "verdict"), None)
+    return latest if latest is not None and latest.what != "judge" else None
 
 
 @dataclass(frozen=True, slots=True)

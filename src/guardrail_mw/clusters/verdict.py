@@ -6,7 +6,7 @@ import tomllib
 from dataclasses import dataclass, replace
 from functools import cache
 from importlib.resources import files
-from typing import TYPE_CHECKING, Final, Literal, NamedTuple, Self, TypeAlias
+from typing import TYPE_CHECKING, Final, NamedTuple, Self
 
 import numpy as np
 
@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-__all__ = ["ORDER", "Case", "Judge", "Verdict", "Worth", "judged"]
+    from guardrail_mw.clusters.state import Verdict
 
-Verdict: TypeAlias = Literal["none", "watched", "suspect", "confirmed"]
-ORDER: Final[tuple[Verdict, ...]] = ("none", "watched", "suspect", "confirmed")
+__all__ = ["Case", "Judge", "Worth", "judged"]
+
 _DAY: Final = 86_400_000_000
 
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Final
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
@@ -11,12 +11,10 @@ from guardrail_mw.algorithms import edges, keys
 from guardrail_mw.clusters import hours
 from guardrail_mw.clusters.binding import acts
 from guardrail_mw.clusters.features import FEATURES
-from guardrail_mw.clusters.ordering import ordered
 from guardrail_mw.clusters.scores import ASSERTABLE, BOUND, COUNTS, JOINS
-from guardrail_mw.clusters.state import Order
-from guardrail_mw.clusters.verdict import ORDER
+from guardrail_mw.clusters.state import ORDER, Order
+from guardrail_mw.clusterwork.listing import until
 from guardrail_mw.engine.figures import plural, span, utc
-from guardrail_mw.engine.table import table
 
 if TYPE_CHECKING:
     from guardrail_mw.clusters.explaining import Explained, Membership
@@ -39,8 +37,6 @@ __all__ = [
     "splits_of",
     "tell",
     "tell_both",
-    "tell_list",
-    "until",
     "value_of",
 ]
 
@@ -59,42 +55,6 @@ _ORDERED: Final = {
     "vouch 1": "its organisation was verified",
     "vouch 0": "that its organisation was verified was taken back",
 }
-
-
-def tell_list(answer: Mapping[str, Any]) -> Iterator[str]:
-    """All clusters, the worst and then the largest first, of what `Clusterwork.clusters` answers."""
-    rebuilt = answer["rebuilt"]
-    if rebuilt is None:
-        yield "No rebuild has been kept yet. Servers work clusters out as often as `clusters.every` says; or guardrail-mw worker."
-        return
-    ago = span(max(0, answer["now"] - rebuilt))
-    yield f"Last rebuild {utc(rebuilt)} ({ago} ago): {plural(answer['all'], 'cluster')}"
-    if not answer["clusters"]:
-        return
-    yield from table(
-        ("cluster", "verdict", "accounts", "tied", "score", "exchanges", "begun", ""),
-        [
-            (
-                each["cluster"],
-                each["verdict"],
-                f"{len(each['members']):,}",
-                f"{each['tied']:,}",
-                f"{each['score']:.1f}",
-                f"{each['exchanges']:,}",
-                utc(each["begun"])[:10],
-                _beside(each),
-            )
-            for each in answer["clusters"]
-        ],
-    )
-
-
-def _beside(cluster: Mapping[str, Any]) -> str:
-    """What else there is to say of a verdict."""
-    waits = "waits for approval" if cluster["waits_since"] is not None else ""
-    word = ordered([Order(**{**each, "until": each["until"] or 0}) for each in cluster["orders"]])
-    said = f"ordered {until(word.until)}" if word is not None else ""
-    return ", ".join(filter(None, (waits, said)))
 
 
 def ranked(state: State) -> list[Cluster]:
@@ -309,11 +269,6 @@ def value_of(key: int, kinds: Kinds) -> str:
     name = f"{kind.name if kind is not None else f'kind {keys.code_of(key)}'} {keys.text_of(key)}"
     said = hours.tell(key)
     return f"{name} ({said})" if said else name
-
-
-def until(end: int) -> str:
-    """For how long."""
-    return "for good" if not end else f"until {utc(end)}"
 
 
 def nats(millinats: int) -> str:

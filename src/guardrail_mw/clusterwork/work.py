@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from guardrail_mw.clusterwork.explaining import explained
+from guardrail_mw.clusterwork.listing import until as ending
 from guardrail_mw.clusterwork.picture import picture
 from guardrail_mw.clusterwork.rows import both, figures_of
 from guardrail_mw.clusterwork.telling import done, ranked, tell, tell_both
-from guardrail_mw.clusterwork.telling import until as ending
 from guardrail_mw.engine.accounts import MisuseError, home_of, line_of, moment
 from guardrail_mw.engine.figures import plural
 from guardrail_mw.engine.linking import graph_of
@@ -68,7 +68,7 @@ class Clusterwork:
 
         Returns:
             `now` and `rebuilt` (µs; null before the first rebuild), `all` (how many there are), `clusters`, `more` (whether there
-            are others after these). `telling.tell_list` has it in words.
+            are others after these). `listing.tell_list` has it in words.
         """
         desk = self._desk
         state, given, splits = await desk.state(), await desk.given(), await desk.splits()

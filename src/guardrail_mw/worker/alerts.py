@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final, Literal, NamedTuple, TypeAlias
 
 from guardrail_mw.clusters.binding import acts
 from guardrail_mw.clusters.ordering import orders_of
-from guardrail_mw.clusters.verdict import ORDER
+from guardrail_mw.clusters.state import ORDER
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -51,7 +51,7 @@ def _list(url: str | None, policy: str | None, *, as_json: bool) -> None:
     """List all clusters, the worst and then the largest first."""
 
     async def ask(work: Asked) -> None:
-        from guardrail_mw.clusterwork.telling import tell_list
+        from guardrail_mw.clusterwork.listing import tell_list
 
         answer = await work.clusters()
         _tell({**answer, "lines": () if as_json else tell_list(answer)}, as_json=as_json)
