@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import subprocess
 from pathlib import Path
 
-import pytest
+from ..npm import install  # noqa: TID252 - of all tests
 
 __all__ = ["compiled"]
 
@@ -28,15 +27,7 @@ export const clients = [new OpenAI({ fetch: solving(fetch) }), new Anthropic({ f
 
 def compiled(script: Path, folder: Path) -> Path:
     """A script beside what the example compiles to, and the official clients; in a folder outside the repository."""
-    npm = shutil.which("npm")
-    if shutil.which("node") is None or npm is None:
-        reason = "No node and npm. Install them with: apt-get install nodejs npm"
-        if os.environ.get("CI", "").lower() == "true":
-            pytest.fail(reason, pytrace=False)
-        pytest.skip(reason)
-    (folder / "package.json").write_text('{"private": true, "type": "module"}')
-    install = [npm, "install", "--no-audit", "--no-fund", *PACKAGES]
-    subprocess.run(install, cwd=folder, check=True, capture_output=True, timeout=300)
+    install(folder, *PACKAGES)
     shutil.copy(EXAMPLE, folder)
     (folder / "usage.ts").write_text(USAGE)
     for name, options in ((EXAMPLE.name, ["--erasableSyntaxOnly"]), ("usage.ts", ["--noEmit"])):

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
+
+import httpx2
 
 from guardrail_mw.console.app import app
 from guardrail_mw.testing.clock import FakeClock
 
 from ..asgi.kit import KEY, Answer, Guarded, Upstream, chat, policy, scope_of  # noqa: TID252 - the kit of the pipeline's tests
 
-__all__ = ["BEARER", "CHAT", "JSON", "KEY", "LADDER", "LIMITS", "TOKEN", "WHY", "Answer", "Operated", "problem"]
+__all__ = ["BEARER", "CHAT", "JSON", "KEY", "LADDER", "LIMITS", "TOKEN", "WHY", "Answer", "Operated", "client", "problem"]
 
 TOKEN = "operators-0123456789-abcdefghijklmnop"  # noqa: S105 - made up
 BEARER = (b"authorization", b"Bearer " + TOKEN.encode())
@@ -77,6 +81,14 @@ class Operated(Guarded):
         answer = await self.at(method, path, body)
         assert answer.status == 200, answer.body
         return answer.json
+
+
+@asynccontextmanager
+async def client(operated: Operated) -> AsyncIterator[httpx2.AsyncClient]:
+    """What asks the port with the token, as the command line does."""
+    transport, headers = httpx2.ASGITransport(operated.port), {"authorization": f"Bearer {TOKEN}"}
+    async with httpx2.AsyncClient(transport=transport, base_url="http://operator", headers=headers, trust_env=False) as made:
+        yield made
 
 
 def problem(answer: Answer) -> tuple[int, str]:

@@ -19,7 +19,7 @@ from guardrail_mw.engine.linking import graph_of
 from guardrail_mw.stores.base import Activity
 
 from ..asgi.kit import chat  # noqa: TID252 - the kit of the pipeline's tests
-from .kit import CHAT, TOKEN, WHY, Operated, problem
+from .kit import CHAT, WHY, Operated, client, problem
 
 pytestmark = pytest.mark.anyio
 
@@ -47,11 +47,8 @@ async def operated() -> Operated:
 
 @pytest.fixture
 async def far(operated: Operated) -> AsyncIterator[FarClusters]:
-    transport, headers = httpx2.ASGITransport(operated.port), {"authorization": f"Bearer {TOKEN}"}
-    async with httpx2.AsyncClient(
-        transport=transport, base_url="http://operator", headers=headers, trust_env=False
-    ) as client:
-        yield FarClusters(Port(client))
+    async with client(operated) as made:
+        yield FarClusters(Port(made))
 
 
 @pytest.fixture

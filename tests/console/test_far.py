@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 
-import httpx2
 import pytest
 
 from guardrail_mw.cli.output import Cannot
 from guardrail_mw.cli.reach import Far
 from guardrail_mw.engine.desk import Operator
 
-from .kit import TOKEN, WHY, Operated
+from .kit import WHY, Operated, client
 
 pytestmark = pytest.mark.anyio
 
@@ -23,11 +22,8 @@ def operated() -> Operated:
 
 @pytest.fixture
 async def far(operated: Operated) -> AsyncIterator[Far]:
-    transport, headers = httpx2.ASGITransport(operated.port), {"authorization": f"Bearer {TOKEN}"}
-    async with httpx2.AsyncClient(
-        transport=transport, base_url="http://operator", headers=headers, trust_env=False
-    ) as client:
-        yield Far(client)
+    async with client(operated) as made:
+        yield Far(made)
 
 
 async def test_it_sees_over_the_port_what_is_seen_in_the_process(operated: Operated, far: Far) -> None:

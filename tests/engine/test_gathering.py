@@ -96,14 +96,20 @@ async def test_what_was_noted_today_is_not_sent_again_and_what_failed_is() -> No
     assert [len(bill.edges) for bill in api.store.bills] == [5, 5, 0]
 
 
-async def test_a_new_account_is_placed_by_the_records_that_came_with_its_charge() -> None:
-    """A card's worth: 9 nats of a network that few share, and 9 of a prompt; 18 are more than 12, and one is bound."""
-    api = guarded()
+async def marked(api: Guarded, cluster: str) -> Held:
+    """The first who came, whose network and system prompt speak for a cluster, at 9 nats each."""
     await api.post(CHAT, asked(), KEY, AGENT)
     (found,) = await held(api)
     shown = {edge.key >> keys.BITS: edge.key for edge in edges_of(found.edges)}
-    cluster = "0123456789ab"
     await api.store.mark({shown[keys.NETWORK]: ((cluster, 9_000),), shown[keys.SYSTEM]: ((cluster, 9_000),)}, {})
+    return found
+
+
+async def test_a_new_account_is_placed_by_the_records_that_came_with_its_charge() -> None:
+    """A card's worth: 9 nats of a network that few share, and 9 of a prompt; 18 are more than 12, and one is bound."""
+    api = guarded()
+    cluster = "0123456789ab"
+    await marked(api, cluster)
     binding = {cluster: {"cluster": cluster, "verdict": "suspect", "families": "client,network"}}
     await published(api.store, binding)
     await api.guardrail.see()
@@ -121,11 +127,8 @@ async def test_a_new_account_is_placed_by_the_records_that_came_with_its_charge(
 async def test_whoever_is_placed_while_a_cluster_is_released_is_released_too() -> None:
     """By a process that has not heard of it yet; once it has, and however late the settlement that placed them came."""
     api = guarded()
-    await api.post(CHAT, asked(), KEY, AGENT)
-    (found,) = await held(api)
-    shown = {edge.key >> keys.BITS: edge.key for edge in edges_of(found.edges)}
     cluster = "0123456789ab"
-    await api.store.mark({shown[keys.NETWORK]: ((cluster, 9_000),), shown[keys.SYSTEM]: ((cluster, 9_000),)}, {})
+    await marked(api, cluster)
     await published(api.store, {cluster: {"cluster": cluster, "verdict": "suspect", "families": "client,network"}})
     await api.guardrail.see()
     await published(api.store, {cluster: {"cluster": cluster, "verdict": "none", "budget": "7000"}})
@@ -146,11 +149,8 @@ async def test_whoever_is_placed_while_a_cluster_is_released_is_released_too() -
 
 async def placed(api: Guarded) -> tuple[str, str]:
     """Somebody who was just placed in a suspect cluster: the account, and the cluster."""
-    await api.post(CHAT, asked(), KEY, AGENT)
-    (found,) = await held(api)
-    shown = {edge.key >> keys.BITS: edge.key for edge in edges_of(found.edges)}
     cluster = "0123456789ab"
-    await api.store.mark({shown[keys.NETWORK]: ((cluster, 9_000),), shown[keys.SYSTEM]: ((cluster, 9_000),)}, {})
+    await marked(api, cluster)
     await published(api.store, {cluster: {"cluster": cluster, "verdict": "suspect", "families": "client,network"}})
     await api.guardrail.see()
     await api.post(CHAT, asked(), OTHER_KEY, AGENT)
@@ -228,11 +228,8 @@ async def test_verdicts_are_read_where_they_changed() -> None:
 async def test_who_was_split_off_is_left_to_the_rebuild_until_that_ends() -> None:
     """Another process has not noted today what they show, so that it comes with records; these speak for the cluster as ever."""
     api = guarded()
-    await api.post(CHAT, asked(), KEY, AGENT)
-    (found,) = await held(api)
-    shown = {edge.key >> keys.BITS: edge.key for edge in edges_of(found.edges)}
     cluster = "0123456789ab"
-    await api.store.mark({shown[keys.NETWORK]: ((cluster, 9_000),), shown[keys.SYSTEM]: ((cluster, 9_000),)}, {})
+    found = await marked(api, cluster)
     end = api.clock.now() + 86_400_000_000
     await api.store.remember(found.account, [Change("set", "apart", str(end))])
     clusters = []

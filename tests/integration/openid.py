@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import subprocess
 from base64 import urlsafe_b64encode
@@ -15,12 +14,13 @@ from urllib.parse import urlencode
 from urllib.request import parse_http_list, parse_keqv_list
 
 import httpx2
-import pytest
 from starlette.applications import Starlette
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.routing import Route
 
 from guardrail_mw.testing.processes import HOST, free_port
+
+from ..npm import install  # noqa: TID252 - of all tests
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -71,15 +71,7 @@ class Provider:
 
 def installed(folder: Path) -> Path:
     """The provider's script beside a `node_modules` with the library, in a folder outside the repository."""
-    npm = shutil.which("npm")
-    if shutil.which("node") is None or npm is None:
-        reason = "No node and npm. Install them with: apt-get install nodejs npm"
-        if os.environ.get("CI", "").lower() == "true":
-            pytest.fail(reason, pytrace=False)
-        pytest.skip(reason)
-    (folder / "package.json").write_text('{"private": true, "type": "module"}')
-    install = [npm, "install", "--no-audit", "--no-fund", "oidc-provider@9"]
-    subprocess.run(install, cwd=folder, check=True, capture_output=True, timeout=300)
+    install(folder, "oidc-provider@9")
     return Path(shutil.copy(SCRIPT, folder))
 
 

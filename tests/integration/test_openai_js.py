@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import shutil
 import subprocess
 import time
@@ -18,6 +17,7 @@ from guardrail_mw.engine import Engine
 from guardrail_mw.values import Deny
 
 from ..asgi.kit import left, policy  # noqa: TID252 - the kit of the pipeline's tests
+from ..npm import install  # noqa: TID252 - of all tests
 from .serving import Stage
 
 pytestmark = [pytest.mark.anyio, pytest.mark.slow]
@@ -31,17 +31,8 @@ TOKENS = {"name": "tokens", "unit": "tokens", "budget": "100000/day"}
 @pytest.fixture(scope="module")
 def script(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The script beside a `node_modules` with the client; in a folder of its own, outside the repository."""
-    node, npm = shutil.which("node"), shutil.which("npm")
-    if node is None or npm is None:
-        reason = "No node and npm. Install them with: apt-get install nodejs npm"
-        if os.environ.get("CI", "").lower() == "true":
-            pytest.fail(reason, pytrace=False)
-        pytest.skip(reason)
     folder = tmp_path_factory.mktemp("npm")
-    (folder / "package.json").write_text('{"private": true}')
-    subprocess.run(
-        [npm, "install", "--no-audit", "--no-fund", "openai"], cwd=folder, check=True, capture_output=True, timeout=300
-    )
+    install(folder, "openai")
     return Path(shutil.copy(SCRIPT, folder))
 
 
