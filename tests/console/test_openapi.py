@@ -8,9 +8,9 @@ import pytest
 from jsonschema import Draft202012Validator
 from starlette.routing import Route
 
+from guardrail_mw.clusterwork.orders import ORDERS
 from guardrail_mw.console.api import Api
 from guardrail_mw.console.app import openapi
-from guardrail_mw.console.clusters import ORDERS
 from guardrail_mw.engine import Guardrail
 from guardrail_mw.engine.desk import ACTS
 

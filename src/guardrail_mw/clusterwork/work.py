@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from guardrail_mw.clusterwork.explaining import explained
 from guardrail_mw.clusterwork.listing import until as ending
+from guardrail_mw.clusterwork.orders import ORDERS, VERDICTS
 from guardrail_mw.clusterwork.picture import picture
 from guardrail_mw.clusterwork.rows import both, figures_of
 from guardrail_mw.clusterwork.telling import done, ranked, tell, tell_both
@@ -23,14 +24,9 @@ if TYPE_CHECKING:
     from guardrail_mw.engine import Guardrail
     from guardrail_mw.stores.base import Graph
 
-__all__ = ["ORDERS", "VERDICTS", "Answer", "Clusterwork", "OrderError", "UnknownError"]
+__all__ = ["Answer", "Clusterwork", "OrderError", "UnknownError"]
 
 Answer: TypeAlias = dict[str, Any]
-
-ORDERS: Final = ("approve", "budget", "label", "reject", "release")
-"""What can be ordered of a cluster."""
-VERDICTS: Final = ("none", "watched", "suspect", "confirmed", "auto")
-"""What it can be labelled; with `auto` the model judges again."""
 
 
 class Clusterwork:
@@ -71,7 +67,7 @@ class Clusterwork:
             are others after these). `listing.tell_list` has it in words.
         """
         desk = self._desk
-        state, given, splits = await desk.state(), await desk.given(), await desk.splits()
+        state, given, splits = await desk.look()
 
         def tell_all() -> list[Answer]:
             chosen = ranked(state)[skip : None if most is None else skip + most]
@@ -88,7 +84,7 @@ class Clusterwork:
             UnknownError: there is none, or several.
         """
         desk = self._desk
-        state, given, splits = await desk.state(), await desk.given(), await desk.splits()
+        state, given, splits = await desk.look()
         found = desk.find(state, cluster)
         orders = desk.orders(found, given, splits)
         lines = list(tell(found, orders, splits, desk, cold=desk.cold(state, desk.now())))

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 from starlette.responses import Response
 from starlette.routing import Route
 
+from guardrail_mw.clusterwork.orders import ORDERS, VALUES
 from guardrail_mw.console.asked import LONG, body_of, known, misuse, number
 from guardrail_mw.console.problems import ProblemError, answer
 
@@ -16,16 +17,12 @@ if TYPE_CHECKING:
     from guardrail_mw.clusterwork.work import Clusterwork
     from guardrail_mw.engine import Guardrail
 
-__all__ = ["MOST", "ORDERS", "ClusterApi"]
+__all__ = ["MOST", "ClusterApi"]
 
-ORDERS = ("approve", "budget", "label", "reject", "release")
-"""As `clusterwork.work.ORDERS`, which takes numpy to import."""
 MOST: Final = 200
 """Clusters in one answer."""
 _USUAL: Final = 20
 _LAST: Final = 10_000_000
-_VALUES = {"budget": ("tokens",), "label": ("verdict",)}
-"""What the value of an order is called."""
 
 
 class ClusterApi:
@@ -90,7 +87,7 @@ class ClusterApi:
         return answer(await self._asked(self._work().join(request.path_params["cluster"], given["reason"])))
 
     def _order(self, order: str) -> Any:
-        named = _VALUES.get(order, ())
+        named = [VALUES[order]] if order in VALUES else []
 
         async def ordered(request: Request) -> Response:
             given = known(await body_of(request), {"reason", "until", *named}, {"reason", *named})

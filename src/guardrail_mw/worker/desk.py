@@ -97,7 +97,11 @@ class Desk:
         return self._clock.now()
 
     async def state(self) -> State:
-        """What the last rebuild left, with what was ordered since.
+        """What the last rebuild left, with what was ordered since. See `look`."""
+        return (await self.look())[0]
+
+    async def look(self) -> tuple[State, Given, tuple[Split, ...]]:
+        """What the last rebuild left, with what was ordered since; all orders; and the splits that hold.
 
         Raises:
             StoreError: the store does not answer, or another version wrote it.
@@ -114,7 +118,7 @@ class Desk:
             return replace(state, clusters=tuple(found))
 
         try:
-            return await asyncio.to_thread(read)
+            return await asyncio.to_thread(read), given, splits
         except ValueError as error:
             raise StoreError("What is kept of clusters cannot be read.", str(error)) from error
 

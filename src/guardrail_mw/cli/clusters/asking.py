@@ -9,14 +9,13 @@ from typing import Any, Final, Protocol
 from guardrail_mw.cli.output import Cannot
 from guardrail_mw.cli.port import Port, client_of
 from guardrail_mw.cli.reach import PATIENCE, WORK, here
+from guardrail_mw.clusterwork.orders import VALUES
 
 __all__ = ["Asked", "FarClusters", "by_port"]
 
 
 _PAGE: Final = 200
 _ID: Final = re.compile("[0-9a-f]{1,24}")
-_VALUES: Final = {"budget": "tokens", "label": "verdict"}
-"""What the port calls the value of an order."""
 
 
 class Asked(Protocol):
@@ -93,8 +92,8 @@ class FarClusters:
     async def order(self, cluster: str, order: str, value: str, reason: str, until: str | None = None) -> dict[str, Any]:
         """See `Clusterwork.order`."""
         said = {"reason": reason, "until": until}
-        if order in _VALUES:
-            said[_VALUES[order]] = value
+        if order in VALUES:
+            said[VALUES[order]] = value
         return await self._ask("POST", f"{_of(cluster)}/{order}", json=said, timeout=WORK.seconds)
 
     async def split(

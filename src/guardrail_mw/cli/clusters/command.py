@@ -16,6 +16,7 @@ from guardrail_mw.cli.output import Cannot, Group, write, writing
 from guardrail_mw.cli.reach import json_option, reachable
 from guardrail_mw.cli.sharing import clustered, named, numeric, shared, sharing
 from guardrail_mw.clock import SystemClock
+from guardrail_mw.clusterwork.orders import VERDICTS
 from guardrail_mw.engine import Guardrail
 from guardrail_mw.engine.figures import plural
 from guardrail_mw.engine.linking import graph_of
@@ -137,7 +138,7 @@ def _release(cluster: str, **rest: Any) -> None:
 
 @clusters.command("label", short_help="Give a cluster a verdict, whatever the model thinks.")
 @click.argument("cluster", metavar="ID")
-@click.argument("verdict", type=click.Choice(["none", "watched", "suspect", "confirmed", "auto"]))
+@click.argument("verdict", type=click.Choice(VERDICTS))
 @_until
 @_reason
 @json_option
