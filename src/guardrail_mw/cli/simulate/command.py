@@ -101,10 +101,13 @@ def simulate(**options: Any) -> None:
                 f"simulate needs {module}, not installed here. Install it with: pip install 'guardrail-mw[clusters]'"
             )
     refusing.options(_named())
-    refusing.policy(options["policy"], options["without"], _named())
+    policy = refusing.policy(options["policy"], options["without"], _named())
     for path in (options["trace"], options["accounts"]):
         writing.parquet(path)
-    (worlds if options["trace"] is None else trace)(options)
+    if options["trace"] is None:
+        worlds(options)
+    else:
+        trace(options, policy)
 
 
 def _named() -> frozenset[str]:

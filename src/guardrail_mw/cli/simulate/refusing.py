@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from guardrail_mw.cli.output import Cannot
+
+if TYPE_CHECKING:
+    from guardrail_mw.policy import Policy
 
 __all__ = ["families", "options", "policy"]
 
@@ -67,13 +70,16 @@ def families(without: Iterable[str], known: Iterable[str], whose: str) -> None:
             raise Cannot(f"--without {family}: no evidence in {whose} is of that family. There are {', '.join(every)}.")
 
 
-def policy(name: str, without: Iterable[str], named: frozenset[str]) -> None:
+def policy(name: str, without: Iterable[str], named: frozenset[str]) -> Policy:
     """Refuse a policy that would decide nothing, and options about evidence where it keeps none.
 
     Args:
         name: the policy's.
         without: families that are to be left out.
         named: the options that somebody wrote.
+
+    Returns:
+        The policy.
 
     Raises:
         Cannot: nothing would come of it.
@@ -85,9 +91,10 @@ def policy(name: str, without: Iterable[str], named: frozenset[str]) -> None:
     if found.mode == "off":
         raise Cannot(f"The mode of {name} is off: it would decide nothing. Set it to shadow or enforce.")
     if found.clusters is not None:
-        return
+        return found
     if tuple(without):
         raise Cannot(f"{name} has no section `clusters:`, so there is no evidence that --without could leave out.")
     idle = sorted(named & {"every", "feed"})
     if idle:
         raise Cannot(f"{name} has no section `clusters:`, so --{idle[0]} says nothing: leave it out.")
+    return found

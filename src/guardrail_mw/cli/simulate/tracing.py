@@ -21,17 +21,21 @@ _SHOWN: Final = 20
 """Bad rows that are told one by one."""
 
 
-def trace(options: dict[str, Any]) -> None:
+def trace(options: dict[str, Any], policy: Policy) -> None:
     """Run a trace, and say what came of it. Exits with 1 where rows of it are bad.
+
+    Args:
+        options: the command's.
+        policy: that they name.
 
     Raises:
         Cannot: it cannot be read or has no row that can be used, the policy cannot be tried on it, or a file cannot be written.
         PolicyError: the policy is bad.
     """
-    from guardrail_mw.policy import load
+    from guardrail_mw.simulate.told import families
 
-    _usable(options, load(options["policy"]))
-    found = _read(options)
+    refusing.families(options["without"], families(policy), options["policy"])
+    found = _read(options, policy)
     traced = _run(options, found)
     path = writing.place(options)
     if path is not None:
@@ -41,20 +45,12 @@ def trace(options: dict[str, Any]) -> None:
         click.get_current_context().exit(PROBLEM)
 
 
-def _usable(options: dict[str, Any], policy: Policy) -> None:
-    """Refuse to leave out what there is not."""
-    from guardrail_mw.simulate.told import families
-
-    refusing.families(options["without"], families(policy), options["policy"])
-
-
-def _read(options: dict[str, Any]) -> Trace:
-    from guardrail_mw.policy import load
+def _read(options: dict[str, Any], policy: Policy) -> Trace:
     from guardrail_mw.simulate.told import trace_kinds
     from guardrail_mw.simulate.traces import Trace, TraceError
 
     try:
-        found = Trace(options["trace"], trace_kinds(load(options["policy"])))
+        found = Trace(options["trace"], trace_kinds(policy))
     except TraceError as error:
         raise Cannot(str(error)) from error
     for bad in found.bad[:_SHOWN]:
